@@ -1,0 +1,2 @@
+//! peek: the one binary.
+fn main() {}

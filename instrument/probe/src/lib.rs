@@ -1,0 +1,13 @@
+//! The measurement function: what it is asked, and what it answers.
+//!
+//! One request format for every language in which the probe is written. A part that is absent from the request is
+//! not measured. Deliberately knows nothing of experiments or platforms.
+
+mod request;
+mod response;
+
+pub use request::{Background, Cpu, Disk, Network, Request};
+pub use response::{
+    Background as BackgroundResult, Cpu as CpuResult, Disk as DiskResult, DiskCounter, Exposed,
+    Identity, Network as NetworkResult, Response,
+};

@@ -1,0 +1,98 @@
+//! What the gateway needs of the platform behind it.
+
+use bytes::Bytes;
+use catalog::Function;
+use model::Span;
+use std::future::Future;
+use std::sync::Arc;
+
+/// Runs functions.
+pub trait Engine: Send + Sync + 'static {
+    /// Runtimes that can be had here, as in `provided.al2023`, `python3.11`; others are refused, naming these.
+    fn runtimes(&self) -> Vec<String>;
+
+    /// A function was created or changed in the catalog, which is durable by now. Makes its package ready; once this
+    /// returns, no invocation that starts later runs an older state. The caller then marks it Active, or Failed.
+    fn deploy(
+        &self,
+        function: Arc<Function>,
+    ) -> impl Future<Output = Result<(), PrepareFailed>> + Send;
+
+    /// A function was deleted from the catalog. Returns when it takes no invocations any more.
+    fn remove(&self, function: Arc<Function>) -> impl Future<Output = ()> + Send;
+
+    /// Runs one invocation to its end.
+    fn invoke(&self, invoke: Invoke) -> impl Future<Output = Invoked> + Send;
+}
+
+/// Why code could not be made ready, in words for the user.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct PrepareFailed {
+    /// What, and what to change.
+    pub reason: String,
+}
+
+/// One invocation.
+#[derive(Clone, Debug)]
+pub struct Invoke {
+    /// The function as the catalog has it now.
+    pub function: Arc<Function>,
+    /// Request id (UUID), the one in the response header.
+    pub request_id: Arc<str>,
+    /// The event: JSON, or empty.
+    pub payload: Bytes,
+    /// Client context, decoded JSON.
+    pub client_context: Option<Arc<str>>,
+    /// X-Ray trace header of the caller, if it sent one.
+    pub trace_id: Option<Arc<str>>,
+    /// ARN as invoked (with the qualifier, if one was given).
+    pub function_arn: Arc<str>,
+    /// True where the caller asked for the log tail.
+    pub log_tail: LogTail,
+}
+
+/// Whether the caller asked for the last 4 KiB of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogTail {
+    /// No.
+    #[default]
+    Skip,
+    /// Yes.
+    Ask,
+}
+
+/// How an invocation ended.
+#[derive(Clone, Debug)]
+pub struct Invoked {
+    /// What to answer.
+    pub reply: Reply,
+    /// START, the function's own lines, END and REPORT; at most the last 4 KiB; empty where not asked for.
+    pub log: Bytes,
+    /// From dispatch to response.
+    pub duration: Span,
+}
+
+/// What to answer.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// 200 with this payload.
+    Payload(Bytes),
+    /// 200 with `X-Amz-Function-Error: Unhandled` and this JSON.
+    FunctionError(Bytes),
+    /// An error of the API.
+    Failure(Failure),
+}
+
+/// Why an invocation was not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// 429 TooManyRequestsException, Reason ReservedFunctionConcurrentInvocationLimitExceeded.
+    ReservedConcurrency,
+    /// 429 TooManyRequestsException, Reason ConcurrentInvocationLimitExceeded.
+    AccountConcurrency,
+    /// 404 ResourceNotFoundException: it was deleted meanwhile.
+    NoFunction,
+    /// 502/500: nothing to run it on; what to change.
+    Unavailable(String),
+}

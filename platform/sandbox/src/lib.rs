@@ -1,0 +1,11 @@
+//! Sandboxes: the seam, and the kinds behind it.
+//!
+//! Invocation in, outcome out: no process, socket, pid or HTTP crosses the seam. Deliberately knows nothing of
+//! schedulers, tenants or the Lambda API.
+
+mod seam;
+
+pub use seam::{
+    End, Facts, Grace, Identity, Instance, Invocation, Kind, Log, Outcome, Package, PrepareError,
+    Settings, StartError, Started, Usage,
+};

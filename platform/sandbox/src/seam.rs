@@ -1,0 +1,262 @@
+//! The traits and nouns of the seam.
+
+use bytes::Bytes;
+use model::{HostId, InstanceId, MemoryMib, Span};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// A kind of sandbox: container, microVM or session.
+pub trait Kind: Send + Sync + 'static {
+    /// Code made ready to start from.
+    type Image: Send + Sync + 'static;
+    /// A running sandbox with one function loaded.
+    type Instance: Instance;
+
+    /// What this kind can and cannot do here.
+    fn facts(&self) -> Facts;
+
+    /// Makes a package ready: unpack, compile, or boot and snapshot. Idempotent and content-addressed.
+    fn prepare(
+        &self,
+        package: &Package,
+        settings: &Settings,
+    ) -> impl Future<Output = Result<Self::Image, PrepareError>> + Send;
+
+    /// Creates a sandbox and runs the function's init in it, until the runtime asks for its first event.
+    fn start(
+        &self,
+        image: &Self::Image,
+        settings: &Settings,
+        identity: Identity,
+    ) -> impl Future<Output = Result<Started<Self::Instance>, StartError>> + Send;
+}
+
+/// A function instance: serves one invocation at a time.
+pub trait Instance: Send + 'static {
+    /// Runs one invocation, thawing first. Returns when the response is complete and the runtime has asked for its next
+    /// event, or when it cannot any more. The response itself is sent through `respond` as soon as it is there.
+    fn invoke(
+        &mut self,
+        invocation: Invocation,
+        respond: impl FnOnce(Outcome) + Send,
+    ) -> impl Future<Output = Result<(), End>> + Send;
+
+    /// Freezes, pauses, or does nothing. The next `invoke` undoes it.
+    fn rest(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// What it has used so far.
+    fn usage(&self) -> Usage;
+
+    /// Returns when the instance has ended by itself. Cancel-safe.
+    fn ended(&mut self) -> impl Future<Output = End> + Send;
+
+    /// Ends it: SIGTERM, `grace`, SIGKILL. Returns when nothing of it is left (processes, cgroups, mounts, /tmp).
+    fn stop(self, grace: Grace) -> impl Future<Output = ()> + Send;
+}
+
+/// Code as it was uploaded, unpacked on disk and content-addressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// SHA-256 of the zip, lower-case hexadecimal.
+    pub digest: String,
+    /// Directory with the unpacked files, read-only to functions.
+    pub directory: PathBuf,
+}
+
+/// Settings of one function version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Runtime, as in `provided.al2023`, `python3.11`, `nodejs20.x`.
+    pub runtime: String,
+    /// Handler, as in `app.handler`.
+    pub handler: String,
+    /// Whole environment of the function: its own variables and the reserved ones that do not differ between instances.
+    pub environment: BTreeMap<String, String>,
+    /// Memory limit.
+    pub memory: MemoryMib,
+    /// CPU ceiling in thousandths of a CPU; None for no ceiling. Not applied during init.
+    pub cpu_ceiling_milli: Option<u32>,
+    /// CPU weight under contention, 1 to 10,000 (cgroup v2's `cpu.weight`; scaled for v1).
+    pub cpu_weight: u32,
+    /// Size of /tmp.
+    pub tmp: MemoryMib,
+    /// Limit of the init phase.
+    pub init_timeout: Span,
+}
+
+/// Who an instance is, and on which host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Instance.
+    pub instance: InstanceId,
+    /// Host.
+    pub host: HostId,
+    /// Environment that differs between instances, as AWS_LAMBDA_LOG_STREAM_NAME.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// An instance and what its start cost.
+#[derive(Debug)]
+pub struct Started<I> {
+    /// The instance.
+    pub instance: I,
+    /// From the request to the sandbox's first exec.
+    pub creation: Span,
+    /// From that exec to the runtime's first `next`.
+    pub init: Span,
+}
+
+/// One event for a function.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// Request id (UUID).
+    pub request_id: Arc<str>,
+    /// The event.
+    pub payload: Bytes,
+    /// ARN of the function as invoked.
+    pub function_arn: Arc<str>,
+    /// X-Ray trace header.
+    pub trace_id: Arc<str>,
+    /// Client context, JSON.
+    pub client_context: Option<Arc<str>>,
+    /// When the function must have answered.
+    pub deadline: SystemTime,
+    /// Where its log lines go.
+    pub log: Log,
+}
+
+/// Whether log output of an invocation is kept for the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Log {
+    /// Not kept for the answer.
+    #[default]
+    Drop,
+    /// The last 4 KiB go with the outcome.
+    Tail,
+}
+
+/// What a function answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A result.
+    Response {
+        /// The payload.
+        payload: Bytes,
+        /// Log lines, where asked for.
+        log: Bytes,
+    },
+    /// The runtime reported an error: Lambda's error JSON.
+    Error {
+        /// errorType, errorMessage, stackTrace as the runtime gave them.
+        payload: Bytes,
+        /// Log lines, where asked for.
+        log: Bytes,
+    },
+    /// The sandbox ended or broke the protocol before it answered.
+    Ended {
+        /// How.
+        end: End,
+        /// Log lines, where asked for.
+        log: Bytes,
+    },
+}
+
+/// How an instance ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The runtime exited; Lambda's Runtime.ExitError.
+    Exited {
+        /// Exit status, or None where a signal ended it.
+        status: Option<i32>,
+        /// The signal.
+        signal: Option<i32>,
+    },
+    /// The memory limit was hit.
+    OutOfMemory,
+    /// The runtime reported an init error: Lambda's error JSON.
+    InitError(Bytes),
+    /// The init phase took longer than its limit.
+    InitTimedOut,
+    /// The response was larger than the limit; both in bytes.
+    ResponseTooLarge {
+        /// What it sent, as far as it was read.
+        size: u64,
+        /// Limit.
+        limit: u64,
+    },
+    /// The runtime broke the Runtime API; how.
+    Protocol(String),
+    /// It was stopped from outside.
+    Stopped,
+}
+
+/// How long an instance may take to end after SIGTERM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grace(pub Span);
+
+/// What an instance has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time.
+    pub cpu: Span,
+    /// Highest memory.
+    pub memory_peak_bytes: u64,
+}
+
+/// What a kind can and cannot do on this machine; each limitation in one sentence for the report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `container`, `microvm`, `session`.
+    pub name: &'static str,
+    /// What cannot be enforced or offered here, and the remedy.
+    pub limitations: Vec<String>,
+}
+
+/// Why a package cannot be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// No interpreter for the runtime.
+    #[error("runtime {runtime} is not installed here: found {found}")]
+    NoRuntime {
+        /// Asked for.
+        runtime: String,
+        /// What there is.
+        found: String,
+    },
+    /// A file operation failed.
+    #[error("cannot make package {digest} ready in {path}")]
+    Io {
+        /// Package.
+        digest: String,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Why an instance did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The sandbox could not be created.
+    #[error("cannot create the sandbox: {step}")]
+    Create {
+        /// What failed, with the remedy where there is one.
+        step: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It ended before its runtime asked for an event. Its log's tail is for the answer.
+    #[error("the function ended in its init")]
+    Ended {
+        /// How.
+        end: End,
+        /// What it wrote.
+        log: Bytes,
+    },
+}

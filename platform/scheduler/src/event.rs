@@ -1,0 +1,124 @@
+//! What can happen.
+
+use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId};
+use serde::{Deserialize, Serialize};
+
+/// A state of a function's code and settings; grows with each update.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+/// What the scheduler must know of a function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionSettings {
+    /// Who owns it.
+    pub tenant: TenantId,
+    /// Role it runs as.
+    pub role: RoleId,
+    /// Memory of one instance.
+    pub memory: MemoryMib,
+    /// Limit of one invocation.
+    pub timeout: Span,
+    /// Reserved concurrency, if set.
+    pub reserved_concurrency: Option<u32>,
+}
+
+/// What can happen, failures included. Late ones (of an instance or attempt that is gone) are ignored and counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A function exists, with this state. Also sent for each function found at a restart.
+    Deployed {
+        /// Function.
+        function: FunctionId,
+        /// State of code and settings.
+        epoch: Epoch,
+        /// Settings.
+        settings: FunctionSettings,
+    },
+    /// Code or settings changed. From here on no dispatch uses an older epoch; idle instances of older epochs go.
+    ConfigChanged {
+        /// Function.
+        function: FunctionId,
+        /// New state.
+        epoch: Epoch,
+        /// New settings.
+        settings: FunctionSettings,
+    },
+    /// The function is gone; its queued invocations are rejected, idle instances go, busy ones go when they finish.
+    Removed {
+        /// Function.
+        function: FunctionId,
+    },
+    /// A host that [`crate::Action::StartHost`] asked for is ready.
+    HostReady {
+        /// Host.
+        host: HostId,
+    },
+    /// A host that was asked for could not be made; what waits for it is tried elsewhere or rejected.
+    HostFailed {
+        /// Host.
+        host: HostId,
+        /// Why, for the answer.
+        reason: String,
+    },
+    /// A host is gone with everything on it.
+    HostLost {
+        /// Host.
+        host: HostId,
+    },
+    /// A request to run a function.
+    Invoked {
+        /// The request. The caller never uses one twice.
+        invocation: InvocationId,
+        /// Function.
+        function: FunctionId,
+    },
+    /// The caller is gone before its invocation was dispatched; later it is only ignored.
+    Cancelled {
+        /// The request.
+        invocation: InvocationId,
+    },
+    /// An instance's sandbox runs and its runtime has asked for its first event: it can take a dispatch.
+    Started {
+        /// Instance.
+        instance: InstanceId,
+    },
+    /// An instance could not be started, or failed in its init. Its host capacity is still taken until `Reclaimed`.
+    StartFailed {
+        /// Instance.
+        instance: InstanceId,
+        /// Why, for the answer to the invocation that waits for it.
+        reason: String,
+    },
+    /// The response of a dispatched invocation is complete (a result or a function error).
+    Finished {
+        /// Instance that ran it.
+        instance: InstanceId,
+        /// The request.
+        invocation: InvocationId,
+    },
+    /// Runtime and extensions asked for `next`: the instance is idle and may be reused.
+    Idle {
+        /// Instance.
+        instance: InstanceId,
+    },
+    /// The instance is frozen, as [`crate::Action::Rest`] asked.
+    Rested {
+        /// Instance.
+        instance: InstanceId,
+    },
+    /// The runtime died, or broke its protocol. Its invocation, if any, is answered by the driver with the sandbox's error.
+    Died {
+        /// Instance.
+        instance: InstanceId,
+    },
+    /// The instance is gone with all it held: its host's capacity is free.
+    Reclaimed {
+        /// Instance.
+        instance: InstanceId,
+    },
+    /// Nothing but the passing of time.
+    Timeout,
+}

@@ -1,0 +1,2 @@
+//! Checks of layers, docs and sizes.
+fn main() {}
