@@ -1,0 +1,7 @@
+//! Containers: one Linux sandbox of namespaces, cgroups and filters per instance.
+//!
+//! Deliberately knows nothing of schedulers or of the Lambda API.
+
+mod handle;
+
+pub use handle::{Control, Exit, Running};
