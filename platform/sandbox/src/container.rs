@@ -2,6 +2,18 @@
 //!
 //! Deliberately knows nothing of schedulers or of the Lambda API.
 
+mod cgroup;
+mod channel;
+mod child;
 mod handle;
+mod init;
+mod mounts;
+mod proc_view;
+mod protocol;
+mod rootfs;
+mod seccomp;
+pub mod starter;
+mod system;
+mod tmp;
 
 pub use handle::{Control, Exit, Running};
