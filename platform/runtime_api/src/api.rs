@@ -316,10 +316,13 @@ impl RuntimeApi {
             connection.park();
             self.parked.push(id);
         }
-        if self.state == State::Running {
-            self.hand_over();
-        } else {
-            self.settle();
+        match self.state {
+            State::Running => {
+                self.hand_over();
+            }
+            // It asks again, where its connection was lost.
+            State::Ready => self.happened.push_back(Happened::Ready),
+            _ => self.settle(),
         }
     }
 
