@@ -13,6 +13,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
+/// Names and texts of a package's files.
+type Files = &'static [(&'static str, &'static str)];
+
 /// A function of one file, installed with the clients; removed when dropped.
 struct Function {
     directory: tempfile::TempDir,
@@ -341,7 +344,7 @@ async fn nodejs_styles() {
 #[tokio::test]
 async fn nodejs_modules() {
     let esm = "export const handler = async () => 'esm'";
-    let cases: [(&[(&str, &str)], &str, &str); 5] = [
+    let cases: [(Files, &str, &str); 5] = [
         (&[("app.mjs", esm)], "app.handler", "esm"),
         (&[("app.js", esm), ("package.json", "{\"type\":\"module\"}")], "app.handler", "esm"),
         (&[("d/app.cjs", "exports.handler = async () => 'cjs'")], "d/app.handler", "cjs"),
