@@ -7,6 +7,7 @@ mod channel;
 mod child;
 mod handle;
 mod init;
+mod instance;
 mod mounts;
 mod proc_view;
 mod protocol;
@@ -17,3 +18,4 @@ mod system;
 mod tmp;
 
 pub use handle::{Control, Exit, Running};
+pub use instance::ContainerInstance;

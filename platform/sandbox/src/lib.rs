@@ -4,6 +4,7 @@
 //! schedulers, tenants or the Lambda API.
 
 pub mod container;
+pub mod runtime;
 mod seam;
 
 pub use seam::{
