@@ -114,14 +114,26 @@ struct Ended {
 }
 
 impl Realised {
-    /// Reads the journal at `path`.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
+    /// Reads the journals of every sitting of the study in `directory`.
+    pub fn read_all(directory: &Path) -> anyhow::Result<Self> {
+        let mut realised = Self::default();
+        let entries = std::fs::read_dir(directory)
+            .with_context(|| format!("cannot read {}", directory.display()))?;
+        for entry in entries.flatten() {
+            if entry.path().extension().is_some_and(|it| it == "jsonl") {
+                realised.read(&entry.path())?;
+            }
+        }
+        Ok(realised)
+    }
+
+    /// Reads the journal at `path`. Each is a platform of its own, with numbers of its own.
+    fn read(&mut self, path: &Path) -> anyhow::Result<()> {
         let file = std::fs::File::open(path)
             .with_context(|| format!("cannot read the journal {}", path.display()))?;
         let mut names = BTreeMap::new();
         let mut places = BTreeMap::new();
         let mut busy: BTreeMap<FunctionId, BTreeMap<HostId, BTreeSet<InstanceId>>> = BTreeMap::new();
-        let mut realised = Self::default();
         for line in std::io::BufReader::new(file).lines() {
             let line = line.with_context(|| format!("cannot read the journal {}", path.display()))?;
             // The last line of a server that was killed may be cut short.
@@ -140,8 +152,8 @@ impl Realised {
                     let Some(name) = names.get(&function) else { continue };
                     let running = hosts.values().map(|it| it.len() as u32).sum();
                     let colevel = hosts.values().map(|it| it.len() as u32).max().unwrap_or(0);
-                    raise(&mut realised.running, name, running);
-                    raise(&mut realised.colevel, name, colevel);
+                    raise(&mut self.running, name, running);
+                    raise(&mut self.colevel, name, colevel);
                 }
                 Line::Finished { finished: Ended { instance } } | Line::Died { died: Ended { instance } } => {
                     let Some((function, host)) = places.get(&instance) else { continue };
@@ -154,7 +166,7 @@ impl Realised {
                 Line::Other(_) => {}
             }
         }
-        Ok(realised)
+        Ok(())
     }
 
     /// Truths of kind *realised* for the functions that `records` name.
@@ -238,7 +250,8 @@ mod tests {
             r#"{"at_ns":5,"Rec"#,
         ];
         std::fs::write(&journal, lines.join("\n")).expect("a writable directory");
-        let realised = Realised::read(&journal).expect("the file just written");
+        let mut realised = Realised::default();
+        realised.read(&journal).expect("the file just written");
         std::fs::remove_file(&journal).expect("the file just written");
         assert_eq!((realised.running["f"], realised.colevel["f"]), (2, 2));
     }
