@@ -3,6 +3,7 @@
 //! Invocation in, outcome out: no process, socket, pid or HTTP crosses the seam. Deliberately knows nothing of
 //! schedulers, tenants or the Lambda API.
 
+pub mod container;
 mod seam;
 
 pub use seam::{
