@@ -232,7 +232,7 @@ impl Turns<'_> {
             self.wire.last_words();
         }
         if let Some(exit) = self.exit {
-            return Poll::Ready(self.wire.poll_happened().map_or(Err(end_of(exit)), Ok));
+            return Poll::Ready(self.wire.poll_happened().ok_or(end_of(exit)));
         }
         let Some(reason) = self.wire.lost() else {
             *self.lost = None;
