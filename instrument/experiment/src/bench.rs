@@ -105,6 +105,11 @@ impl<'a, V: Vantage> Bench<'a, V> {
         self.vantage.epoch_unix_ns().saturating_add(at.as_nanos())
     }
 
+    /// The next moment at which `requests` can be sent together and on time.
+    pub(crate) fn soon(&self, requests: u32) -> Time {
+        self.vantage.now() + self.scope.lead.of(requests)
+    }
+
     /// Who and where, held until `until` together with the others.
     pub(crate) fn held(&self, until: Time) -> Request {
         Request {

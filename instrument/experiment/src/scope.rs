@@ -47,8 +47,10 @@ pub struct Scope {
     pub max_concurrency: u32,
     /// Most instances of ours, running or idle, that may exist at once.
     pub max_instances: u32,
-    /// How long instances are held together.
-    pub hold: Hold,
+    /// From the decision to send to the intended send, so that connections are open and requests signed by then.
+    pub lead: BurstSpan,
+    /// How long instances of one burst are held together: until a moment later than the slowest cold start.
+    pub hold: BurstSpan,
     /// Between two bursts (the paper: 10 s).
     pub pause: Span,
     /// Between the removal of functions and the next look at whether they are gone.
@@ -75,17 +77,17 @@ pub struct Scope {
     pub cpu: CpuScope,
 }
 
-/// How long instances of one burst are held together: until a moment later than the slowest cold start.
+/// A span that grows with the number of requests of a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// For any burst (the paper: 15 s).
+pub struct BurstSpan {
+    /// For any burst.
     pub base: Span,
     /// And this for each request of the burst.
     pub per_request: Span,
 }
 
-impl Hold {
-    /// From the intended send of a burst of `requests` to the moment until which all are held.
+impl BurstSpan {
+    /// For a burst of `requests`.
     pub fn of(self, requests: u32) -> Span {
         self.base + self.per_request * u64::from(requests)
     }
@@ -225,7 +227,8 @@ impl Scope {
             memory_min_mib: basis.memory_range_mib.0,
             max_concurrency: basis.max_concurrency,
             max_instances: basis.max_concurrency.saturating_mul(5) / 2,
-            hold: Hold { base: Span::from_millis(300), per_request: Span::from_millis(8) },
+            lead: BurstSpan { base: Span::from_millis(3), per_request: Span::from_micros(400) },
+            hold: BurstSpan { base: Span::from_millis(300), per_request: Span::from_millis(8) },
             pause: Span::from_millis(50),
             settle: Span::from_millis(300),
             timeout: Span::from_secs(30),
@@ -292,7 +295,9 @@ impl Scope {
             memory_min_mib: basis.memory_range_mib.0,
             max_concurrency: basis.max_concurrency,
             max_instances: basis.max_concurrency.saturating_mul(5) / 2,
-            hold: Hold { base: Span::from_secs(15), per_request: Span::from_millis(20) },
+            lead: BurstSpan { base: Span::from_millis(300), per_request: Span::from_millis(5) },
+            // 15 s is the paper's.
+            hold: BurstSpan { base: Span::from_secs(15), per_request: Span::from_millis(20) },
             pause: Span::from_secs(10),
             settle: Span::from_secs(30),
             timeout: Span::from_secs(60),

@@ -87,7 +87,7 @@ async fn cold_then_warm<V: Vantage>(
             round,
             setting: Setting::new(),
             request: Request::default(),
-            sent: Sent { intended: bench.vantage.now(), report: Report::Ask, forced_by },
+            sent: Sent { intended: bench.soon(1), report: Report::Ask, forced_by },
         };
         records.push(bench.send(&function, &shot, sequence).await);
     }

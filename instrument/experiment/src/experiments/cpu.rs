@@ -111,11 +111,7 @@ async fn alone<V: Vantage>(bench: &Bench<'_, V>, round: u32, memory_mib: u32) ->
         round,
         setting: Setting::new(),
         request: window(scope),
-        sent: Sent {
-            intended: bench.vantage.now(),
-            forced_by: Forced::FreshFunction,
-            ..Sent::default()
-        },
+        sent: Sent { intended: bench.soon(1), forced_by: Forced::FreshFunction, ..Sent::default() },
     };
     let records = vec![bench.send(&function, &shot, 0).await];
     bench.remove(function).await;
@@ -133,7 +129,7 @@ async fn shared<V: Vantage>(
         Ok(function) => function,
         Err(record) => return Try::failed(*record, round),
     };
-    let intended = bench.vantage.now();
+    let intended = bench.soon(colevel);
     let barrier = intended + scope.hold.of(colevel) * u64::from(attempt + 1);
     let shot = Shot {
         phase: "shared",

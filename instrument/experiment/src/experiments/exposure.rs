@@ -57,7 +57,7 @@ impl Experiment for Exposure {
                 setting: Setting::new(),
                 request: Request { identity: true, exposure: true, ..Request::default() },
                 sent: Sent {
-                    intended: bench.vantage.now(),
+                    intended: bench.soon(1),
                     forced_by: Forced::FreshFunction,
                     ..Sent::default()
                 },

@@ -57,7 +57,7 @@ async fn launch_and_again<V: Vantage>(bench: &Bench<'_, V>, round: u32, attempt:
     let mut records = Vec::new();
     let mut held_until = None;
     for (phase, forced_by) in [("launch", Forced::FreshFunction), ("again", Forced::Nothing)] {
-        let intended = bench.vantage.now();
+        let intended = bench.soon(instances);
         let until = intended + hold;
         held_until = held_until.or(Some(until));
         let shot = Shot {

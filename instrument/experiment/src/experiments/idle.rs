@@ -255,7 +255,7 @@ async fn all_silent<V: Vantage>(
     let hold = scope.hold.of(scope.idle.pool);
     // Single cold starts follow each other closely enough to be silent together, and do not queue for a CPU.
     let spacing = Span::from_nanos(scope.start.as_nanos() / 8);
-    let begin = bench.vantage.now();
+    let begin = bench.soon(silent.len() as u32);
     let singles = silent.iter().filter(|silence| silence.instances == 1).count() as u64;
     let pool_delays: Vec<Span> = silent
         .iter()

@@ -83,7 +83,7 @@ async fn fill_hosts<V: Vantage>(bench: &Bench<'_, V>, step: PlacementStep, attem
     }
     let fill = scope.placement.fill;
     let hold = scope.hold.of(step.concurrency + fill) * u64::from(attempt + 1);
-    let begin = bench.vantage.now();
+    let begin = bench.soon(step.concurrency + fill);
     let until = begin + hold;
     let records = match functions.as_slice() {
         [large, smallest] => {

@@ -72,7 +72,7 @@ async fn burst<V: Vantage>(bench: &Bench<'_, V>, step: ScalingStep, attempt: u32
         Err(record) => return Try::failed(*record, round),
     };
     let hold = scope.hold.of(concurrency) * u64::from(attempt + 1);
-    let intended = bench.vantage.now();
+    let intended = bench.soon(concurrency);
     let until = intended + hold;
     let shot = Shot {
         phase: "burst",
