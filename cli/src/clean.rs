@@ -18,7 +18,9 @@ pub struct Arguments {
 /// Removes functions that studies made and could not remove. The status is 1 where some are left.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if matches!(arguments.target, Uri::Local) {
-        println!("nothing to clean: the local platform ends with its study, with all that it holds");
+        println!(
+            "nothing to clean: the local platform ends with its study, with all that it holds"
+        );
         return Ok(ExitCode::SUCCESS);
     }
     let options = target::Options {

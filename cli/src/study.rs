@@ -98,8 +98,12 @@ fn list() {
         println!("  {:<12} {}", about.name, about.question);
     }
     println!("Targets:");
-    println!("  local                    the embedded platform, started on loopback with temporary state");
-    println!("  lambda:http://HOST:PORT  any endpoint that speaks the Lambda API, keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
+    println!(
+        "  local                    the embedded platform, started on loopback with temporary state"
+    );
+    println!(
+        "  lambda:http://HOST:PORT  any endpoint that speaks the Lambda API, keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    );
     println!("  aws:REGION               AWS Lambda in a region, with --role");
 }
 
@@ -180,7 +184,8 @@ async fn open(
     let mut state = None;
     if matches!(uri, Uri::Local) {
         let path = std::env::temp_dir().join(format!("peek-study-{}", std::process::id()));
-        std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("cannot make {}", path.display()))?;
         options.local = Some(local_command(study, &path, directory)?);
         options.sink = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         state = Some(TemporaryState(path));
@@ -230,7 +235,10 @@ fn local_command(
 
 async fn dry_run(arguments: &Arguments, study: &Study) -> anyhow::Result<ExitCode> {
     let opened = open(arguments, study, None).await?;
-    println!("{:<12} {:>6} {:>10} {:>12} {:>14}", "experiment", "units", "functions", "invocations", "expected time");
+    println!(
+        "{:<12} {:>6} {:>10} {:>12} {:>14}",
+        "experiment", "units", "functions", "invocations", "expected time"
+    );
     let mut all = (0, 0, 0, Span::ZERO);
     for planning in opened.plan.plan() {
         let units = &planning.units;
@@ -283,7 +291,12 @@ impl experiment::Sink for Files<'_> {
         self.progress.set(Duration::from(done));
     }
 
-    fn finished(&mut self, experiment: &str, unit: &Unit, records: &[Record]) -> anyhow::Result<()> {
+    fn finished(
+        &mut self,
+        experiment: &str,
+        unit: &Unit,
+        records: &[Record],
+    ) -> anyhow::Result<()> {
         record::write_unit(&self.directory.records(), experiment, &unit.name, records)?;
         if let Some(left) = self.left.get_mut(experiment) {
             *left = *left - unit.expected;
@@ -333,7 +346,11 @@ async fn measure(
     files.progress.close();
     let cleaned = opened.live.cleanup().await;
     for (name, reason) in cleaned.left {
-        experiment::Sink::problem(&mut files, "study", &format!("function {name} is left: {reason}"));
+        experiment::Sink::problem(
+            &mut files,
+            "study",
+            &format!("function {name} is left: {reason}"),
+        );
     }
     let mut study = files.study;
     // Ends a local platform, which then has written its journal.
@@ -350,7 +367,10 @@ async fn measure(
     }
     let (findings, paths) = draw::draw(directory, &study)?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&findings).context("findings have a JSON form")?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&findings).context("findings have a JSON form")?
+        );
     } else {
         println!("{}", report::terminal_table(&findings));
         println!("report: {}", paths.html.display());

@@ -40,10 +40,8 @@ fn main() {
 
 /// Counts the invocations that `instances` serve within `window`, each its own one after the other.
 fn measure(instances: usize, log: Log, window: Duration) -> u64 {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("tokio starts");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio starts");
     runtime.block_on(async move {
         let mut tasks = Vec::new();
         for _ in 0..instances {
