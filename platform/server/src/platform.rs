@@ -7,7 +7,7 @@ use crate::reply;
 use bytes::Bytes;
 use catalog::Function;
 use gateway::{Invoke, Invoked, LogTail, Reply};
-use model::{FunctionId, HostId, InstanceId, InvocationId, RoleId, Span, TenantId, Time};
+use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
 use sandbox::{Grace, Identity, Kind, Log, Outcome, Settings, StartError};
 use scheduler::{Action, Epoch, Event, FunctionSettings, Profile, Rejection, Scheduler};
 use std::collections::{BTreeMap, HashMap};
@@ -104,9 +104,15 @@ impl<K: Kind> Platform<K> {
         Self(shared)
     }
 
-    /// Ends every instance and waits, `limit` at most, until nothing is left of them.
-    pub async fn drain(&self, limit: Duration) {
+    /// Ends every instance and waits, `limit` at most, until nothing is left of them; then ends the sandboxes' owner.
+    pub async fn close(&self, limit: Duration) {
         self.0.drain(limit).await;
+        self.0.kind.close().await;
+    }
+
+    /// Tells the scheduler how much memory the machine has left.
+    pub fn memory_free(&self, free: MemoryMib) {
+        self.0.drive(Event::MemoryFree { free }, None);
     }
 }
 
