@@ -24,6 +24,8 @@ fn result(returned: c_long) -> io::Result<c_long> {
 ///
 /// The process must be single-threaded.
 pub(super) fn fork(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
+    /// linux/sched.h; libc's constant is cut to 32 bits.
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain data, for which zero is valid in every field.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -31,7 +33,7 @@ pub(super) fn fork(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<For
     arguments.pidfd = (&raw mut pidfd) as u64;
     arguments.exit_signal = libc::SIGCHLD as u64;
     if let Some(cgroup) = cgroup {
-        arguments.flags |= libc::CLONE_INTO_CGROUP as u64;
+        arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: without CLONE_VM the child runs on its own copy of this stack; the process is single-threaded, so no lock
@@ -275,6 +277,14 @@ pub(super) fn reap() -> Option<(i32, c_int)> {
     (pid > 0).then_some((pid, status))
 }
 
+/// Waits for one child to end, and reaps it.
+pub(super) fn wait_for(pid: i32) {
+    // SAFETY: a null status is allowed.
+    while unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) } < 0
+        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+    {}
+}
+
 /// What to exec: file, arguments and environment as one block of C strings.
 #[derive(Debug)]
 pub(super) struct Program<'a> {
@@ -434,10 +444,7 @@ impl Landlock {
             parent: i32,
         }
         const RULE_PATH_BENEATH: c_int = 1;
-        let rule = Beneath {
-            allowed: allowed & self.handled,
-            parent: beneath.as_fd().as_raw_fd(),
-        };
+        let rule = Beneath { allowed: allowed & self.handled, parent: beneath.as_fd().as_raw_fd() };
         // SAFETY: the rule is a packed landlock_path_beneath_attr that outlives the call.
         result(unsafe {
             libc::syscall(
