@@ -144,8 +144,12 @@ pub(crate) fn refuse_absent(absent: &AbsentSettings) -> Result<(), ApiError> {
     if names.is_empty() {
         return Ok(());
     }
-    let names = names.join(", ");
-    Err(ApiError::parameter(format!("{names} is not supported by this platform: leave it out.")))
+    Err(absent(&names.join(", ")))
+}
+
+/// The error for a parameter that this platform does not have.
+pub(crate) fn absent(names: &str) -> ApiError {
+    ApiError::parameter(format!("{names} is not supported by this platform: leave it out."))
 }
 
 /// Notes what is wrong with the instruction sets asked for; refuses one that is not this machine's.
