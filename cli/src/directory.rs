@@ -88,7 +88,9 @@ impl Directory {
     /// Where the local platform writes its journal in the sitting that starts now: one file each.
     pub fn journal(&self) -> PathBuf {
         let free = (0..).map(|number| self.path.join(format!("journal-{number}.jsonl")));
-        free.into_iter().find(|path| !path.exists()).unwrap_or_else(|| self.path.join("journal.jsonl"))
+        free.into_iter()
+            .find(|path| !path.exists())
+            .unwrap_or_else(|| self.path.join("journal.jsonl"))
     }
 
     /// Writes `study.json`, whole or not at all.

@@ -35,10 +35,10 @@ impl Progress {
         self.bar.tick();
     }
 
-    /// A unit of work that was expected to take this long is done.
-    pub fn ended(&mut self, expected: Duration) {
-        self.done += expected;
-        self.bar.set_position(millis(self.done));
+    /// This much of the expected time is done.
+    pub fn set(&mut self, done: Duration) {
+        self.done = done;
+        self.bar.set_position(millis(done));
     }
 
     /// Says something above the bar.

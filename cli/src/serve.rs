@@ -59,7 +59,10 @@ pub fn profile(name: &str) -> anyhow::Result<Profile> {
         Some(profile) => Ok(profile),
         None => {
             let text = std::fs::read_to_string(name).with_context(|| {
-                format!("profile {name:?} is neither a name ({}) nor a file", Profile::NAMES.join(", "))
+                format!(
+                    "profile {name:?} is neither a name ({}) nor a file",
+                    Profile::NAMES.join(", ")
+                )
             })?;
             Profile::from_toml(&text).with_context(|| format!("cannot use profile {name}"))
         }
@@ -82,8 +85,15 @@ fn default_data() -> anyhow::Result<PathBuf> {
 
 /// Tells the user, and whoever started this, where the platform is and how to use it.
 fn announce(ready: &server::Ready) {
-    let server::Ready { endpoint, access_key_id, secret_access_key, region, account, limitations, runtimes } =
-        ready;
+    let server::Ready {
+        endpoint,
+        access_key_id,
+        secret_access_key,
+        region,
+        account,
+        limitations,
+        runtimes,
+    } = ready;
     for limitation in limitations {
         println!("note {limitation}");
     }

@@ -4,9 +4,9 @@
 
 use analysis::{Truth, Value};
 use anyhow::Context;
-use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib};
+use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span};
 use record::Record;
-use scheduler::Profile;
+use scheduler::{KeepAlive, Placement, Profile, Reveal};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,24 +15,30 @@ use std::path::Path;
 
 /// Truths of kind *parameter*: what `profile` says outright.
 pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
+    let vcpus = f64::from(profile.hosts.milli_cpus) / 1e3;
     let mut truths = vec![
-        parameter("identity.host_id_source", word(profile.reveal.host.word())),
-        parameter("placement.policy", word(profile.placement.word())),
-        parameter("placement.host_memory_mib", number(f64::from(profile.hosts.memory_mib))),
-        parameter("idle.policy", word(profile.keep_alive.word())),
+        parameter("identity.host_id_source", word(host_id_source(profile.reveal))),
+        parameter("placement.policy", word(placement(&profile.placement))),
+        parameter("placement.host_memory_mib", number(f64::from(profile.hosts.memory.0))),
         parameter("cpu.fairness", number(1.0)),
     ];
-    if let Some(limit) = profile.keep_alive.limit() {
-        truths.push(parameter("idle.max_idle_s", number(limit.as_secs_f64())));
-        truths.push(parameter("idle.first_loss_s", number(limit.as_secs_f64())));
-    }
-    if let Some(interval) = profile.keep_alive.halving_interval() {
-        truths.push(parameter("idle.halving_interval_s", number(interval.as_secs_f64())));
+    let limit = |limit: Span| {
+        ["idle.max_idle_s", "idle.first_loss_s"]
+            .map(|metric| parameter(metric, number(limit.as_secs_f64())))
+    };
+    truths.push(parameter("idle.policy", word(idle_policy(&profile.keep_alive))));
+    match profile.keep_alive {
+        KeepAlive::None => {}
+        KeepAlive::Fixed { limit: span } => truths.extend(limit(span)),
+        KeepAlive::Halving { interval, limit: span, .. } => {
+            truths.extend(limit(span));
+            truths.push(parameter("idle.halving_interval_s", number(interval.as_secs_f64())));
+        }
     }
     let of_cpu = || records.iter().filter(|record| record.experiment == "cpu");
     let share = |memory_mib: u32| {
-        let ceiling = profile.cpu_ceiling_milli(MemoryMib(memory_mib));
-        ceiling.map_or(profile.hosts.vcpus, |milli| f64::from(milli) / 1e3).min(profile.hosts.vcpus)
+        let ceiling = profile.cpu.ceiling_milli(MemoryMib(memory_mib), profile.hosts.milli_cpus);
+        ceiling.map_or(vcpus, |milli| f64::from(milli) / 1e3).min(vcpus)
     };
     for memory_mib in of_cpu().map(|record| record.memory_mib).collect::<BTreeSet<_>>() {
         truths.push(Truth {
@@ -45,7 +51,7 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
         Some((record.memory_mib, colevel))
     });
     for (memory_mib, colevel) in shared.collect::<BTreeSet<_>>() {
-        let value = share(memory_mib).min(profile.hosts.vcpus / f64::from(colevel.max(1)));
+        let value = share(memory_mib).min(vcpus / f64::from(colevel.max(1)));
         truths.push(Truth {
             setting: BTreeMap::from([
                 ("memory_mib".to_owned(), json!(memory_mib)),
@@ -55,6 +61,31 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
         });
     }
     truths
+}
+
+/// The word for where a function finds its host's name.
+fn host_id_source(reveal: Reveal) -> &'static str {
+    match reveal {
+        Reveal::BootId => "boot_id",
+        Reveal::MachineId => "machine_id",
+        Reveal::InstanceRootId => "instance_root_id",
+        Reveal::None => "none",
+    }
+}
+
+fn placement(placement: &Placement) -> &'static str {
+    match placement {
+        Placement::BinPack => "bin_pack",
+        Placement::Spread { .. } => "spread",
+    }
+}
+
+fn idle_policy(keep_alive: &KeepAlive) -> &'static str {
+    match keep_alive {
+        KeepAlive::None => "none",
+        KeepAlive::Fixed { .. } => "fixed",
+        KeepAlive::Halving { .. } => "halving",
+    }
 }
 
 fn parameter(metric: &str, value: Value) -> Truth {
@@ -86,11 +117,26 @@ pub struct Realised {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
-    Name { function: FunctionId, name: String },
-    Start { #[serde(rename = "Start")] start: Started },
-    Dispatch { #[serde(rename = "Dispatch")] dispatch: Dispatched },
-    Finished { #[serde(rename = "Finished")] finished: Ended },
-    Died { #[serde(rename = "Died")] died: Ended },
+    Name {
+        function: FunctionId,
+        name: String,
+    },
+    Start {
+        #[serde(rename = "Start")]
+        start: Started,
+    },
+    Dispatch {
+        #[serde(rename = "Dispatch")]
+        dispatch: Dispatched,
+    },
+    Finished {
+        #[serde(rename = "Finished")]
+        finished: Ended,
+    },
+    Died {
+        #[serde(rename = "Died")]
+        died: Ended,
+    },
     Other(#[allow(dead_code)] serde::de::IgnoredAny),
 }
 
@@ -114,16 +160,30 @@ struct Ended {
 }
 
 impl Realised {
-    /// Reads the journal at `path`.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
+    /// Reads the journals of every sitting of the study in `directory`.
+    pub fn read_all(directory: &Path) -> anyhow::Result<Self> {
+        let mut realised = Self::default();
+        let entries = std::fs::read_dir(directory)
+            .with_context(|| format!("cannot read {}", directory.display()))?;
+        for entry in entries.flatten() {
+            if entry.path().extension().is_some_and(|it| it == "jsonl") {
+                realised.read(&entry.path())?;
+            }
+        }
+        Ok(realised)
+    }
+
+    /// Reads the journal at `path`. Each is a platform of its own, with numbers of its own.
+    fn read(&mut self, path: &Path) -> anyhow::Result<()> {
         let file = std::fs::File::open(path)
             .with_context(|| format!("cannot read the journal {}", path.display()))?;
         let mut names = BTreeMap::new();
         let mut places = BTreeMap::new();
-        let mut busy: BTreeMap<FunctionId, BTreeMap<HostId, BTreeSet<InstanceId>>> = BTreeMap::new();
-        let mut realised = Self::default();
+        let mut busy: BTreeMap<FunctionId, BTreeMap<HostId, BTreeSet<InstanceId>>> =
+            BTreeMap::new();
         for line in std::io::BufReader::new(file).lines() {
-            let line = line.with_context(|| format!("cannot read the journal {}", path.display()))?;
+            let line =
+                line.with_context(|| format!("cannot read the journal {}", path.display()))?;
             // The last line of a server that was killed may be cut short.
             let Ok(line) = serde_json::from_str(&line) else { continue };
             match line {
@@ -140,10 +200,11 @@ impl Realised {
                     let Some(name) = names.get(&function) else { continue };
                     let running = hosts.values().map(|it| it.len() as u32).sum();
                     let colevel = hosts.values().map(|it| it.len() as u32).max().unwrap_or(0);
-                    raise(&mut realised.running, name, running);
-                    raise(&mut realised.colevel, name, colevel);
+                    raise(&mut self.running, name, running);
+                    raise(&mut self.colevel, name, colevel);
                 }
-                Line::Finished { finished: Ended { instance } } | Line::Died { died: Ended { instance } } => {
+                Line::Finished { finished: Ended { instance } }
+                | Line::Died { died: Ended { instance } } => {
                     let Some((function, host)) = places.get(&instance) else { continue };
                     if let Some(hosts) = busy.get_mut(function)
                         && let Some(instances) = hosts.get_mut(host)
@@ -154,7 +215,7 @@ impl Realised {
                 Line::Other(_) => {}
             }
         }
-        Ok(realised)
+        Ok(())
     }
 
     /// Truths of kind *realised* for the functions that `records` name.
@@ -238,7 +299,8 @@ mod tests {
             r#"{"at_ns":5,"Rec"#,
         ];
         std::fs::write(&journal, lines.join("\n")).expect("a writable directory");
-        let realised = Realised::read(&journal).expect("the file just written");
+        let mut realised = Realised::default();
+        realised.read(&journal).expect("the file just written");
         std::fs::remove_file(&journal).expect("the file just written");
         assert_eq!((realised.running["f"], realised.colevel["f"]), (2, 2));
     }

@@ -19,7 +19,7 @@ const EXPERIMENT: &str = "coldstart";
 
 /// Adds the findings of the experiment's records.
 pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
-    let records = study.of(EXPERIMENT);
+    let records = study.of(EXPERIMENT, answers);
     note_clock(study, answers, &records);
     let groups = group(&records, |record| (record.runtime.clone(), record.memory_mib));
     for ((runtime, memory_mib), records) in groups {

@@ -9,7 +9,8 @@ use record::{Outcome, Record};
 
 /// Adds the findings of every experiment's records.
 pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
-    for (experiment, records) in group(&study.records, |record| record.experiment.clone()) {
+    for experiment in group(&study.records, |record| record.experiment.clone()).into_keys() {
+        let records: Vec<&Record> = study.requests(&experiment).collect();
         let rows = |hit: fn(&Record) -> bool| -> Vec<Row<bool>> {
             records.iter().map(|record| Row::new(u64::from(record.round), hit(record))).collect()
         };

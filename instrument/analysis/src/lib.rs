@@ -6,8 +6,11 @@
 mod answers;
 mod clock;
 mod coldstart;
+mod cpu;
+mod exposure;
 mod failures;
 mod finding;
+mod identity;
 mod latency;
 mod paper;
 mod placed;
@@ -23,7 +26,6 @@ pub use truth::{Truth, join_truth};
 
 use answers::Answers;
 use clock::Clock;
-use placed::HostSource;
 use record::Record;
 use std::collections::BTreeSet;
 use study::Study;
@@ -57,9 +59,13 @@ pub fn analyse(records: &[Record]) -> (Vec<Finding>, Vec<Problem>) {
 fn analyse_sandbox(records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     let mut answers = Answers::default();
     let clock = Clock::of(&records);
-    let study = Study { records, clock, host: HostSource::None };
+    let host = identity::host_source(&records);
+    let study = Study { records, clock, host };
+    identity::analyse(&study, &mut answers);
+    exposure::analyse(&study, &mut answers);
     coldstart::analyse(&study, &mut answers);
     scaling::analyse(&study, &mut answers);
+    cpu::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
     (answers.findings, answers.problems)
 }

@@ -21,7 +21,7 @@ const LAG_NS: u64 = 1_000_000;
 
 /// Adds the findings of the experiment's records.
 pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
-    let records = study.of(EXPERIMENT);
+    let records = study.of(EXPERIMENT, answers);
     let mut bursts: BTreeMap<(u32, u32), Vec<Burst>> = BTreeMap::new();
     let key = |record: &Record| {
         (

@@ -1,9 +1,16 @@
 //! The records of one study as analyses see them: by experiment and group, with what holds for all of them.
 
+use crate::answers::Answers;
 use crate::clock::Clock;
 use crate::placed::HostSource;
 use record::Record;
 use std::collections::BTreeMap;
+
+/// Phase of a record that tells of a function that could not be created; no request was sent.
+const DEPLOY: &str = "deploy";
+
+/// Setting whose presence says why a record is in no figure: it was sent too late, or its round was not held together.
+const VOID: &str = "void";
 
 /// What every analysis reads.
 pub(crate) struct Study<'a> {
@@ -13,10 +20,40 @@ pub(crate) struct Study<'a> {
 }
 
 impl<'a> Study<'a> {
-    /// The records of one experiment, in the order they came.
-    pub(crate) fn of(&self, experiment: &str) -> Vec<&'a Record> {
-        self.records.iter().copied().filter(|record| record.experiment == experiment).collect()
+    /// The sound requests of one experiment, in the order they came; says how many were not.
+    pub(crate) fn of(&self, experiment: &str, answers: &mut Answers) -> Vec<&'a Record> {
+        let all: Vec<&Record> = self.requests(experiment).collect();
+        let sound: Vec<&Record> = all.iter().copied().filter(|record| is_sound(record)).collect();
+        if let Some(void) = all.iter().find_map(|record| record.setting.get(VOID)) {
+            let count = all.len() - sound.len();
+            let text =
+                format!("{count} of {} requests are void and in no figure: {void}", all.len());
+            answers.note(experiment, &text);
+        }
+        let undeployed = self
+            .records
+            .iter()
+            .filter(|record| record.experiment == experiment && record.phase == DEPLOY);
+        if let Some(first) = undeployed.clone().next() {
+            let text =
+                format!("{} functions were not created: {}", undeployed.count(), first.error);
+            answers.note(experiment, &text);
+        }
+        sound
     }
+
+    /// All requests of one experiment, void ones included.
+    pub(crate) fn requests(&self, experiment: &str) -> impl Iterator<Item = &'a Record> {
+        self.records
+            .iter()
+            .copied()
+            .filter(move |record| record.experiment == experiment && record.phase != DEPLOY)
+    }
+}
+
+/// Whether a request may be in a figure.
+pub(crate) fn is_sound(record: &Record) -> bool {
+    record.phase != DEPLOY && !record.setting.contains_key(VOID)
 }
 
 /// Records by key, keys ascending.

@@ -1,13 +1,17 @@
 //! Writes the report's files: the page, each plot, each table.
 
 use crate::facts::StudyFacts;
-use crate::{page, table};
+use crate::page::{self, Links, Shown};
+use crate::{plot, table};
 use analysis::Findings;
 use record::Record;
 use std::path::{Path, PathBuf};
 
 /// Invocations up to which the raw CSV is written; beyond, it would be hundreds of MB and the Parquet files serve better.
 const INVOCATIONS_CSV_MOST: usize = 200_000;
+
+/// Name of the raw table.
+const INVOCATIONS_CSV: &str = "invocations.csv";
 
 /// Files that [`draw`] has written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +68,20 @@ pub fn draw(
     facts: &StudyFacts,
     out_dir: &Path,
 ) -> Result<ReportPaths, DrawError> {
-    let tables = write_tables(findings, records, &out_dir.join("csv"))?;
+    let texts = page::experiments(findings, records, facts);
+    let shown: Vec<Shown> = texts
+        .into_iter()
+        .map(|text| Shown { plots: plot::of_experiment(&text.name, findings, records), text })
+        .collect();
+    let plots = write_plots(&shown, &out_dir.join("plots"))?;
+    let mut tables = write_tables(findings, &shown, &out_dir.join("csv"))?;
+    let invocations = write_invocations(records, &out_dir.join("csv"))?;
+    let links =
+        Links { invocations: invocations.is_some().then(|| format!("csv/{INVOCATIONS_CSV}")) };
+    tables.extend(invocations);
     let html = out_dir.join("report.html");
-    write(&html, &page::page(findings, facts))?;
-    Ok(ReportPaths { html, plots: Vec::new(), tables })
+    write(&html, &page::page(findings, facts, &shown, &links))?;
+    Ok(ReportPaths { html, plots, tables })
 }
 
 /// Writes `findings.json` into `out_dir`, indented, and returns its path.
@@ -83,27 +97,42 @@ pub fn write_findings(findings: &Findings, out_dir: &Path) -> Result<PathBuf, Dr
     Ok(path)
 }
 
+fn write_plots(shown: &[Shown], folder: &Path) -> Result<Vec<PathBuf>, DrawError> {
+    make(folder)?;
+    let mut paths = Vec::new();
+    for plot in shown.iter().flat_map(|shown| &shown.plots) {
+        let path = folder.join(format!("{}.svg", plot.stem));
+        write(&path, &plot.file())?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
 fn write_tables(
     findings: &Findings,
-    records: &[Record],
+    shown: &[Shown],
     folder: &Path,
 ) -> Result<Vec<PathBuf>, DrawError> {
     make(folder)?;
     let mut paths = Vec::new();
-    for experiment in page::experiments(findings) {
-        let path = folder.join(format!("{}.csv", page::file_stem(experiment)));
-        let own = findings.findings.iter().filter(|f| f.experiment == experiment);
+    for Shown { text, .. } in shown {
+        let path = folder.join(format!("{}.csv", page::file_stem(&text.name)));
+        let own = findings.findings.iter().filter(|f| f.experiment == text.name);
         write(&path, &table::of_findings(own))?;
         paths.push(path);
     }
-    if !records.is_empty() && records.len() <= INVOCATIONS_CSV_MOST {
-        let path = folder.join("invocations.csv");
-        let csv = table::of_records(records.iter())
-            .map_err(|source| DrawError::Json { what: "records", source })?;
-        write(&path, &csv)?;
-        paths.push(path);
-    }
     Ok(paths)
+}
+
+fn write_invocations(records: &[Record], folder: &Path) -> Result<Option<PathBuf>, DrawError> {
+    if records.is_empty() || records.len() > INVOCATIONS_CSV_MOST {
+        return Ok(None);
+    }
+    let path = folder.join(INVOCATIONS_CSV);
+    let csv = table::of_records(records.iter())
+        .map_err(|source| DrawError::Json { what: "records", source })?;
+    write(&path, &csv)?;
+    Ok(Some(path))
 }
 
 fn make(folder: &Path) -> Result<(), DrawError> {

@@ -7,6 +7,7 @@ mod facts;
 mod metric;
 mod number;
 mod page;
+mod plot;
 mod row;
 mod table;
 mod terminal;

@@ -142,7 +142,8 @@ fn cgroups() -> Check {
     let wanted = ["cpu", "memory", "pids", "freezer"];
     if let Ok(controllers) = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers") {
         // Version 2 has the freezer built in.
-        let has = |it: &&str| *it == "freezer" || controllers.split_whitespace().any(|own| own == *it);
+        let has =
+            |it: &&str| *it == "freezer" || controllers.split_whitespace().any(|own| own == *it);
         let missing: Vec<_> = wanted.iter().copied().filter(|it| !has(it)).collect();
         return judge_cgroups(name, "version 2", &missing, Path::new("/sys/fs/cgroup"));
     }
@@ -154,7 +155,11 @@ fn cgroups() -> Check {
 fn judge_cgroups(name: &'static str, version: &str, missing: &[&str], at: &Path) -> Check {
     if !missing.is_empty() {
         let found = format!("{version}, without {}", missing.join(", "));
-        return Check::lacking(name, found, "mount the missing controllers: limits are not enforced");
+        return Check::lacking(
+            name,
+            found,
+            "mount the missing controllers: limits are not enforced",
+        );
     }
     if writable(at) {
         Check::good(name, format!("{version}: memory, CPU, processes and freezing are enforced"))
@@ -193,9 +198,7 @@ fn landlock() -> Check {
 
 fn seccomp() -> Check {
     match read("/proc/sys/kernel/seccomp/actions_avail").as_str() {
-        actions if actions.contains("errno") => {
-            Check::good("seccomp", "system calls are filtered")
-        }
+        actions if actions.contains("errno") => Check::good("seccomp", "system calls are filtered"),
         _ => Check::fatal(
             "seccomp",
             "this kernel cannot filter system calls",
@@ -224,9 +227,14 @@ fn network() -> Check {
     if !is_root() {
         return Check::lacking(name, "functions have none without root", "run as root");
     }
-    let nft = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].iter().any(|it| Path::new(it).exists());
+    let nft =
+        ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].iter().any(|it| Path::new(it).exists());
     if !nft {
-        return Check::lacking(name, "no nft", "apt-get install nftables, else functions have no network");
+        return Check::lacking(
+            name,
+            "no nft",
+            "apt-get install nftables, else functions have no network",
+        );
     }
     Check::good(name, "network namespaces and nft: functions reach the world by NAT")
 }
@@ -258,7 +266,11 @@ fn processes() -> Check {
     if most >= 32_768 {
         Check::good("processes", format!("kernel.pid_max is {most}"))
     } else {
-        Check::lacking("processes", format!("kernel.pid_max is {most}"), "sysctl -w kernel.pid_max=4194304")
+        Check::lacking(
+            "processes",
+            format!("kernel.pid_max is {most}"),
+            "sysctl -w kernel.pid_max=4194304",
+        )
     }
 }
 
@@ -280,8 +292,11 @@ fn descriptors() -> Check {
 
 fn interpreters() -> Check {
     let found = crate::runtime::Runtimes::discover(&[]);
-    let names: Vec<_> =
-        found.interpreters().iter().map(|it| format!("{} ({})", it.name, it.path.display())).collect();
+    let names: Vec<_> = found
+        .interpreters()
+        .iter()
+        .map(|it| format!("{} ({})", it.name, it.path.display()))
+        .collect();
     if names.is_empty() {
         Check::lacking(
             "interpreters",

@@ -49,7 +49,7 @@ impl Scheduler {
 
     /// Asks for the start of an instance whose host is ready.
     pub(crate) fn start(&mut self, instance: InstanceId) {
-        let Some(it) = self.instances.get_mut(&instance) else { return };
+        let Some(it) = self.instances.get_mut(instance) else { return };
         it.state = State::Starting;
         it.born = self.now;
         let (host, function, epoch) = (it.host, it.function, it.epoch);
@@ -86,7 +86,6 @@ impl Scheduler {
     }
 
     fn place(&mut self, function: FunctionId, host: HostId, attempts: u32) {
-        let instance = self.number_instance();
         let Some(state) = self.functions.get_mut(&function) else { return };
         state.starting += 1;
         let memory = state.settings.memory.max(MemoryMib(1));
@@ -102,9 +101,9 @@ impl Scheduler {
             due: None,
             attempts,
         };
-        self.instances.insert(instance, it);
+        let instance = self.instances.push(it);
         self.join_host(host, instance, memory);
-        if self.hosts.get(&host).is_some_and(|it| it.phase == HostPhase::Ready) {
+        if self.hosts.get(host).is_some_and(|it| it.phase == HostPhase::Ready) {
             self.start(instance);
         }
     }
@@ -159,7 +158,7 @@ impl Scheduler {
         let mut spare = Vec::new();
         let ahead = self.machine.ahead.iter().copied();
         for host in self.rooms.empties().chain(ahead).take(HOSTS_SEARCHED) {
-            if let Some(it) = self.hosts.get(&host)
+            if let Some(it) = self.hosts.get(host)
                 && it.phase == HostPhase::Ready
             {
                 freed += u64::from(it.memory.0);
@@ -177,7 +176,7 @@ impl Scheduler {
         let (size, milli_cpus) = self.profile.hosts.size_for(memory);
         if size == self.profile.hosts.memory {
             let ready = |host: &&HostId| {
-                self.hosts.get(host).is_some_and(|it| it.phase == HostPhase::Ready)
+                self.hosts.get(**host).is_some_and(|it| it.phase == HostPhase::Ready)
             };
             let ahead = &self.machine.ahead;
             if let Some(&host) = ahead.iter().find(ready).or(ahead.first()) {
@@ -198,11 +197,11 @@ impl Scheduler {
     fn evict_for(&mut self, owner: Owner, memory: MemoryMib) -> bool {
         let hosts = || self.rooms.of(owner).rev().take(HOSTS_SEARCHED);
         let room =
-            |host: HostId| self.hosts.get(&host).map_or(MemoryMib(0), |it| it.free() + it.stopping);
+            |host: HostId| self.hosts.get(host).map_or(MemoryMib(0), |it| it.free() + it.stopping);
         if hosts().any(|host| room(host) >= memory) {
             return true;
         }
-        let idle = |host: HostId| self.hosts.get(&host).map_or(MemoryMib(0), |it| it.idle_memory);
+        let idle = |host: HostId| self.hosts.get(host).map_or(MemoryMib(0), |it| it.idle_memory);
         let Some(host) = hosts().find(|&host| room(host) + idle(host) >= memory) else {
             return false;
         };
@@ -211,7 +210,7 @@ impl Scheduler {
             if missing == MemoryMib(0) {
                 break;
             }
-            missing = missing - self.instances.get(&instance).map_or(MemoryMib(0), |it| it.memory);
+            missing = missing - self.instances.get(instance).map_or(MemoryMib(0), |it| it.memory);
             self.reclaim(instance, StopReason::Evicted);
         }
         true
@@ -222,12 +221,12 @@ impl Scheduler {
         let (size, _) = self.profile.hosts.size_for(memory);
         let mut missing = self.shortage_mib(size);
         let mut condemned = Vec::new();
-        for it in self.hosts.values().take(HOSTS_SEARCHED) {
+        for (_, it) in self.hosts.iter().take(HOSTS_SEARCHED) {
             if it.phase == HostPhase::Leaving {
                 missing = missing.saturating_sub(u64::from(it.memory.0));
             }
         }
-        for (&host, it) in self.hosts.iter().take(HOSTS_SEARCHED) {
+        for (host, it) in self.hosts.iter().take(HOSTS_SEARCHED) {
             if missing > 0 && it.is_quiet() {
                 missing = missing.saturating_sub(u64::from(it.memory.0));
                 condemned.push(host);
@@ -244,9 +243,9 @@ impl Scheduler {
 
     /// The machine is really short of memory: one idle instance goes, the owner's own first.
     fn squeeze(&mut self, owner: Owner, free: MemoryMib) -> Room {
-        let idle = |host: &HostId| self.hosts.get(host).is_some_and(|it| !it.idle.is_empty());
+        let idle = |host: &HostId| self.hosts.get(*host).is_some_and(|it| it.idle > 0);
         let own = self.rooms.of(owner).rev().take(HOSTS_SEARCHED).find(idle);
-        let other = || self.hosts.keys().copied().take(HOSTS_SEARCHED).find(idle);
+        let other = || self.hosts.iter().map(|(host, _)| host).take(HOSTS_SEARCHED).find(idle);
         if let Some(host) = own.or_else(other) {
             let instance = self.least_recently_idle(host).first().copied();
             if let Some(instance) = instance {
@@ -254,8 +253,8 @@ impl Scheduler {
             }
             return Room::Later;
         }
-        let mut searched = self.hosts.values().take(HOSTS_SEARCHED);
-        if searched.any(|it| it.stopping > MemoryMib(0)) {
+        let mut searched = self.hosts.iter().take(HOSTS_SEARCHED);
+        if searched.any(|(_, it)| it.stopping > MemoryMib(0)) {
             return Room::Later;
         }
         let reserve = self.profile.limits.memory_reserve;
@@ -265,11 +264,9 @@ impl Scheduler {
     }
 
     fn least_recently_idle(&self, host: HostId) -> Vec<InstanceId> {
-        let Some(it) = self.hosts.get(&host) else { return Vec::new() };
-        let mut idle: Vec<(u64, InstanceId)> =
-            it.idle.iter().map(|(&(_, sequence), &instance)| (sequence, instance)).collect();
-        idle.sort_unstable();
-        idle.into_iter().map(|(_, instance)| instance).collect()
+        let mut idle = self.idle_on(host);
+        idle.sort_unstable_by_key(|&(_, sequence, _)| sequence);
+        idle.into_iter().map(|(_, _, instance)| instance).collect()
     }
 
     fn fullness(&self, memory: MemoryMib, growth: Growth) -> String {

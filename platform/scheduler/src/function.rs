@@ -2,11 +2,11 @@
 //!
 //! Deliberately knows nothing of hosts.
 
+use crate::line::Line;
 use crate::scheduler::Scheduler;
 use crate::timers::Alarm;
 use crate::{Epoch, FunctionSettings, Rejection, StopReason};
 use model::{FunctionId, InstanceId, InvocationId, TenantId, Time};
-use std::collections::BTreeMap;
 
 /// One function as it is now.
 #[derive(Debug)]
@@ -22,10 +22,10 @@ pub(crate) struct Function {
     /// Instances of this revision that will yet become ready.
     pub(crate) starting: u32,
     /// Invocations that wait, by age.
-    pub(crate) queue: BTreeMap<u64, Waiting>,
+    pub(crate) queue: Line<Waiting>,
     pub(crate) queue_due: Option<Time>,
     /// Idle instances, the most recently idle last.
-    pub(crate) idle: BTreeMap<u64, InstanceId>,
+    pub(crate) idle: Line<InstanceId>,
     /// Whether it is in the line for room.
     pub(crate) short: bool,
 }
@@ -75,9 +75,9 @@ impl Scheduler {
             born: revision,
             in_flight: 0,
             starting: 0,
-            queue: BTreeMap::new(),
+            queue: Line::new(),
             queue_due: None,
-            idle: BTreeMap::new(),
+            idle: Line::new(),
             short: false,
         };
         self.functions.insert(function, state);
@@ -108,7 +108,7 @@ impl Scheduler {
         }
         let new = state.settings.clone();
         let idle: Vec<InstanceId> = if state.revision == revision {
-            state.idle.values().copied().collect()
+            state.idle.iter().map(|(_, instance)| instance).collect()
         } else {
             vec![]
         };
@@ -122,8 +122,8 @@ impl Scheduler {
 
     pub(crate) fn remove(&mut self, function: FunctionId) {
         let Some(state) = self.functions.get_mut(&function) else { return self.late() };
-        let waiting: Vec<u64> = state.queue.keys().copied().collect();
-        let idle: Vec<InstanceId> = state.idle.values().copied().collect();
+        let waiting: Vec<u64> = state.queue.iter().map(|(sequence, _)| sequence).collect();
+        let idle: Vec<InstanceId> = state.idle.iter().map(|(_, instance)| instance).collect();
         for sequence in waiting {
             self.reject_queued(function, sequence, Rejection::NoFunction);
         }

@@ -2,14 +2,14 @@
 //!
 //! Deliberately knows nothing of what a host is made of.
 
-use crate::instance::State;
+use crate::instance::{Idle, State};
 use crate::rooms::Owner;
 use crate::scheduler::Scheduler;
 use crate::timers::Alarm;
 use crate::{Action, HostPhase, Rejection, StopReason};
 use model::{FunctionId, HostId, InstanceId, MemoryMib, Span, TenantId, Time};
 use rand::RngExt;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Hosts tried for one start before its invocation is rejected.
 const HOST_ATTEMPTS: u32 = 3;
@@ -32,8 +32,8 @@ pub(crate) struct Host {
     /// Memory of its instances that are idle.
     pub(crate) idle_memory: MemoryMib,
     pub(crate) instances: BTreeSet<InstanceId>,
-    /// Idle instances by function, the most recently idle last.
-    pub(crate) idle: BTreeMap<(FunctionId, u64), InstanceId>,
+    /// How many of its instances are idle.
+    pub(crate) idle: usize,
     /// First tick of its keep-alive clock.
     origin: Time,
     tick: Option<Time>,
@@ -59,7 +59,7 @@ impl Scheduler {
             if interval == Span::ZERO { 0 } else { random.random_range(0..interval.as_nanos()) }
         });
         let now = self.now;
-        let waiting: Vec<InstanceId> = match self.hosts.get_mut(&host) {
+        let waiting: Vec<InstanceId> = match self.hosts.get_mut(host) {
             Some(it) if it.phase == HostPhase::Starting => {
                 it.phase = HostPhase::Ready;
                 it.origin = now + Span::from_nanos(phase);
@@ -68,7 +68,7 @@ impl Scheduler {
             _ => return self.late(),
         };
         for instance in waiting {
-            match self.instances.get(&instance) {
+            match self.instances.get(instance) {
                 Some(it) if self.is_current(it) => self.start(instance),
                 _ => self.forget(instance),
             }
@@ -77,7 +77,7 @@ impl Scheduler {
     }
 
     pub(crate) fn host_failed(&mut self, host: HostId, reason: &str) {
-        match self.hosts.get(&host) {
+        match self.hosts.get(host) {
             Some(it) if it.phase == HostPhase::Starting => {}
             _ => return self.late(),
         }
@@ -89,7 +89,7 @@ impl Scheduler {
     }
 
     pub(crate) fn host_lost(&mut self, host: HostId) {
-        if !self.hosts.contains_key(&host) {
+        if self.hosts.get(host).is_none() {
             return self.late();
         }
         self.lose(host, "the host is gone");
@@ -100,7 +100,7 @@ impl Scheduler {
         let Some(gone) = self.remove_host(host) else { return };
         let mut again = Vec::new();
         for instance in gone.instances {
-            if let Some(it) = self.instances.get(&instance) {
+            if let Some(it) = self.instances.get(instance) {
                 if matches!(it.state, State::Waiting | State::Starting) && self.is_current(it) {
                     again.push((it.function, it.attempts + 1));
                     self.not_starting(instance);
@@ -127,7 +127,6 @@ impl Scheduler {
         memory: MemoryMib,
         milli_cpus: u32,
     ) -> HostId {
-        let host = self.number_host();
         let state = Host {
             owner: None,
             phase: HostPhase::Starting,
@@ -137,12 +136,12 @@ impl Scheduler {
             stopping: MemoryMib(0),
             idle_memory: MemoryMib(0),
             instances: BTreeSet::new(),
-            idle: BTreeMap::new(),
+            idle: 0,
             origin: self.now,
             tick: None,
             empty: None,
         };
-        self.hosts.insert(host, state);
+        let host = self.hosts.push(state);
         self.machine.used_mib += u64::from(memory.0);
         self.counters.hosts_started += 1;
         match owner {
@@ -159,7 +158,7 @@ impl Scheduler {
     /// Gives a host that nobody has used to its first owner.
     pub(crate) fn claim(&mut self, host: HostId, owner: Owner) {
         self.machine.ahead.remove(&host);
-        let Some(it) = self.hosts.get_mut(&host) else { return };
+        let Some(it) = self.hosts.get_mut(host) else { return };
         it.owner = Some(owner);
         self.rooms.open(owner);
         self.rooms.insert(owner, it.free(), host);
@@ -176,23 +175,22 @@ impl Scheduler {
 
     /// Lets no new instance onto a host, and gives it back as soon as its idle and stopping instances are gone.
     pub(crate) fn condemn(&mut self, host: HostId) {
-        let Some(it) = self.hosts.get_mut(&host) else { return };
+        let Some(it) = self.hosts.get_mut(host) else { return };
         if let Some(owner) = it.owner {
             self.rooms.remove(owner, it.free(), host);
         }
         it.phase = HostPhase::Leaving;
-        let idle: Vec<InstanceId> = it.idle.values().copied().collect();
         if it.instances.is_empty() {
             return self.stop_host(host);
         }
-        for instance in idle {
+        for (_, _, instance) in self.idle_on(host) {
             self.reclaim(instance, StopReason::Evicted);
         }
     }
 
     /// Takes memory on a host for an instance.
     pub(crate) fn join_host(&mut self, host: HostId, instance: InstanceId, memory: MemoryMib) {
-        let Some(it) = self.hosts.get_mut(&host) else { return };
+        let Some(it) = self.hosts.get_mut(host) else { return };
         let before = it.free();
         it.used = it.used + memory;
         it.instances.insert(instance);
@@ -207,7 +205,7 @@ impl Scheduler {
 
     /// Gives the memory of an instance that is gone back to its host, where that is still there.
     pub(crate) fn leave_host(&mut self, host: HostId, instance: InstanceId, memory: MemoryMib) {
-        let Some(it) = self.hosts.get_mut(&host) else { return };
+        let Some(it) = self.hosts.get_mut(host) else { return };
         let before = it.free();
         it.used = it.used - memory;
         it.instances.remove(&instance);
@@ -227,7 +225,7 @@ impl Scheduler {
 
     /// A host has been empty for as long as the profile lets it.
     pub(crate) fn empty_due(&mut self, host: HostId) {
-        let Some(it) = self.hosts.get_mut(&host) else { return };
+        let Some(it) = self.hosts.get_mut(host) else { return };
         it.empty = None;
         self.stop_host(host);
         self.serve_short();
@@ -246,14 +244,13 @@ impl Scheduler {
 
     /// A host's keep-alive clock ticks.
     pub(crate) fn tick(&mut self, host: HostId) {
-        let Some(it) = self.hosts.get_mut(&host) else { return };
+        let Some(it) = self.hosts.get_mut(host) else { return };
         it.tick = None;
         let policy = self.profile.keep_alive.policy();
         let mut going = Vec::new();
-        let idle: Vec<_> = it.idle.iter().map(|(key, instance)| (key.0, *instance)).collect();
-        for pool in idle.chunk_by(|one, other| one.0 == other.0) {
+        for pool in self.idle_on(host).chunk_by(|one, other| one.0 == other.0) {
             let stay = policy.kept(pool.len());
-            going.extend(pool[..pool.len() - stay].iter().map(|&(_, instance)| instance));
+            going.extend(pool[..pool.len() - stay].iter().map(|&(_, _, instance)| instance));
         }
         for instance in going {
             self.reclaim(instance, StopReason::Halving);
@@ -264,8 +261,8 @@ impl Scheduler {
     /// Sees to it that the next tick comes, where the policy has a clock and instances are idle.
     pub(crate) fn start_clock(&mut self, host: HostId) {
         let Some(interval) = self.profile.keep_alive.policy().interval() else { return };
-        let Some(it) = self.hosts.get_mut(&host) else { return };
-        if it.tick.is_some() || it.idle.is_empty() {
+        let Some(it) = self.hosts.get_mut(host) else { return };
+        if it.tick.is_some() || it.idle == 0 {
             return;
         }
         let ticks = self.now.since(it.origin).as_nanos() / interval.as_nanos().max(1) + 1;
@@ -273,9 +270,24 @@ impl Scheduler {
         self.timers.set(Alarm::Tick(host), &mut it.tick, Some(next));
     }
 
+    /// The idle instances of a host by function, each function's least recently idle first.
+    pub(crate) fn idle_on(&self, host: HostId) -> Vec<(FunctionId, u64, InstanceId)> {
+        let Some(it) = self.hosts.get(host) else { return Vec::new() };
+        let mut idle = Vec::with_capacity(it.idle);
+        for &instance in &it.instances {
+            if let Some(it) = self.instances.get(instance)
+                && let State::Idle(Idle { sequence, .. }) = it.state
+            {
+                idle.push((it.function, sequence, instance));
+            }
+        }
+        idle.sort_unstable();
+        idle
+    }
+
     /// Marks a host that has no instances, and lets it wait for its end if it is ready and somebody's.
     fn watch_empty(&mut self, host: HostId) {
-        let Some(it) = self.hosts.get_mut(&host) else { return };
+        let Some(it) = self.hosts.get_mut(host) else { return };
         if !it.instances.is_empty() || it.owner.is_none() {
             return;
         }
@@ -288,7 +300,7 @@ impl Scheduler {
 
     /// Removes a host from every list.
     fn remove_host(&mut self, host: HostId) -> Option<Host> {
-        let mut it = self.hosts.remove(&host)?;
+        let mut it = self.hosts.remove(host)?;
         self.timers.set(Alarm::Tick(host), &mut it.tick, None);
         self.timers.set(Alarm::Empty(host), &mut it.empty, None);
         self.machine.ahead.remove(&host);

@@ -87,7 +87,7 @@ impl Instance {
 impl Scheduler {
     pub(crate) fn started(&mut self, instance: InstanceId) {
         let now = self.now;
-        let Some(it) = self.instances.get_mut(&instance) else { return self.late() };
+        let Some(it) = self.instances.get_mut(instance) else { return self.late() };
         if !matches!(it.state, State::Starting) {
             return self.late();
         }
@@ -98,7 +98,7 @@ impl Scheduler {
     }
 
     pub(crate) fn start_failed(&mut self, instance: InstanceId, reason: String) {
-        let Some(it) = self.instances.get(&instance) else { return self.late() };
+        let Some(it) = self.instances.get(instance) else { return self.late() };
         if !matches!(it.state, State::Starting) {
             return self.late();
         }
@@ -112,21 +112,21 @@ impl Scheduler {
     }
 
     pub(crate) fn idle(&mut self, instance: InstanceId) {
-        match self.instances.get(&instance).map(|it| it.state) {
+        match self.instances.get(instance).map(|it| it.state) {
             Some(State::Finishing) => self.settle(instance, Warmth::Warm),
             _ => self.late(),
         }
     }
 
     pub(crate) fn rested(&mut self, instance: InstanceId) {
-        match self.instances.get_mut(&instance).map(|it| &mut it.state) {
+        match self.instances.get_mut(instance).map(|it| &mut it.state) {
             Some(State::Idle(idle)) if idle.rest == Rest::Asked => idle.rest = Rest::Resting,
             _ => self.late(),
         }
     }
 
     pub(crate) fn died(&mut self, instance: InstanceId) {
-        match self.instances.get(&instance).map(|it| it.state) {
+        match self.instances.get(instance).map(|it| it.state) {
             None | Some(State::Waiting | State::Stopping) => self.late(),
             Some(State::Starting) => {
                 self.start_failed(instance, "the runtime died before it was ready".to_owned());
@@ -140,7 +140,7 @@ impl Scheduler {
     }
 
     pub(crate) fn reclaimed(&mut self, instance: InstanceId) {
-        match self.instances.get(&instance).map(|it| it.state) {
+        match self.instances.get(instance).map(|it| it.state) {
             Some(State::Stopping) => {
                 self.forget(instance);
                 self.serve_short();
@@ -152,11 +152,11 @@ impl Scheduler {
     /// Asks for the end of an instance that was started. Its memory stays taken until it is reclaimed.
     pub(crate) fn reclaim(&mut self, instance: InstanceId, reason: StopReason) {
         self.unlist(instance);
-        let Some(it) = self.instances.get_mut(&instance) else { return };
+        let Some(it) = self.instances.get_mut(instance) else { return };
         it.state = State::Stopping;
         self.timers.set(Alarm::Instance(instance), &mut it.due, None);
         let (host, memory) = (it.host, it.memory);
-        if let Some(host) = self.hosts.get_mut(&host) {
+        if let Some(host) = self.hosts.get_mut(host) {
             host.stopping = host.stopping + memory;
         }
         self.counters.instances_reclaimed += 1;
@@ -165,10 +165,10 @@ impl Scheduler {
 
     /// Removes all trace of an instance that is gone, and frees its place.
     pub(crate) fn forget(&mut self, instance: InstanceId) {
-        let Some(mut it) = self.instances.remove(&instance) else { return };
+        let Some(mut it) = self.instances.remove(instance) else { return };
         self.timers.set(Alarm::Instance(instance), &mut it.due, None);
         if matches!(it.state, State::Stopping)
-            && let Some(host) = self.hosts.get_mut(&it.host)
+            && let Some(host) = self.hosts.get_mut(it.host)
         {
             host.stopping = host.stopping - it.memory;
         }
@@ -177,7 +177,7 @@ impl Scheduler {
 
     /// The next thing on an instance is due: deadline, rest, idle limit or lifetime.
     pub(crate) fn instance_due(&mut self, instance: InstanceId) {
-        let Some(it) = self.instances.get_mut(&instance) else { return };
+        let Some(it) = self.instances.get_mut(instance) else { return };
         it.due = None;
         match it.state {
             State::Busy(Busy { invocation, timeout, .. }) => {
@@ -193,7 +193,7 @@ impl Scheduler {
     }
 
     fn idle_due(&mut self, instance: InstanceId, idle: Idle) {
-        let Some(it) = self.instances.get_mut(&instance) else { return };
+        let Some(it) = self.instances.get_mut(instance) else { return };
         let end = end_of_idle(&self.profile, it.born, idle.since);
         if end <= self.now {
             let limit = idle.since + self.profile.keep_alive.limit();
@@ -209,7 +209,7 @@ impl Scheduler {
     /// Finds out what becomes of an instance that can take an invocation: the oldest that waits, or idleness, or its end.
     fn settle(&mut self, instance: InstanceId, warmth: Warmth) {
         let now = self.now;
-        let Some(it) = self.instances.get(&instance) else { return };
+        let Some(it) = self.instances.get(instance) else { return };
         let (function, born) = (it.function, it.born);
         if !self.is_current(it) {
             let reason = if self.functions.contains_key(&function) {
@@ -235,17 +235,17 @@ impl Scheduler {
     fn list(&mut self, instance: InstanceId) {
         let now = self.now;
         let sequence = self.sequence();
-        let Some(it) = self.instances.get_mut(&instance) else { return };
+        let Some(it) = self.instances.get_mut(instance) else { return };
         it.state = State::Idle(Idle { since: now, sequence, rest: Rest::Awake });
         let end = end_of_idle(&self.profile, it.born, now);
         let due = self.profile.rest_after.map_or(end, |after| (now + after).min(end));
         self.timers.set(Alarm::Instance(instance), &mut it.due, Some(due));
         let (function, memory, host) = (it.function, it.memory, it.host);
         if let Some(state) = self.functions.get_mut(&function) {
-            state.idle.insert(sequence, instance);
+            state.idle.push(sequence, instance);
         }
-        if let Some(it) = self.hosts.get_mut(&host) {
-            it.idle.insert((function, sequence), instance);
+        if let Some(it) = self.hosts.get_mut(host) {
+            it.idle += 1;
             it.idle_memory = it.idle_memory + memory;
         }
         self.start_clock(host);
@@ -253,20 +253,20 @@ impl Scheduler {
 
     /// Takes an instance off the lists of idle ones, if it is on them.
     pub(crate) fn unlist(&mut self, instance: InstanceId) {
-        let Some(it) = self.instances.get(&instance) else { return };
+        let Some(it) = self.instances.get(instance) else { return };
         let State::Idle(Idle { sequence, .. }) = it.state else { return };
         if let Some(state) = self.functions.get_mut(&it.function) {
-            state.idle.remove(&sequence);
+            state.idle.remove(sequence);
         }
-        if let Some(host) = self.hosts.get_mut(&it.host) {
-            host.idle.remove(&(it.function, sequence));
+        if let Some(host) = self.hosts.get_mut(it.host) {
+            host.idle -= 1;
             host.idle_memory = host.idle_memory - it.memory;
         }
     }
 
     /// Counts an instance out of those that will yet become ready.
     pub(crate) fn not_starting(&mut self, instance: InstanceId) {
-        let Some(it) = self.instances.get(&instance) else { return };
+        let Some(it) = self.instances.get(instance) else { return };
         if let Some(state) = self.functions.get_mut(&it.function)
             && state.revision == it.revision
         {

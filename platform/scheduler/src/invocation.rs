@@ -36,11 +36,11 @@ impl Scheduler {
         let since = self.now;
         let Some(state) = self.functions.get_mut(&function) else { return };
         state.in_flight += 1;
-        if let Some((_, &instance)) = state.idle.last_key_value() {
+        if let Some((_, instance)) = state.idle.youngest() {
             self.invocations.insert(invocation, Place::Running);
             return self.dispatch(instance, invocation, Warmth::Warm);
         }
-        state.queue.insert(sequence, Waiting { invocation, since });
+        state.queue.push(sequence, Waiting { invocation, since });
         self.invocations.insert(invocation, Place::Queued(function, sequence));
         self.watch_queue(function);
         self.cover(function);
@@ -56,12 +56,12 @@ impl Scheduler {
     }
 
     pub(crate) fn finished(&mut self, instance: InstanceId, invocation: InvocationId) {
-        match self.instances.get_mut(&instance) {
+        match self.instances.get_mut(instance) {
             Some(it) if it.busy().is_some_and(|busy| busy.invocation == invocation) => {}
             _ => return self.late(),
         }
         self.bill(instance);
-        if let Some(it) = self.instances.get_mut(&instance) {
+        if let Some(it) = self.instances.get_mut(instance) {
             // The deadline stays: what runs after the response is held to it as well.
             it.state = State::Finishing;
         }
@@ -75,7 +75,7 @@ impl Scheduler {
         warmth: Warmth,
     ) {
         self.unlist(instance);
-        let Some(it) = self.instances.get_mut(&instance) else { return };
+        let Some(it) = self.instances.get_mut(instance) else { return };
         let Some(state) = self.functions.get(&it.function) else { return };
         assert!(it.revision == state.revision, "only current instances are listed as idle");
         let timeout = state.settings.timeout;
@@ -101,7 +101,7 @@ impl Scheduler {
         instance: InstanceId,
         warmth: Warmth,
     ) -> Option<InvocationId> {
-        let (&sequence, waiting) = self.functions.get(&function)?.queue.first_key_value()?;
+        let (sequence, waiting) = self.functions.get(&function)?.queue.oldest()?;
         let invocation = waiting.invocation;
         self.unqueue(function, sequence);
         self.invocations.insert(invocation, Place::Running);
@@ -111,7 +111,7 @@ impl Scheduler {
 
     /// Ends the invocation that runs on the instance: bills it and forgets it.
     pub(crate) fn bill(&mut self, instance: InstanceId) {
-        let Some(it) = self.instances.get(&instance) else { return };
+        let Some(it) = self.instances.get(instance) else { return };
         let Some(&Busy { invocation, since, init, .. }) = it.busy() else { return };
         let (function, revision, memory) = (it.function, it.revision, it.memory);
         let duration: Span = self.now.since(since);
@@ -139,7 +139,7 @@ impl Scheduler {
     pub(crate) fn reject_oldest(&mut self, function: FunctionId, reason: Rejection) {
         let Some(state) = self.functions.get(&function) else { return };
         if state.lacks_starts()
-            && let Some((&sequence, _)) = state.queue.first_key_value()
+            && let Some((sequence, _)) = state.queue.oldest()
         {
             self.reject_queued(function, sequence, reason);
         }
@@ -148,7 +148,7 @@ impl Scheduler {
     /// Rejects the youngest invocation that waits: the older ones can have the instances that are being started.
     pub(crate) fn reject_youngest(&mut self, function: FunctionId, reason: Rejection) {
         let Some(state) = self.functions.get(&function) else { return };
-        if let Some((&sequence, _)) = state.queue.last_key_value() {
+        if let Some((sequence, _)) = state.queue.youngest() {
             self.reject_queued(function, sequence, reason);
         }
     }
@@ -159,7 +159,7 @@ impl Scheduler {
         state.queue_due = None;
         let wait = self.profile.limits.queue_wait;
         while let Some(state) = self.functions.get(&function)
-            && let Some((&sequence, oldest)) = state.queue.first_key_value()
+            && let Some((sequence, oldest)) = state.queue.oldest()
             && oldest.since + wait <= self.now
         {
             self.reject_queued(function, sequence, Rejection::Queue);
@@ -173,14 +173,14 @@ impl Scheduler {
     }
 
     fn unqueue(&mut self, function: FunctionId, sequence: u64) -> Option<InvocationId> {
-        let waiting = self.functions.get_mut(&function)?.queue.remove(&sequence)?;
+        let waiting = self.functions.get_mut(&function)?.queue.remove(sequence)?;
         self.watch_queue(function);
         Some(waiting.invocation)
     }
 
     fn watch_queue(&mut self, function: FunctionId) {
         let Some(state) = self.functions.get_mut(&function) else { return };
-        let oldest = state.queue.first_key_value().map(|(_, waiting)| waiting.since);
+        let oldest = state.queue.oldest().map(|(_, waiting)| waiting.since);
         let due = oldest.map(|since| since + self.profile.limits.queue_wait);
         self.timers.set(Alarm::Queue(function), &mut state.queue_due, due);
     }

@@ -23,8 +23,10 @@ mod function;
 mod host;
 mod instance;
 mod invocation;
+mod line;
 mod rooms;
 mod scheduler;
+mod table;
 mod timers;
 
 pub mod policy;

@@ -6,6 +6,7 @@ use crate::host::Host;
 use crate::instance::Instance;
 use crate::invocation::Place;
 use crate::rooms::Rooms;
+use crate::table::Table;
 use crate::timers::{Alarm, Timers};
 use crate::{Action, Event, Profile};
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, TenantId, Time};
@@ -22,13 +23,13 @@ pub struct Scheduler {
     pub(crate) functions: BTreeMap<FunctionId, Function>,
     pub(crate) accounts: BTreeMap<TenantId, Account>,
     pub(crate) invocations: BTreeMap<InvocationId, Place>,
-    pub(crate) instances: BTreeMap<InstanceId, Instance>,
-    pub(crate) hosts: BTreeMap<HostId, Host>,
+    pub(crate) instances: Table<InstanceId, Instance>,
+    pub(crate) hosts: Table<HostId, Host>,
     pub(crate) rooms: Rooms,
     pub(crate) machine: Machine,
     pub(crate) counters: Counters,
     actions: VecDeque<Action>,
-    numbers: Numbers,
+    last_sequence: u64,
 }
 
 /// What the whole machine has, and who waits for it.
@@ -44,14 +45,6 @@ pub(crate) struct Machine {
     pub(crate) ahead_due: Option<Time>,
     /// Functions whose invocations wait until an instance somewhere is reclaimed.
     pub(crate) short: VecDeque<FunctionId>,
-}
-
-/// The last number given to each kind of thing.
-#[derive(Debug, Default)]
-struct Numbers {
-    instance: u64,
-    host: u64,
-    sequence: u64,
 }
 
 impl Scheduler {
@@ -70,13 +63,13 @@ impl Scheduler {
             functions: BTreeMap::new(),
             accounts: BTreeMap::new(),
             invocations: BTreeMap::new(),
-            instances: BTreeMap::new(),
-            hosts: BTreeMap::new(),
+            instances: Table::new(),
+            hosts: Table::new(),
             rooms: Rooms::default(),
             machine,
             counters: Counters::default(),
             actions: VecDeque::new(),
-            numbers: Numbers::default(),
+            last_sequence: 0,
         }
     }
 
@@ -148,20 +141,10 @@ impl Scheduler {
         self.counters.late_events += 1;
     }
 
-    pub(crate) fn number_instance(&mut self) -> InstanceId {
-        self.numbers.instance += 1;
-        InstanceId(self.numbers.instance)
-    }
-
-    pub(crate) fn number_host(&mut self) -> HostId {
-        self.numbers.host += 1;
-        HostId(self.numbers.host)
-    }
-
     /// A number that grows: for the order of things that happen at one moment.
     pub(crate) fn sequence(&mut self) -> u64 {
-        self.numbers.sequence += 1;
-        self.numbers.sequence
+        self.last_sequence += 1;
+        self.last_sequence
     }
 
     fn ring(&mut self, alarm: Alarm) {

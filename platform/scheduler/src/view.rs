@@ -92,7 +92,7 @@ pub struct FunctionView {
 impl Scheduler {
     /// Every host, oldest first.
     pub fn hosts(&self) -> impl Iterator<Item = HostView> + '_ {
-        self.hosts.iter().map(|(&host, it)| HostView {
+        self.hosts.iter().map(|(host, it)| HostView {
             host,
             owner: it.owner,
             phase: it.phase,
@@ -100,13 +100,13 @@ impl Scheduler {
             used: it.used,
             milli_cpus: it.milli_cpus,
             instances: it.instances.len(),
-            idle: it.idle.len(),
+            idle: it.idle,
         })
     }
 
     /// Every instance, oldest first.
     pub fn instances(&self) -> impl Iterator<Item = InstanceView> + '_ {
-        self.instances.iter().map(|(&instance, it)| InstanceView {
+        self.instances.iter().map(|(instance, it)| InstanceView {
             instance,
             host: it.host,
             function: it.function,

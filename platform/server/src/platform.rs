@@ -21,7 +21,9 @@ use worker::{Command, Dispatch, Handle, Report};
 const GRACE: Grace = Grace(Span::from_millis(500));
 
 /// A platform that runs.
-pub struct Platform<K: Kind> {
+pub struct Platform<K: Kind>(Arc<Shared<K>>);
+
+struct Shared<K: Kind> {
     kind: Arc<K>,
     profile: Profile,
     began: Instant,
@@ -80,8 +82,8 @@ struct Billed {
 
 impl<K: Kind> Platform<K> {
     /// A platform without functions that follows `profile`.
-    pub fn new(kind: K, profile: Profile, seed: u64, journal: Option<Journal>) -> Arc<Self> {
-        let platform = Arc::new(Self {
+    pub fn new(kind: K, profile: Profile, seed: u64, journal: Option<Journal>) -> Self {
+        let shared = Arc::new(Shared {
             kind: Arc::new(kind),
             began: Instant::now(),
             state: Mutex::new(State {
@@ -98,10 +100,17 @@ impl<K: Kind> Platform<K> {
             timer: Notify::new(),
             gone: Notify::new(),
         });
-        tokio::spawn(Arc::clone(&platform).keep_time());
-        platform
+        tokio::spawn(Arc::clone(&shared).keep_time());
+        Self(shared)
     }
 
+    /// Ends every instance and waits, `limit` at most, until nothing is left of them.
+    pub async fn drain(&self, limit: Duration) {
+        self.0.drain(limit).await;
+    }
+}
+
+impl<K: Kind> Shared<K> {
     fn now(&self) -> Time {
         Time::ZERO + Span::from(self.began.elapsed())
     }
@@ -225,10 +234,7 @@ impl<K: Kind> Platform<K> {
         let identity = Identity {
             instance,
             host,
-            environment: BTreeMap::from([(
-                "AWS_LAMBDA_LOG_STREAM_NAME".to_owned(),
-                log_stream(),
-            )]),
+            environment: BTreeMap::from([("AWS_LAMBDA_LOG_STREAM_NAME".to_owned(), log_stream())]),
         };
         let start = worker::Start {
             kind: Arc::clone(&self.kind),
@@ -239,10 +245,9 @@ impl<K: Kind> Platform<K> {
         let platform = Arc::clone(self);
         let handle =
             worker::launch(start, move |instance, report| platform.heard(instance, report));
-        state.instances.insert(
-            instance,
-            Running { handle, deployed, init: Span::ZERO, invocation: None },
-        );
+        state
+            .instances
+            .insert(instance, Running { handle, deployed, init: Span::ZERO, invocation: None });
     }
 
     fn dispatch(
@@ -289,12 +294,11 @@ impl<K: Kind> Platform<K> {
         drop(state);
         let Some(pending) = pending else { return };
         let duration = pending.dispatched.map_or(Span::ZERO, |at| now.since(at));
-        let (reply, lines, memory_peak_bytes) = match outcome {
-            Outcome::Response { payload, tail } => (Reply::Payload(payload), tail.log, tail.memory_peak_bytes),
-            Outcome::Error { payload, tail } => (Reply::FunctionError(payload), tail.log, tail.memory_peak_bytes),
+        let (reply, tail) = match outcome {
+            Outcome::Response { payload, tail } => (Reply::Payload(payload), tail),
+            Outcome::Error { payload, tail } => (Reply::FunctionError(payload), tail),
             Outcome::Ended { end, tail } => {
-                let payload = reply::ended(&pending.invoke.request_id, &end);
-                (Reply::FunctionError(payload), tail.log, tail.memory_peak_bytes)
+                (Reply::FunctionError(reply::ended(&pending.invoke.request_id, &end)), tail)
             }
         };
         let log = match pending.invoke.log_tail {
@@ -304,10 +308,10 @@ impl<K: Kind> Platform<K> {
                     duration,
                     billed: bill.filter(|it| it.invocation == id).map_or(duration, |it| it.billed),
                     memory: memory.unwrap_or_default(),
-                    memory_peak_bytes,
+                    memory_peak_bytes: tail.memory_peak_bytes,
                     init: pending.init,
                 };
-                reply::log_tail(&pending.invoke.request_id, &lines, usage)
+                reply::log_tail(&pending.invoke.request_id, &tail.log, usage)
             }
         };
         // A caller that is gone no longer listens.
@@ -361,8 +365,7 @@ impl<K: Kind> Platform<K> {
         self.turn(&mut state, Event::Invoked { invocation: id, function }, None);
     }
 
-    /// Ends every instance and waits, `limit` at most, until nothing is left of them.
-    pub async fn drain(self: &Arc<Self>, limit: Duration) {
+    async fn drain(self: &Arc<Self>, limit: Duration) {
         let functions: Vec<_> = self.lock().functions.keys().copied().collect();
         for function in functions {
             self.drive(Event::Removed { function }, None);
@@ -386,13 +389,14 @@ impl<K: Kind> Platform<K> {
 
     /// What the profile gives one instance of `function`.
     fn settings(&self, function: &Function) -> Settings {
+        let (_, host_milli_cpus) = self.profile.hosts.size_for(function.memory);
         Settings {
             runtime: function.runtime.clone(),
             handler: function.handler.clone(),
             environment: crate::environment::of(function),
             memory: function.memory,
-            cpu_ceiling_milli: self.profile.cpu_ceiling_milli(function.memory),
-            cpu_weight: self.profile.cpu_weight(function.memory),
+            cpu_ceiling_milli: self.profile.cpu.ceiling_milli(function.memory, host_milli_cpus),
+            cpu_weight: self.profile.cpu.weight(function.memory),
             tmp: function.ephemeral_storage,
             init_timeout: INIT_TIMEOUT,
         }
@@ -444,7 +448,8 @@ impl<K: Kind> State<K> {
             ),
         };
         // A caller that is gone no longer listens.
-        let _ = pending.answer.send(Invoked { reply: Reply::FunctionError(payload), log, duration });
+        let _ =
+            pending.answer.send(Invoked { reply: Reply::FunctionError(payload), log, duration });
     }
 
     fn role(&mut self, function: &Function) -> RoleId {
@@ -453,13 +458,13 @@ impl<K: Kind> State<K> {
     }
 }
 
-impl<K: Kind> gateway::Engine for Arc<Platform<K>> {
+impl<K: Kind> gateway::Engine for Platform<K> {
     fn runtimes(&self) -> Vec<String> {
-        self.kind.runtimes()
+        self.0.kind.runtimes()
     }
 
     async fn deploy(&self, function: Arc<Function>) -> Result<(), gateway::PrepareFailed> {
-        let settings = self.settings(&function);
+        let settings = self.0.settings(&function);
         let package = sandbox::Package {
             digest: function.code_digest.clone(),
             directory: function.code_directory.clone(),
@@ -470,8 +475,8 @@ impl<K: Kind> gateway::Engine for Arc<Platform<K>> {
             .await
             .map_err(|error| gateway::PrepareFailed { reason: chain(&error) })?;
         let epoch = Epoch(function.epoch);
-        let mut state = self.lock();
-        let now = self.now();
+        let mut state = self.0.lock();
+        let now = self.0.now();
         if let Some(journal) = &mut state.journal {
             journal.name(now, &function);
         }
@@ -493,27 +498,27 @@ impl<K: Kind> gateway::Engine for Arc<Platform<K>> {
             None => Event::Deployed { function: id, epoch, settings: known },
             Some(_) => Event::ConfigChanged { function: id, epoch, settings: known },
         };
-        self.turn(&mut state, event, None);
+        self.0.turn(&mut state, event, None);
         Ok(())
     }
 
     async fn remove(&self, function: Arc<Function>) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.functions.remove(&function.id);
-        self.turn(&mut state, Event::Removed { function: function.id }, None);
+        self.0.turn(&mut state, Event::Removed { function: function.id }, None);
     }
 
     async fn invoke(&self, invoke: Invoke) -> Invoked {
         let (answer, answered) = oneshot::channel();
         let id = {
-            let mut state = self.lock();
+            let mut state = self.0.lock();
             let (id, function) = (state.new_invocation(), invoke.function.id);
             let pending = Pending { invoke, answer, dispatched: None, init: None };
             state.pending.insert(id, pending);
-            self.turn(&mut state, Event::Invoked { invocation: id, function }, None);
+            self.0.turn(&mut state, Event::Invoked { invocation: id, function }, None);
             id
         };
-        let _abandoned = Abandoned { platform: self, id };
+        let _abandoned = Abandoned { platform: &self.0, id };
         answered.await.unwrap_or_else(|_| Invoked {
             reply: Reply::Failure(gateway::Failure::Unavailable(
                 "the platform is shutting down".to_owned(),
@@ -526,7 +531,7 @@ impl<K: Kind> gateway::Engine for Arc<Platform<K>> {
 
 /// Tells the scheduler of a caller that went away. After the answer it has no effect.
 struct Abandoned<'a, K: Kind> {
-    platform: &'a Arc<Platform<K>>,
+    platform: &'a Arc<Shared<K>>,
     id: InvocationId,
 }
 

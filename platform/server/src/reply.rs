@@ -27,13 +27,12 @@ pub fn ended(request_id: &str, end: &End) -> Bytes {
         ),
         End::ResponseTooLarge { limit, .. } => (
             "Function.ResponseSizeTooLarge",
-            format!(
-                "Response payload size exceeded maximum allowed payload size ({limit} bytes)."
-            ),
+            format!("Response payload size exceeded maximum allowed payload size ({limit} bytes)."),
         ),
-        End::Protocol(what) => {
-            ("Runtime.ExitError", format!("RequestId: {request_id} Error: Runtime broke its protocol: {what}"))
-        }
+        End::Protocol(what) => (
+            "Runtime.ExitError",
+            format!("RequestId: {request_id} Error: Runtime broke its protocol: {what}"),
+        ),
         End::Stopped => (
             "Runtime.ExitError",
             format!("RequestId: {request_id} Error: the platform stopped the function"),
@@ -45,10 +44,15 @@ pub fn ended(request_id: &str, end: &End) -> Bytes {
 fn exit_message(request_id: &str, status: Option<i32>, signal: Option<i32>) -> String {
     match (status, signal) {
         (_, Some(signal)) => {
-            format!("RequestId: {request_id} Error: Runtime exited with error: signal: {}", signal_name(signal))
+            format!(
+                "RequestId: {request_id} Error: Runtime exited with error: signal: {}",
+                signal_name(signal)
+            )
         }
         (Some(status), None) if status != 0 => {
-            format!("RequestId: {request_id} Error: Runtime exited with error: exit status {status}")
+            format!(
+                "RequestId: {request_id} Error: Runtime exited with error: exit status {status}"
+            )
         }
         _ => format!("RequestId: {request_id} Error: Runtime exited without providing a reason"),
     }

@@ -1,9 +1,11 @@
 //! Instances driven over a plain process: no sandbox, but real sockets, pipes and exits.
 
+mod function;
 mod process;
 
+use function::function;
 use model::{MemoryMib, Span};
-use process::{Process, function};
+use process::Process;
 use sandbox::container::ContainerInstance;
 use sandbox::{End, Grace, Instance, Invocation, Log, Outcome, Settings, StartError};
 use std::time::{Duration, Instant, SystemTime};
