@@ -139,8 +139,8 @@ pub(crate) fn complete(change: SettingsChange) -> Result<Settings, ApiError> {
 }
 
 /// Refuses settings that this platform does not have.
-pub(crate) fn refuse_absent(absent: &AbsentSettings) -> Result<(), ApiError> {
-    let names = absent.asked_for();
+pub(crate) fn refuse_absent(asked: &AbsentSettings) -> Result<(), ApiError> {
+    let names = asked.asked_for();
     if names.is_empty() {
         return Ok(());
     }
