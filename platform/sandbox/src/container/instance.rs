@@ -7,7 +7,9 @@ mod output;
 mod wire;
 
 use crate::container::{Control, Exit, Running};
-use crate::seam::{End, Grace, Instance, Invocation, Log, Outcome, Settings, StartError, Usage};
+use crate::seam::{
+    End, Grace, Instance, Invocation, Log, Outcome, Settings, StartError, Tail, Usage,
+};
 use output::{Keep, Output};
 use runtime_api::{Event, Happened, RESPONSE_LIMIT};
 use std::future::{Future, poll_fn};
@@ -122,12 +124,14 @@ impl<C: Control> ContainerInstance<C> {
             let outcome = match turns.next(exited.as_mut()).await? {
                 Happened::Ready if respond.is_none() => return Ok(()),
                 Happened::Response(payload) => {
-                    Outcome::Response { payload, log: turns.output.take() }
+                    Outcome::Response { payload, tail: turns.tail(&self.control) }
                 }
-                Happened::Error(payload) => Outcome::Error { payload, log: turns.output.take() },
+                Happened::Error(payload) => {
+                    Outcome::Error { payload, tail: turns.tail(&self.control) }
+                }
                 Happened::TooLarge(size) => {
                     let end = End::ResponseTooLarge { size, limit: RESPONSE_LIMIT };
-                    Outcome::Ended { end, log: turns.output.take() }
+                    Outcome::Ended { end, tail: turns.tail(&self.control) }
                 }
                 Happened::Broken(reason) => return Err(End::Protocol(reason.to_owned())),
                 Happened::Ready | Happened::InitError(_) => continue,
@@ -152,7 +156,8 @@ impl<C: Control> Instance for ContainerInstance<C> {
         let mut respond = Some(respond);
         let ended = self.run(invocation, &mut respond).await;
         if let (Err(end), Some(respond)) = (&ended, respond) {
-            respond(Outcome::Ended { end: end.clone(), log: self.output.take() });
+            let tail = tail(&mut self.output, &self.control);
+            respond(Outcome::Ended { end: end.clone(), tail });
         }
         self.output.begin(Keep::Nothing);
         ended
@@ -207,7 +212,19 @@ struct Turns<'a> {
     exit: Option<Exit>,
 }
 
+/// What goes with an outcome; nothing is read where nobody asked for it.
+fn tail(output: &mut Output, control: &impl Control) -> Tail {
+    if output.keeps() == Keep::Nothing {
+        return Tail::default();
+    }
+    Tail { log: output.take(), memory_peak_bytes: control.usage().memory_peak_bytes }
+}
+
 impl Turns<'_> {
+    fn tail(&mut self, control: &impl Control) -> Tail {
+        tail(self.output, control)
+    }
+
     /// What the runtime does next, or how it ended. Cancel-safe.
     async fn next(
         &mut self,

@@ -57,6 +57,11 @@ impl Output {
         })
     }
 
+    /// What becomes of output now.
+    pub fn keeps(&self) -> Keep {
+        self.keep
+    }
+
     /// Forgets what was kept, and keeps as told from now on.
     pub fn begin(&mut self, keep: Keep) {
         self.tail.clear();
