@@ -312,6 +312,18 @@ fn queues_are_bounded() {
     assert_eq!(rejected(&driver), vec![Rejection::Queue; 3]);
 }
 
+// Each waiting invocation has a time of its own: a younger one goes on waiting.
+#[test]
+fn queues_time_out_one_by_one() {
+    let mut driver = driver(profile());
+    driver.invoke(0);
+    driver.wait(Span::from_secs(1));
+    let young = driver.invoke(0);
+    driver.wait(Span::from_secs(59));
+    assert_eq!(rejected(&driver), [Rejection::Queue]);
+    assert_eq!(driver.unfinished(), [young]);
+}
+
 // Bin-packing fills a host before the next one is started; the fullest that fits is used.
 #[test]
 fn bin_packing_fills_hosts() {
@@ -460,6 +472,38 @@ fn quiet_hosts_of_others_make_room() {
     assert_eq!(driver.hosts(), [HostId(2), HostId(3)]);
     driver.invoke(0);
     assert!(matches!(rejected(&driver)[..], [Rejection::NoHost(_)]), "now nothing is quiet");
+}
+
+// On a full machine no more empty hosts are given back than are needed, the oldest first.
+#[test]
+fn empty_hosts_make_room_at_once() {
+    let mut full = Profile { keep_alive: KeepAlive::None(NoKeeping), ..profile() };
+    full.limits.memory = Some(MemoryMib(1024));
+    full.hosts.overcommit = 1.0;
+    let mut driver = driver(full);
+    for tenant in 2..4 {
+        let tenant_id = TenantId::from_number(tenant);
+        driver.deploy(tenant, FunctionSettings { tenant: tenant_id, ..settings(128) });
+        driver.invoke(tenant);
+        driver.answer_all();
+    }
+    assert_eq!(driver.hosts(), [HostId(1), HostId(2)]);
+    driver.invoke(0);
+    assert_eq!(driver.hosts(), [HostId(2), HostId(3)]);
+}
+
+// What waits for room on a host that is lost is started elsewhere at once.
+#[test]
+fn a_lost_host_makes_room() {
+    let mut full = profile();
+    full.limits.memory = Some(MemoryMib(512));
+    full.hosts.overcommit = 1.0;
+    let mut driver = driver(full);
+    driver.deploy(1, settings(512));
+    pool(&mut driver, 4);
+    driver.invoke(1);
+    driver.send(Event::HostLost { host: HostId(1) });
+    assert_eq!(driver.hosts(), [HostId(2)]);
 }
 
 // A machine that is really short of memory starts nothing: an idle instance goes first, then it refuses.
