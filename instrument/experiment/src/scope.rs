@@ -226,7 +226,7 @@ impl Scope {
             runtimes: basis.runtimes.clone(),
             memory_min_mib: basis.memory_range_mib.0,
             max_concurrency: basis.max_concurrency,
-            max_instances: basis.max_concurrency.saturating_mul(5) / 2,
+            max_instances: basis.max_concurrency.saturating_mul(3),
             lead: BurstSpan { base: Span::from_millis(3), per_request: Span::from_micros(400) },
             hold: BurstSpan { base: Span::from_millis(300), per_request: Span::from_millis(8) },
             pause: Span::from_millis(50),
@@ -294,7 +294,7 @@ impl Scope {
             runtimes: basis.runtimes.clone(),
             memory_min_mib: basis.memory_range_mib.0,
             max_concurrency: basis.max_concurrency,
-            max_instances: basis.max_concurrency.saturating_mul(5) / 2,
+            max_instances: basis.max_concurrency.saturating_mul(3),
             lead: BurstSpan { base: Span::from_millis(300), per_request: Span::from_millis(5) },
             // 15 s is the paper's.
             hold: BurstSpan { base: Span::from_secs(15), per_request: Span::from_millis(20) },
