@@ -14,6 +14,7 @@ mod identity;
 mod latency;
 mod paper;
 mod placed;
+mod placement;
 mod scaling;
 mod shares;
 pub mod statistics;
@@ -65,6 +66,7 @@ fn analyse_sandbox(records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     exposure::analyse(&study, &mut answers);
     coldstart::analyse(&study, &mut answers);
     scaling::analyse(&study, &mut answers);
+    placement::analyse(&study, &mut answers);
     cpu::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
     (answers.findings, answers.problems)

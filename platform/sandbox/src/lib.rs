@@ -5,6 +5,7 @@
 
 pub mod container;
 pub mod doctor;
+pub mod runtime;
 mod seam;
 
 pub use seam::{

@@ -7,10 +7,13 @@ use crate::reply;
 use bytes::Bytes;
 use catalog::Function;
 use gateway::{Invoke, Invoked, LogTail, Reply};
-use model::{FunctionId, HostId, InstanceId, InvocationId, RoleId, Span, TenantId, Time};
+use model::{
+    FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
+};
+use sandbox::runtime::{ReservedError, instance_environment};
 use sandbox::{Grace, Identity, Kind, Log, Outcome, Settings, StartError};
 use scheduler::{Action, Epoch, Event, FunctionSettings, Profile, Rejection, Scheduler};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, oneshot};
@@ -104,9 +107,15 @@ impl<K: Kind> Platform<K> {
         Self(shared)
     }
 
-    /// Ends every instance and waits, `limit` at most, until nothing is left of them.
-    pub async fn drain(&self, limit: Duration) {
+    /// Ends every instance and waits, `limit` at most, until nothing is left of them; then ends the sandboxes' owner.
+    pub async fn close(&self, limit: Duration) {
         self.0.drain(limit).await;
+        self.0.kind.close().await;
+    }
+
+    /// Tells the scheduler how much memory the machine has left.
+    pub fn memory_free(&self, free: MemoryMib) {
+        self.0.drive(Event::MemoryFree { free }, None);
     }
 }
 
@@ -388,18 +397,18 @@ impl<K: Kind> Shared<K> {
     }
 
     /// What the profile gives one instance of `function`.
-    fn settings(&self, function: &Function) -> Settings {
+    fn settings(&self, function: &Function) -> Result<Settings, ReservedError> {
         let (_, host_milli_cpus) = self.profile.hosts.size_for(function.memory);
-        Settings {
+        Ok(Settings {
             runtime: function.runtime.clone(),
             handler: function.handler.clone(),
-            environment: crate::environment::of(function),
+            environment: crate::environment::of(function)?,
             memory: function.memory,
             cpu_ceiling_milli: self.profile.cpu.ceiling_milli(function.memory, host_milli_cpus),
             cpu_weight: self.profile.cpu.weight(function.memory),
             tmp: function.ephemeral_storage,
             init_timeout: INIT_TIMEOUT,
-        }
+        })
     }
 }
 
@@ -464,7 +473,10 @@ impl<K: Kind> gateway::Engine for Platform<K> {
     }
 
     async fn deploy(&self, function: Arc<Function>) -> Result<(), gateway::PrepareFailed> {
-        let settings = self.0.settings(&function);
+        let settings = self
+            .0
+            .settings(&function)
+            .map_err(|error| gateway::PrepareFailed { reason: chain(&error) })?;
         let package = sandbox::Package {
             digest: function.code_digest.clone(),
             directory: function.code_directory.clone(),

@@ -136,9 +136,22 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
             _ = end.1.recv() => {}
         }
     };
+    let watched = tokio::spawn(watch_memory(Arc::clone(&platform)));
     gateway.serve(listener, stop).await;
+    watched.abort();
     platform.close(DRAIN).await;
     Ok(())
+}
+
+/// Tells the platform, every second, how much memory is really free.
+async fn watch_memory<K: Kind>(platform: Arc<Platform<K>>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        if let Some((_, available)) = memory::total_and_available() {
+            platform.memory_free(available);
+        }
+    }
 }
 
 fn gateway_config(profile: &Profile, access_keys: Vec<AccessKey>) -> GatewayConfig {

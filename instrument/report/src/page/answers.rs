@@ -33,11 +33,11 @@ fn answers(findings: &[Finding]) -> Vec<Answer> {
         latency(&chosen, "coldstart.latency_ms.p50", "Cold start"),
         latency(&chosen, "warmstart.latency_ms.p50", "Warm start"),
         scaling(&chosen),
+        exposure(&chosen, findings),
+        identity(&chosen),
         placement(&chosen, findings),
         idle(&chosen),
         cpu(&chosen, findings),
-        exposure(&chosen, findings),
-        identity(&chosen),
     ]
     .into_iter()
     .flatten()
@@ -48,13 +48,14 @@ fn answers(findings: &[Finding]) -> Vec<Answer> {
 }
 
 /// Metrics that an answer above takes up; others get a card of their own.
-const COMPOSED: [&str; 13] = [
+const COMPOSED: [&str; 14] = [
     "coldstart.latency_ms.p50",
     "warmstart.latency_ms.p50",
     "scaling.max_concurrent_instances",
     "scaling.requests_per_instance",
     "placement.policy",
     "placement.max_colevel",
+    "placement.host_memory_mib",
     "idle.policy",
     "idle.max_idle_s",
     "idle.first_loss_s",
@@ -135,7 +136,8 @@ fn placement(chosen: &[&Finding], findings: &[Finding]) -> Option<Answer> {
     // The smallest memory size packs most densely.
     let least = |f: &&Finding| setting_number(&f.setting, "memory_mib").unwrap_or(0.0) as u64;
     let colevel = findings.iter().filter(|f| f.metric == "placement.max_colevel").min_by_key(least);
-    let finding = policy.or(colevel)?;
+    let memory = one(chosen, "placement.host_memory_mib");
+    let finding = policy.or(colevel).or(memory)?;
     let words = match policy.map(word_of) {
         Some("bin_pack") => {
             "New instances fill the hosts that are in use before another one is taken."
@@ -153,6 +155,7 @@ fn placement(chosen: &[&Finding], findings: &[Finding]) -> Option<Answer> {
         };
         figures.push(figure_with_unit(finding, &caption, "instances"));
     }
+    figures.extend(memory.map(|f| Figure::of(f, "of a host go to instances")));
     Some(Answer {
         topic: "Placement".into(),
         experiment: finding.experiment.clone(),
@@ -237,7 +240,7 @@ fn exposure(chosen: &[&Finding], findings: &[Finding]) -> Option<Answer> {
     let unit = if items.is_empty() { "items".into() } else { format!("of {} items", items.len()) };
     let figure = |f: &&Finding| figure_with_unit(f, &metric::setting(&f.setting), &unit);
     Some(Answer {
-        topic: "What a function can see of its host".into(),
+        topic: "What the host shows".into(),
         experiment: first.experiment.clone(),
         figures: own.iter().map(figure).collect(),
         words: "Files, variables and devices that tell a function something about the machine under it.".into(),

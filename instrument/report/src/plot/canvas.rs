@@ -138,7 +138,7 @@ pub(super) fn y_axis(area: Area, axis: &Axis, label: &Label) -> Markup {
 }
 
 fn tick_text(tick: f64, unit: &Unit) -> String {
-    number::quantity(tick, unit).text()
+    if tick == 0.0 { "0".into() } else { number::quantity(tick, unit).text() }
 }
 
 /// One entry of a legend: classes of its swatch, and its words.

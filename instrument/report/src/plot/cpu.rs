@@ -29,7 +29,7 @@ struct Shares {
 static MIB: Unit = Unit::Mib;
 
 /// Unit of colevel axes.
-static WHOLE: Unit = Unit::Count("");
+static WHOLE: Unit = Unit::Count;
 
 /// CPU share of an instance alone, by memory; None where nothing was found.
 pub(super) fn by_memory(findings: &[Finding], records: &[&Record]) -> Option<Plot> {

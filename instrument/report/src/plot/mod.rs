@@ -24,7 +24,7 @@ use maud::{Markup, PreEscaped, html};
 use record::Record;
 
 /// Width of a plot on a desk and on paper, px.
-const WIDE: f64 = 760.0;
+const WIDE: f64 = 820.0;
 
 /// Width of a plot on a phone, px.
 const NARROW: f64 = 344.0;
@@ -104,7 +104,7 @@ pub(crate) fn of_experiment(
     let own: Vec<&Record> = records.iter().filter(|r| r.experiment == experiment).collect();
     let found = &findings.findings;
     let plots = match experiment {
-        "identity" => vec![source::plot(&own)],
+        "identity" => vec![source::plot(&own, host_source(found))],
         "exposure" => vec![exposure::plot(found, &own)],
         "coldstart" => vec![ecdf::plot(&own), boxes::plot(&own)],
         "scaling" => vec![scaling::instances(found, &own), scaling::ramp(&own)],
@@ -139,6 +139,11 @@ fn truth(finding: &Finding) -> Option<f64> {
         Some(analysis::Value::Number(x)) if x.is_finite() => Some(x),
         _ => None,
     }
+}
+
+/// A memory size in words.
+fn mib(memory: u32) -> String {
+    crate::number::quantity(f64::from(memory), &crate::number::Unit::Mib).text()
 }
 
 /// A record's setting as a number.

@@ -20,6 +20,7 @@ pub struct Process {
 
 impl Process {
     /// Runs a command with the Runtime API of a fresh listener in its environment.
+    #[expect(clippy::zombie_processes, reason = "`exited` waits for it by its pidfd")]
     pub fn spawn(mut command: Command) -> Running<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         listener.set_nonblocking(true).expect("nonblocking");
