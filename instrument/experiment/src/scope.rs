@@ -261,7 +261,7 @@ impl Scope {
             idle: IdleScope {
                 settings: basis.idle_settings(),
                 range: (Span::from_secs(1), Span::from_secs(20)),
-                delays: by(12, 16, 20),
+                delays: by(16, 16, 20),
                 pairs: 5,
                 confirm_pairs: by(5, 10, 34),
                 pool: 20,
