@@ -77,6 +77,7 @@ fn study(scale: Scale, seed: u64, experiments: &[Kind]) -> Study {
         seed,
         runtimes: ["provided.al2023", "python3.11", "nodejs20.x"].map(str::to_owned).to_vec(),
         memory_range_mib: (128, 10_240),
+        cores: 2,
         max_concurrency: 200,
     });
     Study { scope, experiments: experiments.to_vec() }
