@@ -240,11 +240,8 @@ impl<K: Kind> Shared<K> {
             tracing::error!(%instance, %function, "no such state of the function");
             return;
         };
-        let identity = Identity {
-            instance,
-            host,
-            environment: BTreeMap::from([("AWS_LAMBDA_LOG_STREAM_NAME".to_owned(), log_stream())]),
-        };
+        let identity =
+            Identity { instance, host, environment: instance_environment(&log_stream()) };
         let start = worker::Start {
             kind: Arc::clone(&self.kind),
             image: Arc::clone(&deployed.image),
@@ -482,6 +479,7 @@ impl<K: Kind> gateway::Engine for Platform<K> {
             directory: function.code_directory.clone(),
         };
         let image = self
+            .0
             .kind
             .prepare(&package, &settings)
             .await
