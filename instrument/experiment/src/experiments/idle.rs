@@ -211,24 +211,19 @@ fn pools<V: Vantage>(
     pairs: usize,
 ) -> Vec<Silence> {
     let idle = &bench.scope.idle;
-    let limit = seen.bracket().map_or(idle.range.1, |(_, gone)| gone);
-    let mut delays = match stage {
-        IdleStage::Refine(1) => centred(limit, idle.pool_delays),
-        IdleStage::Confirm => {
-            seen.first_pool_loss().map_or(Vec::new(), |loss| inside(loss, idle.pool_delays))
-        }
-        _ => Vec::new(),
-    };
     let free = bench.scope.max_instances.saturating_sub(pairs as u32);
-    let affordable = free / (idle.pool * idle.pools).max(1);
-    if delays.len() > affordable as usize {
+    let count = idle.pool_delays.min(free / (idle.pool * idle.pools).max(1));
+    let limit = seen.bracket().map_or(idle.range.1, |(_, gone)| gone);
+    let delays = match stage {
+        IdleStage::Refine(1) => centred(limit, count),
+        IdleStage::Confirm => seen.first_pool_loss().map_or(Vec::new(), |loss| inside(loss, count)),
+        _ => return Vec::new(),
+    };
+    if count < idle.pool_delays {
         bench.problem(format!(
-            "{} pool delays rather than {}: {} instances at once is the limit",
-            affordable,
-            delays.len(),
-            bench.scope.max_instances
+            "pools have {count} delays rather than {}: {} instances at once is the limit",
+            idle.pool_delays, bench.scope.max_instances
         ));
-        delays.truncate(affordable as usize);
     }
     let mut pools = numbered(&delays, idle.pools, idle.pool);
     // The longest wait starts first, so that all end at about the same time.
