@@ -228,7 +228,11 @@ fn odd_values_are_drawn() {
                 ci95,
                 value: value.clone(),
                 truth: Some(value.clone()),
-                setting: finding.setting.into_keys().map(|k| (k, serde_json::Value::Null)).collect(),
+                setting: finding
+                    .setting
+                    .into_keys()
+                    .map(|k| (k, serde_json::Value::Null))
+                    .collect(),
                 ..finding
             };
             let findings = study.findings.clone().into_iter().map(change).collect();
