@@ -35,7 +35,7 @@ pub(super) fn section(number: usize, shown: &Shown, findings: &Findings) -> Mark
             }
             @if !problems.is_empty() {
                 aside class="problem-box" aria-label="Problems" {
-                    h3 { "What could not be measured" }
+                    h3 { "What could not be measured, and why" }
                     ul class="problems" { @for problem in &problems { li { (problem) } } }
                 }
             }

@@ -1,7 +1,7 @@
 //! CPU share against memory size, and beside busy neighbours.
 
 use super::canvas::{self, Area, Axis, Key, Label, Shape, px};
-use super::{Drawing, Drawn, Plot, number, truth};
+use super::{DOTS_MOST, Drawing, Drawn, Plot, number, spread, truth};
 use crate::metric::{self, setting_number};
 use crate::number::{self as form, Unit};
 use analysis::Finding;
@@ -43,7 +43,7 @@ pub(super) fn by_memory(findings: &[Finding], records: &[&Record]) -> Option<Plo
             .into(),
         drawing: Box::new(Shares {
             series: vec![("found".into(), points)],
-            single: single(records),
+            single: spread(&single(records), DOTS_MOST),
             axis: Label { unit: &MIB, name: "memory size" },
         }),
     })

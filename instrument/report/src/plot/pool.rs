@@ -1,7 +1,7 @@
 //! Decay of idle pools: how many instances of a pool are left after some silence, and the halving found in it.
 
 use super::canvas::{self, Area, Axis, Key, Label, Shape};
-use super::{Drawing, Drawn, Plot, number};
+use super::{DOTS_MOST, Drawing, Drawn, Plot, number, spread};
 use crate::number::{self as form, Unit};
 use analysis::Finding;
 use maud::html;
@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const HALVINGS_MOST: usize = 12;
 
 /// One pool, probed once.
+#[derive(Clone, Copy)]
 struct Pool {
     idle_s: f64,
     launched: usize,
@@ -49,7 +50,11 @@ pub(super) fn plot(findings: &[Finding], records: &[&Record]) -> Option<Plot> {
         caption: format!(
             "Each dot is one pool of instances, launched together, left alone, and probed once.{found}"
         ),
-        drawing: Box::new(Decay { pools, halving_s, gone_s: find("idle.max_idle_s") }),
+        drawing: Box::new(Decay {
+            pools: spread(&pools, DOTS_MOST),
+            halving_s,
+            gone_s: find("idle.max_idle_s"),
+        }),
     })
 }
 

@@ -75,7 +75,7 @@ pub(super) fn instances(findings: &[Finding], records: &[&Record]) -> Option<Plo
     })
 }
 
-/// Concurrency and distinct instances of each burst.
+/// Concurrency and distinct instances of each burst; bursts that agree are one dot.
 fn counted(records: &[&Record]) -> Vec<(f64, f64)> {
     let mut bursts: BTreeMap<(u64, u32, u32), BTreeSet<&str>> = BTreeMap::new();
     for record in bursts_only(records) {
@@ -84,10 +84,9 @@ fn counted(records: &[&Record]) -> Vec<(f64, f64)> {
             bursts.entry((concurrency as u64, record.memory_mib, record.round)).or_default();
         burst.insert(&record.instance);
     }
-    bursts
-        .iter()
-        .map(|((concurrency, ..), seen)| (*concurrency as f64, seen.len() as f64))
-        .collect()
+    let dots: BTreeSet<(u64, usize)> =
+        bursts.iter().map(|((concurrency, ..), seen)| (*concurrency, seen.len())).collect();
+    dots.into_iter().map(|(concurrency, seen)| (concurrency as f64, seen as f64)).collect()
 }
 
 fn bursts_only<'a>(records: &'a [&'a Record]) -> impl Iterator<Item = &'a Record> {
