@@ -102,7 +102,10 @@ pub(crate) fn answers(findings: &[Finding]) -> Vec<&Finding> {
     let first = |f: &&Finding| metric::rank(&f.metric) == Rank::First;
     let mut chosen: Vec<&Finding> =
         findings.iter().filter(first).filter(|f| is_extreme(f, findings)).collect();
-    chosen.sort_by_key(|f| (place(&f.experiment), metric::order(&f.metric)));
+    chosen.sort_by(|a, b| {
+        let key = |f: &Finding| (place(&f.experiment), metric::order(&f.metric));
+        key(a).cmp(&key(b)).then_with(|| metric::setting_order(&a.setting, &b.setting))
+    });
     chosen
 }
 

@@ -143,7 +143,7 @@ fn placement(chosen: &[&Finding]) -> Option<Answer> {
         Some("spread") => "New instances are spread evenly over hosts.",
         Some("random") => "New instances go to hosts at random.",
         Some("one_per_host") => "Each instance has a host to itself.",
-        _ => "How new instances are given hosts could not be told apart.",
+        _ => "How a host is chosen for a new instance could not be told.",
     };
     let mut figures: Vec<Figure> = policy.into_iter().map(|f| Figure::of(f, "")).collect();
     if let Some(finding) = colevel {

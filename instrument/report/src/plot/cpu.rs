@@ -113,7 +113,8 @@ impl Drawing for Shares {
     fn draw(&self, width: f64) -> Drawn {
         let all = || self.series.iter().flat_map(|(_, points)| points);
         let (legend, top) = canvas::legend(&self.keys(), width);
-        let area = Area { left: 62.0, right: width - 22.0, top: top + 26.0, bottom: top + 266.0 };
+        let area =
+            Area { left: 62.0, right: width - canvas::RIGHT, top: top + 26.0, bottom: top + 266.0 };
         let most =
             |numbers: &mut dyn Iterator<Item = f64>| canvas::round_up(numbers.fold(0.0, f64::max));
         let x = most(&mut all().map(|p| p.x).chain(self.single.iter().map(|s| s.0)));

@@ -133,7 +133,12 @@ impl Drawing for Idle {
         }
         let (legend, top) = canvas::legend(&keys, width);
         let top = top + 44.0;
-        let area = Area { left: 48.0, right: width - 14.0, top, bottom: top + 2.0 * STRIP + 190.0 };
+        let area = Area {
+            left: 48.0,
+            right: width - canvas::RIGHT,
+            top,
+            bottom: top + 2.0 * STRIP + 190.0,
+        };
         let x = Axis::linear((0.0, canvas::round_up(self.longest)), (area.left, area.right));
         let inner = Area { top: area.top + STRIP, bottom: area.bottom - STRIP, ..area };
         let y = Axis::linear((0.0, 1.0), (inner.bottom, inner.top));

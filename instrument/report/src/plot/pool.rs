@@ -104,7 +104,8 @@ impl Drawing for Decay {
             keys.push(Key { class: "guide".into(), shape: Shape::Line, words });
         }
         let (legend, top) = canvas::legend(&keys, width);
-        let area = Area { left: 48.0, right: width - 14.0, top: top + 26.0, bottom: top + 246.0 };
+        let area =
+            Area { left: 48.0, right: width - canvas::RIGHT, top: top + 26.0, bottom: top + 246.0 };
         let longest = self.pools.iter().map(|p| p.idle_s).fold(0.0, f64::max);
         let end = canvas::round_up(longest);
         let x = Axis::linear((0.0, end), (area.left, area.right));

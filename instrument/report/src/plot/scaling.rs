@@ -113,7 +113,8 @@ impl Drawing for Instances {
             words: "one per request".into(),
         });
         let (legend, top) = canvas::legend(&keys, width);
-        let area = Area { left: 48.0, right: width - 14.0, top: top + 24.0, bottom: top + 284.0 };
+        let area =
+            Area { left: 48.0, right: width - canvas::RIGHT, top: top + 24.0, bottom: top + 284.0 };
         let x = Axis::linear((0.0, canvas::round_up(self.most.0)), (area.left, area.right));
         let y = Axis::linear((0.0, canvas::round_up(self.most.1)), (area.bottom, area.top));
         let unit = Unit::Count;
@@ -189,7 +190,8 @@ impl Drawing for Ramp {
             })
             .collect();
         let (legend, top) = canvas::legend(&keys, width);
-        let area = Area { left: 48.0, right: width - 14.0, top: top + 24.0, bottom: top + 244.0 };
+        let area =
+            Area { left: 48.0, right: width - canvas::RIGHT, top: top + 24.0, bottom: top + 244.0 };
         let latest = self
             .bursts
             .iter()
