@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Names and texts of a package's files.
-type Files = &'static [(&'static str, &'static str)];
+type Files<'a> = &'a [(&'a str, &'a str)];
 
 /// A function of one file, installed with the clients; removed when dropped.
 struct Function {
@@ -343,10 +343,10 @@ async fn nodejs_styles() {
 // Node.js: both kinds of modules load, in directories and by nested names.
 #[tokio::test]
 async fn nodejs_modules() {
-    let esm = "export const handler = async () => 'esm'";
-    let cases: [(Files, &str, &str); 5] = [
-        (&[("app.mjs", esm)], "app.handler", "esm"),
-        (&[("app.js", esm), ("package.json", "{\"type\":\"module\"}")], "app.handler", "esm"),
+    const ESM: &str = "export const handler = async () => 'esm'";
+    let cases: [(Files<'_>, &str, &str); 5] = [
+        (&[("app.mjs", ESM)], "app.handler", "esm"),
+        (&[("app.js", ESM), ("package.json", "{\"type\":\"module\"}")], "app.handler", "esm"),
         (&[("d/app.cjs", "exports.handler = async () => 'cjs'")], "d/app.handler", "cjs"),
         (&[("app.js", "exports.a = { b: async () => 'nested' }")], "app.a.b", "nested"),
         (&[("app/index.js", "exports.handler = async () => 'index'")], "app.handler", "index"),
