@@ -9,6 +9,7 @@ mod handle;
 mod init;
 mod instance;
 mod mounts;
+pub mod network;
 mod proc_view;
 mod protocol;
 mod rootfs;

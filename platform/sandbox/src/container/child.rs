@@ -108,11 +108,8 @@ fn prepare(template: &OwnedFd, birth: &Birth<'_>) -> Result<TcpListener, Failure
         libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS,
     )
     .step(|| "cannot make namespaces (see sysctl user.max_*_namespaces)".to_owned())?;
-    let proc = FileSystem {
-        kind: "proc",
-        options: &[],
-        attributes: WRITABLE | libc::MOUNT_ATTR_NOEXEC,
-    };
+    let proc =
+        FileSystem { kind: "proc", options: &[], attributes: WRITABLE | libc::MOUNT_ATTR_NOEXEC };
     mounts::attach(mounts::new(proc)?, Path::new("/proc"))?;
     if birth.proc_view == ProcView::MadeUp {
         proc_view::hide()?;
@@ -337,18 +334,13 @@ fn restrict_files() -> Result<(), Failure> {
     landlock.restrict().step(cannot)
 }
 
-fn execute(
-    strings: &[u8],
-    command: &Command,
-    descriptors: &Descriptors,
-) -> Result<i32, Failure> {
+fn execute(strings: &[u8], command: &Command, descriptors: &Descriptors) -> Result<i32, Failure> {
     let cannot = || "cannot connect the runtime's output".to_owned();
     let strings = protocol::strings(strings).step(|| "no valid arguments".to_owned())?;
     let Some((arguments, environment)) = strings.split_at_checked(command.arguments) else {
         return Err(Failure { step: "fewer arguments than promised".to_owned(), errno: 0 });
     };
-    let program =
-        Program { arguments: arguments.to_vec(), environment: environment.to_vec() };
+    let program = Program { arguments: arguments.to_vec(), environment: environment.to_vec() };
     let null = File::options().read(true).write(true).open("/dev/null").step(cannot)?;
     system::duplicate_to(null.as_fd(), 0).step(cannot)?;
     system::duplicate_to(descriptors.output.as_fd(), 1).step(cannot)?;

@@ -59,7 +59,8 @@ pub(super) fn compose(root: &Path) -> Result<(), Failure> {
                    MemAvailable:    2097152 kB\nBuffers:               0 kB\n\
                    Cached:                0 kB\nSwapCached:            0 kB\n\
                    SwapTotal:             0 kB\nSwapFree:              0 kB\n";
-    let settings = SETTINGS.iter().map(|(name, value)| (format!("sys/{name}"), format!("{value}\n")));
+    let settings =
+        SETTINGS.iter().map(|(name, value)| (format!("sys/{name}"), format!("{value}\n")));
     let files = [
         ("cpuinfo", cpuinfo.as_str()),
         ("meminfo", meminfo),

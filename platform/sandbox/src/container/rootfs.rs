@@ -98,8 +98,7 @@ impl Template {
 }
 
 fn build(spec: &RootSpec, root: &Path, privilege: Privilege) -> Result<(), Failure> {
-    system::unshare(libc::CLONE_NEWNS)
-        .step(|| "cannot make a mount namespace".to_owned())?;
+    system::unshare(libc::CLONE_NEWNS).step(|| "cannot make a mount namespace".to_owned())?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).step(|| "cannot make mounts private".to_owned())?;
     let tmpfs = FileSystem {
@@ -239,8 +238,7 @@ fn devices(root: &Path, privilege: Privilege) -> Result<(), Failure> {
     }
     fs::create_dir(dev.join("shm")).step(|| "cannot make /dev/shm".to_owned())?;
     let top = File::open(&dev).step(|| "cannot open the new /dev".to_owned())?;
-    let attributes =
-        libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+    let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
     system::set_mount_attributes_here(top.as_fd(), attributes)
         .step(|| "cannot protect the new /dev".to_owned())
 }

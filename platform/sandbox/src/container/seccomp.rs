@@ -33,7 +33,8 @@ impl Filters {
     pub(super) fn compile() -> Result<Self, SeccompError> {
         let arch = TargetArch::try_from(std::env::consts::ARCH)?;
         let allowed = ALLOWED.iter().chain(ALLOWED_HERE).map(|call| (*call, Vec::new())).collect();
-        let refused = REFUSED.iter().map(|call| (*call, Vec::new())).chain(by_argument()?).collect();
+        let refused =
+            REFUSED.iter().map(|call| (*call, Vec::new())).chain(by_argument()?).collect();
         let errno = |number: i32| SeccompAction::Errno(number as u32);
         let compile = |rules: BTreeMap<i64, Vec<SeccompRule>>, otherwise, action| {
             SeccompFilter::new(rules, otherwise, action, arch).and_then(BpfProgram::try_from)

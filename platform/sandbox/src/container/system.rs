@@ -434,10 +434,7 @@ impl Landlock {
             parent: i32,
         }
         const RULE_PATH_BENEATH: c_int = 1;
-        let rule = Beneath {
-            allowed: allowed & self.handled,
-            parent: beneath.as_fd().as_raw_fd(),
-        };
+        let rule = Beneath { allowed: allowed & self.handled, parent: beneath.as_fd().as_raw_fd() };
         // SAFETY: the rule is a packed landlock_path_beneath_attr that outlives the call.
         result(unsafe {
             libc::syscall(

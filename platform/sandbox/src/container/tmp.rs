@@ -76,7 +76,9 @@ impl Maker {
         match self.channel.try_receive(&mut buffer).step(cannot)? {
             None => Ok(None),
             Some(Received::End) => Err(Failure { step: cannot(), errno: 0 }),
-            Some(Received::Message(length, descriptors)) => self.made(&buffer[..length], descriptors),
+            Some(Received::Message(length, descriptors)) => {
+                self.made(&buffer[..length], descriptors)
+            }
         }
     }
 
@@ -84,7 +86,8 @@ impl Maker {
     pub(super) fn wait(&mut self) -> Result<(), Failure> {
         let cannot = || "the maker of /tmp has ended".to_owned();
         let mut buffer = [0; 4096];
-        let Received::Message(length, descriptors) = self.channel.receive(&mut buffer).step(cannot)?
+        let Received::Message(length, descriptors) =
+            self.channel.receive(&mut buffer).step(cannot)?
         else {
             return Err(Failure { step: cannot(), errno: 0 });
         };

@@ -20,8 +20,10 @@ const COPIED_DIRECTORIES: [&str; 2] = ["alternatives", "ssl/certs"];
 
 pub(super) fn compose(root: &Path, spec: &RootSpec) -> Result<(), Failure> {
     let etc = root.join("etc");
-    let name_server =
-        spec.name_server.as_ref().map_or(String::new(), |address| format!("nameserver {address}\n"));
+    let name_server = spec
+        .name_server
+        .as_ref()
+        .map_or(String::new(), |address| format!("nameserver {address}\n"));
     let passwd = format!(
         "root:x:0:0:root:/root:/sbin/nologin\n\
          sbx_user1051:x:{USER}:{GROUP}::/tmp:/sbin/nologin\n\

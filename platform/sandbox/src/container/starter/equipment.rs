@@ -50,10 +50,9 @@ impl Equipment {
                 Cgroups::None
             }
         };
-        let filters = Filters::compile()
-            .map_err(|error| Failure { step: error.to_string(), errno: 0 })?;
-        let template =
-            Template::build(&configuration.root, &directory.join("root"), privilege)?;
+        let filters =
+            Filters::compile().map_err(|error| Failure { step: error.to_string(), errno: 0 })?;
+        let template = Template::build(&configuration.root, &directory.join("root"), privilege)?;
         let maker = maker(configuration, privilege, &mut limitations)?;
         if system::Landlock::version().is_none() {
             limitations.push("this kernel has no landlock: one defence less".to_owned());
@@ -75,8 +74,7 @@ fn own_mounts(directory: &Path) -> Result<Privilege, Failure> {
         Privilege::Rootless
     };
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", private)
-        .step(|| "cannot make mounts private".to_owned())?;
+    rustix::mount::mount_change("/", private).step(|| "cannot make mounts private".to_owned())?;
     let ids = FileSystem {
         kind: "tmpfs",
         options: &[("mode", "0755"), ("size", "4m")],

@@ -25,12 +25,7 @@ fn failure(step: impl Into<String>) -> Failure {
 
 impl Starter {
     /// Starts an instance; what fails is said on its status channel.
-    pub(super) fn start(
-        &mut self,
-        spec: StartSpec,
-        strings: &[u8],
-        descriptors: Vec<OwnedFd>,
-    ) {
+    pub(super) fn start(&mut self, spec: StartSpec, strings: &[u8], descriptors: Vec<OwnedFd>) {
         let mut descriptors = descriptors.into_iter();
         let (Some(status), Some(output)) = (descriptors.next(), descriptors.next()) else { return };
         let status = Channel::from_descriptor(status);
@@ -64,8 +59,7 @@ impl Starter {
             return Err((pending, failure));
         }
         let view = proc_view(&host.spec);
-        let group =
-            GroupName { host: host.group.clone(), instance: spec.instance.to_string() };
+        let group = GroupName { host: host.group.clone(), instance: spec.instance.to_string() };
         let limits = Limits { memory: spec.memory, cpu_weight: spec.cpu_weight };
         let (instance, host) = (spec.instance, spec.host);
         let Some(user) = self.users.take() else {
@@ -79,9 +73,9 @@ impl Starter {
                 Ok((pid, membership))
             })
         } else {
-            self.prepared(view).map_or_else(|| self.fork(view, None), Ok).and_then(|pid| {
-                Ok((pid, self.equipment.cgroups.make_instance(&group, limits)?))
-            })
+            self.prepared(view)
+                .map_or_else(|| self.fork(view, None), Ok)
+                .and_then(|pid| Ok((pid, self.equipment.cgroups.make_instance(&group, limits)?)))
         };
         match made {
             Ok((pid, membership)) => {
