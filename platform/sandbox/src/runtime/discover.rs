@@ -80,8 +80,8 @@ impl Runtimes {
     }
 
     /// The interpreters, by name.
-    pub fn interpreters(&self) -> &[Interpreter] {
-        &self.interpreters
+    pub fn interpreters(&self) -> impl Iterator<Item = &Interpreter> {
+        self.interpreters.iter()
     }
 
     /// Every name that a function may ask for, `provided.al2023` among them.

@@ -36,7 +36,7 @@ impl Function {
             std::fs::create_dir_all(path.parent().expect("in task")).expect("creates");
             std::fs::write(path, text).expect("writes");
         }
-        let found = runtimes.interpreters().iter().find(|found| found.language == language)?;
+        let found = runtimes.interpreters().find(|found| found.language == language)?;
         let runtime = found.name.clone();
         Some(Self { directory, runtimes, runtime, handler: handler.to_owned() })
     }
