@@ -292,11 +292,8 @@ fn descriptors() -> Check {
 
 fn interpreters() -> Check {
     let found = crate::runtime::Runtimes::discover(&[]);
-    let names: Vec<_> = found
-        .interpreters()
-        .iter()
-        .map(|it| format!("{} ({})", it.name, it.path.display()))
-        .collect();
+    let names: Vec<_> =
+        found.interpreters().map(|it| format!("{} ({})", it.name, it.path.display())).collect();
     if names.is_empty() {
         Check::lacking(
             "interpreters",
