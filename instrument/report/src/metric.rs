@@ -5,6 +5,7 @@
 use crate::number::Unit;
 use analysis::{Finding, Setting};
 use serde_json::Value as Json;
+use std::cmp::Ordering;
 
 /// Where a metric is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,8 +63,8 @@ const KNOWN: &[Known] = &[
         "Instances that share a host with their function's own",
         Rank::Table,
     ),
-    known("placement.host_memory_mib", "Memory that a host gives to instances", Rank::First),
-    known("placement.max_colevel", "Most instances on one host", Rank::First),
+    known("placement.host_memory_mib", "Host’s memory for instances", Rank::First),
+    known("placement.max_colevel", "Most instances on a host", Rank::First),
     known("coldstart.package_extra_ms", "A larger package costs", Rank::Table),
     known("coldstart.first_code_extra_ms", "A never-seen package costs", Rank::Table),
     known("coldstart.new_host_extra_ms", "A host not seen before costs", Rank::Table),
@@ -76,11 +77,11 @@ const KNOWN: &[Known] = &[
     known("lifetime.p5_s", "Instance lifetime, 5th percentile", Rank::Table),
     known("lifetime.p95_s", "Instance lifetime, 95th percentile", Rank::Table),
     known("lifetime.max_s", "Instance lifetime, longest", Rank::Table),
-    known("idle.max_idle_s", "Longest idle time that an instance survived", Rank::First),
-    known("idle.first_loss_s", "Shortest idle time after which one was gone", Rank::First),
+    known("idle.max_idle_s", "Longest idle time survived", Rank::First),
+    known("idle.first_loss_s", "Shortest idle time with a loss", Rank::First),
     known("idle.alive_fraction", "Still there after idling", Rank::Table),
     known("idle.policy", "How idle instances go", Rank::First),
-    known("idle.halving_interval_s", "Time between two halvings of an idle pool", Rank::First),
+    known("idle.halving_interval_s", "Time between two halvings", Rank::First),
     known(
         "idle.busy_host_max_idle_s",
         "The same on a host that another instance keeps busy",
@@ -174,8 +175,7 @@ pub(crate) fn unit(finding: &Finding) -> Unit {
         "us" => Unit::Time(1e-6),
         "MiB" => Unit::Mib,
         "usd" => Unit::Usd,
-        "count" => Unit::Count(""),
-        "instances" => Unit::Count("instances"),
+        "count" | "instances" => Unit::Count,
         "fraction" if finding.metric.starts_with("cpu.share") => Unit::Cpus,
         "fraction" if finding.metric == "cpu.tick_share" => Unit::Cpus,
         "fraction" if finding.metric == "cpu.fairness" => Unit::Plain(String::new()),
@@ -192,8 +192,8 @@ pub(crate) fn word(metric: &str, word: &str) -> String {
         ("placement.policy", "bin_pack") => "bin-packing",
         ("placement.policy", "one_per_host") => "one per host",
         ("idle.policy", "memory_pressure") => "by memory pressure",
-        (_, "instance_root_id") => "cgroup path (instance root id)",
-        (_, "cgroup") => "cgroup",
+        (_, "instance_root_id") => "cgroup path",
+        (_, "cgroup") => "cgroup of the instance",
         (_, "env") => "an environment variable",
         (_, "boot_id") => "boot id",
         (_, "machine_id") => "machine id",
@@ -202,6 +202,11 @@ pub(crate) fn word(metric: &str, word: &str) -> String {
         _ => return word.replace('_', " "),
     };
     said.into()
+}
+
+/// Where a runtime is shown: native first, then by name.
+pub(crate) fn runtime_order(name: &str) -> (u8, &str) {
+    (u8::from(!name.starts_with("provided")), name)
 }
 
 /// A runtime as people say it: `provided.al2023` runs native code.
@@ -216,6 +221,18 @@ pub(crate) fn setting(setting: &Setting) -> String {
     keys.sort_by_key(|key| (place(key), key.as_str()));
     let parts: Vec<String> = keys.iter().map(|key| setting_part(key, &setting[*key])).collect();
     parts.join(" · ")
+}
+
+/// Place of a setting among others of its metric: native runtimes first, then sizes ascending.
+pub(crate) fn setting_order(a: &Setting, b: &Setting) -> Ordering {
+    let runtime = |s: &Setting| s.get("runtime").map(setting_text).unwrap_or_default();
+    let (own, other) = (runtime(a), runtime(b));
+    let mut order = runtime_order(&own).cmp(&runtime_order(&other));
+    for key in ["memory_mib", "concurrency", "colevel", "delay_s"] {
+        let size = |s: &Setting| setting_number(s, key).unwrap_or(0.0);
+        order = order.then_with(|| size(a).total_cmp(&size(b)));
+    }
+    order
 }
 
 /// Settings in the order in which they are said.

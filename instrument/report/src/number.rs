@@ -15,8 +15,8 @@ pub(crate) enum Unit {
     Cpus,
     /// US dollars.
     Usd,
-    /// Whole things, with their name or nothing.
-    Count(&'static str),
+    /// Whole things.
+    Count,
     /// Anything else, with its unit as it stands.
     Plain(String),
 }
@@ -56,7 +56,7 @@ pub(crate) fn headline(value: f64, unit: &Unit) -> Quantity {
     }
     let (factor, suffix) = scale(unit, value);
     let scaled = value * factor;
-    let most = if matches!(unit, Unit::Count(_)) { 1 } else { significant(scaled, 2) };
+    let most = if matches!(unit, Unit::Count) { 1 } else { significant(scaled, 2) };
     let decimals = fewest_decimals(&[scaled], most);
     Quantity { number: grouped(scaled, decimals), unit: suffix }
 }
@@ -137,17 +137,20 @@ fn scale(unit: &Unit, magnitude: f64) -> (f64, String) {
         Unit::Percent => (100.0, "%".into()),
         Unit::Cpus => (1.0, "CPU".into()),
         Unit::Usd => (1.0, "US$".into()),
-        Unit::Count(name) => (1.0, (*name).into()),
+        Unit::Count => (1.0, String::new()),
         Unit::Plain(name) => (1.0, name.clone()),
     }
 }
 
 /// Decimals for a value and its ends, so that ends that differ look different.
 fn decimals_for(numbers: &[f64], unit: &Unit) -> usize {
-    if matches!(unit, Unit::Count(_)) {
+    if matches!(unit, Unit::Count) {
         return fewest_decimals(numbers, 1);
     }
-    let mut most = significant(numbers[0], 3);
+    // Beside a zero its bounds say how fine the number is.
+    let digits = if numbers[0] == 0.0 { 2 } else { 3 };
+    let sized = numbers.iter().copied().find(|x| *x != 0.0).unwrap_or(0.0);
+    let mut most = significant(sized, digits);
     if let [_, low, high] = *numbers {
         let limit = most + 3;
         while most < limit && low != high && grouped(low, most) == grouped(high, most) {
@@ -223,7 +226,7 @@ mod tests {
     /// Open ends are said in words.
     #[test]
     fn open_ends_are_words() {
-        assert_eq!(both(100.0, (Some(100.0), None), &Unit::Count("")).1, "at least 100");
+        assert_eq!(both(100.0, (Some(100.0), None), &Unit::Count).1, "at least 100");
         assert_eq!(
             both(0.0, (None, Some(0.03)), &Unit::Percent),
             ("0 %".into(), "at most 3 %".into())
@@ -235,7 +238,7 @@ mod tests {
     #[test]
     fn odd_numbers_have_a_form() {
         for x in [f64::NAN, f64::INFINITY, -0.0, -1e-9, 1e300, f64::MIN_POSITIVE] {
-            for unit in [Unit::Time(1.0), Unit::Mib, Unit::Percent, Unit::Count("")] {
+            for unit in [Unit::Time(1.0), Unit::Mib, Unit::Percent, Unit::Count] {
                 let (q, interval) = shown(x, Some((Some(x), Some(f64::NAN))), &unit);
                 assert!(!q.text().contains("NaN") && !interval.unwrap_or_default().contains("NaN"));
                 assert!(!headline(x, &unit).text().contains("NaN"));

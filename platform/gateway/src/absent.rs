@@ -1,6 +1,6 @@
 //! The operations of the Lambda API that this platform does not have, by method and path.
 //!
-//! Source: the service model `lambda/2015-03-31` of botocore 1.43.11. Two operations that share a method and path with
+//! Source: the service model `lambda/2015-03-31` of botocore 1.44.5. Two operations that share a method and path with
 //! another (GetLayerVersionByArn, ListProvisionedConcurrencyConfigs) are answered in that one's name.
 
 /// Name, method, and path with `*` for one segment; the last `*` stands for the rest of the path.
@@ -16,6 +16,7 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("DeleteAlias", "DELETE", "/2015-03-31/functions/*/aliases/*"),
     ("DeleteCapacityProvider", "DELETE", "/2025-11-30/capacity-providers/*"),
     ("DeleteCodeSigningConfig", "DELETE", "/2020-04-22/code-signing-configs/*"),
+    ("DeleteDurableExecution", "DELETE", "/2025-12-01/durable-executions/*"),
     ("DeleteEventSourceMapping", "DELETE", "/2015-03-31/event-source-mappings/*"),
     ("DeleteFunctionCodeSigningConfig", "DELETE", "/2020-06-30/functions/*/code-signing-config"),
     ("DeleteFunctionConcurrency", "DELETE", "/2017-10-31/functions/*/concurrency"),
@@ -27,6 +28,7 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
         "DELETE",
         "/2019-09-30/functions/*/provisioned-concurrency",
     ),
+    ("DeleteResourcePolicy", "DELETE", "/2026-07-09/resource-policy/*"),
     ("GetAlias", "GET", "/2015-03-31/functions/*/aliases/*"),
     ("GetCapacityProvider", "GET", "/2025-11-30/capacity-providers/*"),
     ("GetCodeSigningConfig", "GET", "/2020-04-22/code-signing-configs/*"),
@@ -44,6 +46,7 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("GetLayerVersionPolicy", "GET", "/2018-10-31/layers/*/versions/*/policy"),
     ("GetPolicy", "GET", "/2015-03-31/functions/*/policy"),
     ("GetProvisionedConcurrencyConfig", "GET", "/2019-09-30/functions/*/provisioned-concurrency"),
+    ("GetResourcePolicy", "GET", "/2026-07-09/resource-policy/*"),
     ("GetRuntimeManagementConfig", "GET", "/2021-07-20/functions/*/runtime-management-config"),
     ("InvokeAsync", "POST", "/2014-11-13/functions/*/invoke-async"),
     ("InvokeWithResponseStream", "POST", "/2021-11-15/functions/*/response-streaming-invocations"),
@@ -64,6 +67,7 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("ListLayers", "GET", "/2018-10-31/layers"),
     ("ListTags", "GET", "/2017-03-31/tags/*"),
     ("ListVersionsByFunction", "GET", "/2015-03-31/functions/*/versions"),
+    ("PauseDurableExecution", "POST", "/2025-12-01/durable-executions/*/pause"),
     ("PublishLayerVersion", "POST", "/2018-10-31/layers/*/versions"),
     ("PublishVersion", "POST", "/2015-03-31/functions/*/versions"),
     ("PutFunctionCodeSigningConfig", "PUT", "/2020-06-30/functions/*/code-signing-config"),
@@ -72,9 +76,11 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("PutFunctionRecursionConfig", "PUT", "/2024-08-31/functions/*/recursion-config"),
     ("PutFunctionScalingConfig", "PUT", "/2025-11-30/functions/*/function-scaling-config"),
     ("PutProvisionedConcurrencyConfig", "PUT", "/2019-09-30/functions/*/provisioned-concurrency"),
+    ("PutResourcePolicy", "PUT", "/2026-07-09/resource-policy/*"),
     ("PutRuntimeManagementConfig", "PUT", "/2021-07-20/functions/*/runtime-management-config"),
     ("RemoveLayerVersionPermission", "DELETE", "/2018-10-31/layers/*/versions/*/policy/*"),
     ("RemovePermission", "DELETE", "/2015-03-31/functions/*/policy/*"),
+    ("ResumeDurableExecution", "POST", "/2025-12-01/durable-executions/*/resume"),
     (
         "SendDurableExecutionCallbackFailure",
         "POST",

@@ -419,6 +419,7 @@ async fn finish(
 fn read_update_code(body: &[u8]) -> Result<(UpdateCodeRequest, Vec<u8>), ApiError> {
     let request: UpdateCodeRequest = parse(body)?;
     let code: CodeRequest = parse(body)?;
+    settings::refuse_absent(&parse(body)?)?;
     let mut violations = Violations::default();
     let asked = request.architectures.as_deref();
     let fits = settings::check_architectures(asked, architecture(), &mut violations);
@@ -429,6 +430,9 @@ fn read_update_code(body: &[u8]) -> Result<(UpdateCodeRequest, Vec<u8>), ApiErro
 }
 
 fn decode_code(code: CodeRequest) -> Result<Vec<u8>, ApiError> {
+    if code.source_kms_key_arn.is_some_and(|arn| !arn.is_empty()) {
+        return Err(settings::absent("SourceKMSKeyArn"));
+    }
     let Some(text) = code.zip_file else {
         let name = match (&code.s3_bucket, &code.s3_key, &code.image_uri) {
             (None, None, None) => {

@@ -30,6 +30,8 @@ pub(crate) struct CodeRequest {
     pub s3_bucket: Option<String>,
     pub s3_key: Option<String>,
     pub image_uri: Option<String>,
+    #[serde(rename = "SourceKMSKeyArn")]
+    pub source_kms_key_arn: Option<String>,
 }
 
 /// UpdateFunctionCode, but for where code comes from.
@@ -94,6 +96,10 @@ pub(crate) struct AbsentSettings {
     publish_to: Option<Value>,
     durable_config: Option<Value>,
     tenancy_config: Option<Value>,
+    runtime_config: Option<Value>,
+    accelerator_config: Option<Value>,
+    #[serde(rename = "SourceKMSKeyArn")]
+    source_kms_key_arn: Option<Value>,
 }
 
 impl AbsentSettings {
@@ -113,6 +119,9 @@ impl AbsentSettings {
             ("PublishTo", &self.publish_to),
             ("DurableConfig", &self.durable_config),
             ("TenancyConfig", &self.tenancy_config),
+            ("RuntimeConfig", &self.runtime_config),
+            ("AcceleratorConfig", &self.accelerator_config),
+            ("SourceKMSKeyArn", &self.source_kms_key_arn),
         ]
         .into_iter()
         .filter(|(_, value)| value.as_ref().is_some_and(|value| !asks_nothing(value)))

@@ -7,10 +7,13 @@ use crate::reply;
 use bytes::Bytes;
 use catalog::Function;
 use gateway::{Invoke, Invoked, LogTail, Reply};
-use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
+use model::{
+    FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
+};
+use sandbox::runtime::{ReservedError, instance_environment};
 use sandbox::{Grace, Identity, Kind, Log, Outcome, Settings, StartError};
 use scheduler::{Action, Epoch, Event, FunctionSettings, Profile, Rejection, Scheduler};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, oneshot};
@@ -237,11 +240,8 @@ impl<K: Kind> Shared<K> {
             tracing::error!(%instance, %function, "no such state of the function");
             return;
         };
-        let identity = Identity {
-            instance,
-            host,
-            environment: BTreeMap::from([("AWS_LAMBDA_LOG_STREAM_NAME".to_owned(), log_stream())]),
-        };
+        let identity =
+            Identity { instance, host, environment: instance_environment(&log_stream()) };
         let start = worker::Start {
             kind: Arc::clone(&self.kind),
             image: Arc::clone(&deployed.image),
@@ -394,18 +394,18 @@ impl<K: Kind> Shared<K> {
     }
 
     /// What the profile gives one instance of `function`.
-    fn settings(&self, function: &Function) -> Settings {
+    fn settings(&self, function: &Function) -> Result<Settings, ReservedError> {
         let (_, host_milli_cpus) = self.profile.hosts.size_for(function.memory);
-        Settings {
+        Ok(Settings {
             runtime: function.runtime.clone(),
             handler: function.handler.clone(),
-            environment: crate::environment::of(function),
+            environment: crate::environment::of(function)?,
             memory: function.memory,
             cpu_ceiling_milli: self.profile.cpu.ceiling_milli(function.memory, host_milli_cpus),
             cpu_weight: self.profile.cpu.weight(function.memory),
             tmp: function.ephemeral_storage,
             init_timeout: INIT_TIMEOUT,
-        }
+        })
     }
 }
 
@@ -470,12 +470,16 @@ impl<K: Kind> gateway::Engine for Platform<K> {
     }
 
     async fn deploy(&self, function: Arc<Function>) -> Result<(), gateway::PrepareFailed> {
-        let settings = self.0.settings(&function);
+        let settings = self
+            .0
+            .settings(&function)
+            .map_err(|error| gateway::PrepareFailed { reason: chain(&error) })?;
         let package = sandbox::Package {
             digest: function.code_digest.clone(),
             directory: function.code_directory.clone(),
         };
         let image = self
+            .0
             .kind
             .prepare(&package, &settings)
             .await

@@ -78,11 +78,15 @@ impl Figure {
             div class="figure" {
                 p class=(if word { "big word" } else { "big" }) {
                     (self.number)
-                    @if !self.unit.is_empty() { " " span class="unit" { (self.unit) } }
+                    @if !self.unit.is_empty() { span class="unit" { " " (self.unit) } }
                 }
                 @if !self.caption.is_empty() { p class="caption" { (self.caption) } }
                 @if !self.sure.is_empty() {
-                    p class="sure" { abbr title="95 % interval" { "95 %" } " " (self.sure) }
+                    p class="sure" {
+                        // "At least" says by itself that it is a bound.
+                        @if !self.sure.starts_with("at ") { "95 % interval " }
+                        (self.sure)
+                    }
                 }
                 @if let Some((verdict, truth)) = &self.mark { (mark(*verdict, truth)) }
             }

@@ -33,11 +33,11 @@ fn answers(findings: &[Finding]) -> Vec<Answer> {
         latency(&chosen, "coldstart.latency_ms.p50", "Cold start"),
         latency(&chosen, "warmstart.latency_ms.p50", "Warm start"),
         scaling(&chosen),
-        placement(&chosen, findings),
-        idle(&chosen),
-        cpu(&chosen, findings),
         exposure(&chosen, findings),
         identity(&chosen),
+        placement(&chosen),
+        idle(&chosen),
+        cpu(&chosen, findings),
     ]
     .into_iter()
     .flatten()
@@ -48,13 +48,14 @@ fn answers(findings: &[Finding]) -> Vec<Answer> {
 }
 
 /// Metrics that an answer above takes up; others get a card of their own.
-const COMPOSED: [&str; 13] = [
+const COMPOSED: [&str; 14] = [
     "coldstart.latency_ms.p50",
     "warmstart.latency_ms.p50",
     "scaling.max_concurrent_instances",
     "scaling.requests_per_instance",
     "placement.policy",
     "placement.max_colevel",
+    "placement.host_memory_mib",
     "idle.policy",
     "idle.max_idle_s",
     "idle.first_loss_s",
@@ -130,12 +131,11 @@ fn figure_with_unit(finding: &Finding, caption: &str, unit: &str) -> Figure {
     if matches!(finding.value, Value::Number(_)) { figure.with_unit(unit) } else { figure }
 }
 
-fn placement(chosen: &[&Finding], findings: &[Finding]) -> Option<Answer> {
+fn placement(chosen: &[&Finding]) -> Option<Answer> {
     let policy = one(chosen, "placement.policy");
-    // The smallest memory size packs most densely.
-    let least = |f: &&Finding| setting_number(&f.setting, "memory_mib").unwrap_or(0.0) as u64;
-    let colevel = findings.iter().filter(|f| f.metric == "placement.max_colevel").min_by_key(least);
-    let finding = policy.or(colevel)?;
+    let colevel = one(chosen, "placement.max_colevel");
+    let memory = one(chosen, "placement.host_memory_mib");
+    let finding = policy.or(colevel).or(memory)?;
     let words = match policy.map(word_of) {
         Some("bin_pack") => {
             "New instances fill the hosts that are in use before another one is taken."
@@ -143,7 +143,7 @@ fn placement(chosen: &[&Finding], findings: &[Finding]) -> Option<Answer> {
         Some("spread") => "New instances are spread evenly over hosts.",
         Some("random") => "New instances go to hosts at random.",
         Some("one_per_host") => "Each instance has a host to itself.",
-        _ => "How new instances are given hosts could not be told apart.",
+        _ => "How a host is chosen for a new instance could not be told.",
     };
     let mut figures: Vec<Figure> = policy.into_iter().map(|f| Figure::of(f, "")).collect();
     if let Some(finding) = colevel {
@@ -153,6 +153,7 @@ fn placement(chosen: &[&Finding], findings: &[Finding]) -> Option<Answer> {
         };
         figures.push(figure_with_unit(finding, &caption, "instances"));
     }
+    figures.extend(memory.map(|f| Figure::of(f, "of a host go to instances")));
     Some(Answer {
         topic: "Placement".into(),
         experiment: finding.experiment.clone(),
@@ -164,13 +165,20 @@ fn placement(chosen: &[&Finding], findings: &[Finding]) -> Option<Answer> {
 fn idle(chosen: &[&Finding]) -> Option<Answer> {
     let policy = one(chosen, "idle.policy");
     let halving = one(chosen, "idle.halving_interval_s").filter(|f| f.value != Value::Null);
-    let most = one(chosen, "idle.max_idle_s");
-    let loss = one(chosen, "idle.first_loss_s");
-    let finding = most.or(loss).or(halving).or(policy)?;
+    let mut limits = all(chosen, "idle.max_idle_s");
+    if limits.is_empty() {
+        limits = all(chosen, "idle.first_loss_s");
+    }
+    let finding = limits.first().copied().or(halving).or(policy)?;
     let mut figures: Vec<Figure> = Vec::new();
     figures.extend(halving.map(|f| Figure::of(f, "half of a pool goes")));
-    figures.extend(most.or(loss).map(|f| {
-        Figure::of(f, if f.metric == "idle.max_idle_s" { "the last go" } else { "the first go" })
+    let several = limits.len() > 1;
+    figures.extend(limits.iter().map(|f| {
+        let words = if f.metric == "idle.max_idle_s" { "the last go" } else { "the first go" };
+        match metric::setting(&f.setting) {
+            setting if several => Figure::of(f, format!("{words} ({setting})")),
+            _ => Figure::of(f, words),
+        }
     }));
     if figures.is_empty() {
         figures.extend(policy.map(|f| Figure::of(f, "")));
@@ -237,7 +245,7 @@ fn exposure(chosen: &[&Finding], findings: &[Finding]) -> Option<Answer> {
     let unit = if items.is_empty() { "items".into() } else { format!("of {} items", items.len()) };
     let figure = |f: &&Finding| figure_with_unit(f, &metric::setting(&f.setting), &unit);
     Some(Answer {
-        topic: "What a function can see of its host".into(),
+        topic: "What the host shows".into(),
         experiment: first.experiment.clone(),
         figures: own.iter().map(figure).collect(),
         words: "Files, variables and devices that tell a function something about the machine under it.".into(),

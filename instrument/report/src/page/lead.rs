@@ -6,20 +6,8 @@ use crate::number;
 use analysis::{Findings, Problem};
 use maud::{Markup, html};
 
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Title, target and size of the study, and what limits it.
 pub(super) fn lead(title: &str, findings: &Findings, facts: &StudyFacts) -> Markup {
@@ -115,7 +103,7 @@ pub(super) fn foot(findings: &Findings, facts: &StudyFacts, links: &Links) -> Ma
     }
 }
 
-/// Date and time of an RFC 3339 moment in words: `20 November 2026` and ` at 15:00 UTC`; as it stands where it is none.
+/// Date and time of an RFC 3339 moment in words: `20 Nov 2026` and `, 15:00 UTC`; as it stands where it is none.
 fn moment(text: &str) -> (String, String) {
     let date = text.get(..10).unwrap_or_default();
     let mut parts = date.split('-').map(str::parse::<usize>);
@@ -128,7 +116,10 @@ fn moment(text: &str) -> (String, String) {
         return (text.into(), String::new());
     };
     let time = text.get(11..16).filter(|_| text.ends_with('Z'));
-    (format!("{day} {month} {year}"), time.map(|t| format!(" at {t} UTC")).unwrap_or_default())
+    (
+        format!("{day}\u{a0}{month}\u{a0}{year}"),
+        time.map(|t| format!(", {t} UTC")).unwrap_or_default(),
+    )
 }
 
 #[cfg(test)]
@@ -140,7 +131,7 @@ mod tests {
     fn moments_are_words() {
         assert_eq!(
             moment("2026-11-20T15:00:00Z"),
-            ("20 November 2026".into(), " at 15:00 UTC".into())
+            ("20\u{a0}Nov\u{a0}2026".into(), ", 15:00 UTC".into())
         );
         assert_eq!(moment("2026-13-20"), ("2026-13-20".into(), String::new()));
         assert_eq!(moment(""), (String::new(), String::new()));

@@ -43,10 +43,10 @@ pub(super) fn table(caption: &str, findings: &[&Finding]) -> Markup {
                         tr {
                             th scope="col" { "" }
                             th scope="col" class="num" { "found" }
-                            @if columns.interval { th scope="col" class="num" { "95 % interval" } }
+                            @if columns.interval { th scope="col" class="num interval" { "95 % interval" } }
                             @if columns.truth { th scope="col" { "true" } }
                             @if columns.paper { th scope="col" { "paper, 2018" } }
-                            th scope="col" class="num" { "n" }
+                            th scope="col" class="num n" { "n" }
                         }
                     }
                     @for group in rows.chunk_by(|a, b| a.0.metric == b.0.metric) { (body(group, columns)) }
@@ -60,7 +60,7 @@ pub(super) fn table(caption: &str, findings: &[&Finding]) -> Markup {
 pub(super) fn folded(caption: &str, findings: &[&Finding]) -> Markup {
     html! {
         @if !findings.is_empty() {
-            details {
+            details class="further" {
                 summary { (findings.len()) " further findings" }
                 (table(caption, findings))
             }
@@ -122,8 +122,12 @@ fn body(group: &[(&Finding, Row)], columns: Columns) -> Markup {
 
 fn cells(row: &Row, columns: Columns) -> Markup {
     html! {
-        td class="num found" { (row.found) }
-        @if columns.interval { td class="num" { (row.interval) } }
+        td class="num found" {
+            (row.found)
+            // Stands in for the next column on a phone.
+            @if !row.interval.is_empty() { span class="under" { (row.interval) } }
+        }
+        @if columns.interval { td class="num interval" { (row.interval) } }
         @if columns.truth { td class="true" { (truth(row)) } }
         @if columns.paper { td { (row.paper) } }
         td class="num n" { (row.n) }

@@ -18,7 +18,10 @@ pub(super) fn plot(records: &[&Record]) -> Option<Plot> {
     let mut rows = Vec::new();
     for (runtime, sizes) in latencies(records) {
         for (memory, latencies) in sizes {
-            rows.push((format!("{}, {memory} MiB", metric::runtime(&runtime)), latencies));
+            rows.push((
+                format!("{}, {}", metric::runtime(&runtime), super::mib(memory)),
+                latencies,
+            ));
         }
     }
     let span = span(rows.iter().flat_map(|(_, l)| l.cold.iter().chain(&l.warm)).copied())?;
@@ -48,7 +51,7 @@ impl Drawing for Boxes {
         let pitch = if beside { 44.0 } else { 58.0 };
         let area = Area {
             left,
-            right: width - 14.0,
+            right: width - canvas::RIGHT,
             top,
             bottom: top + self.rows.len() as f64 * pitch + 6.0,
         };
@@ -56,7 +59,7 @@ impl Drawing for Boxes {
         let unit = Unit::Time(1e-3);
         let body = html! {
             (legend)
-            (canvas::x_axis(area, &x, &Label { unit: &unit, name: "from send to the function's first line" }))
+            (canvas::x_axis(area, &x, &Label { unit: &unit, name: "from send to the function’s first line" }))
             @for (i, (name, latencies)) in self.rows.iter().enumerate() {
                 @let y = top + i as f64 * pitch;
                 @let shift = if beside { 0.0 } else { 14.0 };

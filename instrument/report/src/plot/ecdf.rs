@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 const POINTS_MOST: usize = 240;
 
 struct Ecdf {
-    panels: BTreeMap<String, BTreeMap<u32, Latencies>>,
+    panels: Vec<(String, BTreeMap<u32, Latencies>)>,
     span: (f64, f64),
     memories: Vec<u32>,
 }
@@ -22,12 +22,13 @@ struct Ecdf {
 pub(super) fn plot(records: &[&Record]) -> Option<Plot> {
     let panels = latencies(records);
     let all =
-        || panels.values().flat_map(BTreeMap::values).flat_map(|l| l.cold.iter().chain(&l.warm));
+        || panels.iter().flat_map(|(_, s)| s.values()).flat_map(|l| l.cold.iter().chain(&l.warm));
     let span = span(all().copied())?;
-    let mut memories: Vec<u32> = panels.values().flat_map(BTreeMap::keys).copied().collect();
+    let mut memories: Vec<u32> =
+        panels.iter().flat_map(|(_, sizes)| sizes.keys()).copied().collect();
     memories.sort_unstable();
     memories.dedup();
-    let names: Vec<&str> = panels.keys().map(|name| metric::runtime(name)).collect();
+    let names: Vec<&str> = panels.iter().map(|(name, _)| metric::runtime(name)).collect();
     let description = format!(
         "Distribution functions of {} latencies, cold and warm, for {}.",
         all().count(),
@@ -37,7 +38,7 @@ pub(super) fn plot(records: &[&Record]) -> Option<Plot> {
         stem: "coldstart_distribution".into(),
         title: "How long until the function runs".into(),
         description,
-        caption: "Share of invocations that reached the function's first line within a time. Solid lines are cold starts, \
+        caption: "Share of invocations that reached the function’s first line within a time. Solid lines are cold starts, \
                   dashed ones warm; further left is faster. Each step is one invocation."
             .into(),
         drawing: Box::new(Ecdf { panels, span, memories }),
@@ -49,18 +50,25 @@ impl Drawing for Ecdf {
         let mut keys: Vec<Key> = Vec::new();
         for (i, memory) in self.memories.iter().enumerate() {
             let class = format!("line {}", canvas::series(i));
-            keys.push(Key { class, shape: Shape::Line, words: format!("{memory} MiB") });
+            keys.push(Key { class, shape: Shape::Line, words: super::mib(*memory) });
         }
         keys.push(Key { class: "mark".into(), shape: Shape::Line, words: "warm".into() });
         let (legend, mut y) = canvas::legend(&keys, width);
         let panels: Vec<Markup> = self
             .panels
             .iter()
-            .map(|(runtime, lines)| {
-                let area =
-                    Area { left: 48.0, right: width - 14.0, top: y + 30.0, bottom: y + 170.0 };
-                y = area.bottom + 50.0;
-                self.panel(runtime, lines, area)
+            .enumerate()
+            .map(|(i, (runtime, lines))| {
+                let area = Area {
+                    left: 48.0,
+                    right: width - canvas::RIGHT,
+                    top: y + 30.0,
+                    bottom: y + 170.0,
+                };
+                let last = i + 1 == self.panels.len();
+                let name = if last { "from send to the function’s first line" } else { "" };
+                y = area.bottom + if last { 50.0 } else { 32.0 };
+                self.panel((runtime, lines), name, area)
             })
             .collect();
         let body = html! { (legend) @for panel in &panels { (panel) } };
@@ -69,14 +77,19 @@ impl Drawing for Ecdf {
 }
 
 impl Ecdf {
-    fn panel(&self, runtime: &str, lines: &BTreeMap<u32, Latencies>, area: Area) -> Markup {
+    fn panel(
+        &self,
+        (runtime, lines): (&str, &BTreeMap<u32, Latencies>),
+        name: &str,
+        area: Area,
+    ) -> Markup {
         let x = Axis::log(self.span, (area.left, area.right));
         let y = Axis::linear((0.0, 1.0), (area.bottom, area.top));
         let unit = Unit::Time(1e-3);
         html! {
             text class="name" x="0" y=(px(area.top - 14.0)) { (metric::runtime(runtime)) }
             (canvas::y_axis(area, &y, &Label { unit: &Unit::Percent, name: "" }))
-            (canvas::x_axis(area, &x, &Label { unit: &unit, name: "from send to the function's first line" }))
+            (canvas::x_axis(area, &x, &Label { unit: &unit, name }))
             @for (memory, latencies) in lines {
                 @let class = canvas::series(self.memories.iter().position(|m| m == memory).unwrap_or(0));
                 (line(&latencies.cold, (&x, &y), &format!("line {class}")))

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const ROW: f64 = 23.0;
 
 /// Width of one runtime's column, px.
-const COLUMN: f64 = 78.0;
+const COLUMN: f64 = 66.0;
 
 struct Matrix {
     columns: Vec<String>,
@@ -27,7 +27,8 @@ pub(super) fn plot(findings: &[Finding], records: &[&Record]) -> Option<Plot> {
         readable = of_findings(findings);
     }
     let columns: BTreeSet<String> = readable.keys().map(|(_, column)| column.clone()).collect();
-    let columns: Vec<String> = columns.into_iter().collect();
+    let mut columns: Vec<String> = columns.into_iter().collect();
+    columns.sort_by_key(|name| name != "native");
     let items: BTreeSet<String> = readable.keys().map(|(item, _)| item.clone()).collect();
     let mut rows: Vec<(String, Vec<Option<bool>>)> = items
         .into_iter()
@@ -94,9 +95,9 @@ impl Drawing for Matrix {
         });
         let (legend, top) = canvas::legend(&keys, width);
         // Two blocks side by side where there is room, or the list would be long.
-        let column = COLUMN.min((width - 150.0) / self.columns.len().max(1) as f64);
+        let column = COLUMN.min((width - 170.0) / self.columns.len().max(1) as f64);
         let dots = column * self.columns.len() as f64;
-        let blocks = if width / 2.0 - dots >= 150.0 && self.rows.len() > 8 { 2 } else { 1 };
+        let blocks = if width / 2.0 - dots >= 180.0 && self.rows.len() > 8 { 2 } else { 1 };
         let wide = (width - 24.0 * (blocks as f64 - 1.0)) / blocks as f64;
         let each = self.rows.len().div_ceil(blocks);
         let first = top + 26.0;
@@ -105,7 +106,7 @@ impl Drawing for Matrix {
             @for (block, rows) in self.rows.chunks(each.max(1)).enumerate() {
                 @let left = block as f64 * (wide + 24.0);
                 @for (i, name) in self.columns.iter().enumerate() {
-                    text class="mid small" x=(px(left + wide - dots + (i as f64 + 0.5) * column)) y=(px(top + 12.0)) { (fit(name, column)) }
+                    text class="mid small" x=(px(left + wide - dots + (i as f64 + 0.5) * column)) y=(px(top + 12.0)) { (fit(name, column * 1.25)) }
                 }
                 @for (i, (item, cells)) in rows.iter().enumerate() {
                     @let y = first + i as f64 * ROW;

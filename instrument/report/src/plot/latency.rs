@@ -1,5 +1,6 @@
 //! Cold and warm latencies of the records, by runtime and memory: what the distribution plots draw.
 
+use crate::metric;
 use record::{Outcome, Record};
 use std::collections::BTreeMap;
 
@@ -10,11 +11,11 @@ pub(super) struct Latencies {
     pub(super) warm: Vec<f64>,
 }
 
-/// Latencies by runtime, then memory.
+/// Latencies by runtime, native first, then by memory.
 ///
 /// Send to handler start, as `coldstart.latency_ms` is defined: the function's wall clock against the vantage point's. Failures and
 /// answers without a start have none.
-pub(super) fn latencies(records: &[&Record]) -> BTreeMap<String, BTreeMap<u32, Latencies>> {
+pub(super) fn latencies(records: &[&Record]) -> Vec<(String, BTreeMap<u32, Latencies>)> {
     let mut out: BTreeMap<String, BTreeMap<u32, Latencies>> = BTreeMap::new();
     for record in records {
         let Some(ms) = latency_ms(record) else { continue };
@@ -31,6 +32,8 @@ pub(super) fn latencies(records: &[&Record]) -> BTreeMap<String, BTreeMap<u32, L
         own.cold.sort_by(f64::total_cmp);
         own.warm.sort_by(f64::total_cmp);
     }
+    let mut out: Vec<_> = out.into_iter().collect();
+    out.sort_by(|a, b| metric::runtime_order(&a.0).cmp(&metric::runtime_order(&b.0)));
     out
 }
 

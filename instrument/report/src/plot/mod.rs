@@ -24,7 +24,7 @@ use maud::{Markup, PreEscaped, html};
 use record::Record;
 
 /// Width of a plot on a desk and on paper, px.
-const WIDE: f64 = 760.0;
+const WIDE: f64 = 820.0;
 
 /// Width of a plot on a phone, px.
 const NARROW: f64 = 344.0;
@@ -104,7 +104,7 @@ pub(crate) fn of_experiment(
     let own: Vec<&Record> = records.iter().filter(|r| r.experiment == experiment).collect();
     let found = &findings.findings;
     let plots = match experiment {
-        "identity" => vec![source::plot(&own)],
+        "identity" => vec![source::plot(&own, host_source(found))],
         "exposure" => vec![exposure::plot(found, &own)],
         "coldstart" => vec![ecdf::plot(&own), boxes::plot(&own)],
         "scaling" => vec![scaling::instances(found, &own), scaling::ramp(&own)],
@@ -141,10 +141,18 @@ fn truth(finding: &Finding) -> Option<f64> {
     }
 }
 
+/// A memory size in words.
+fn mib(memory: u32) -> String {
+    crate::number::quantity(f64::from(memory), &crate::number::Unit::Mib).text()
+}
+
 /// A record's setting as a number.
 fn setting(record: &Record, key: &str) -> Option<f64> {
     record.setting.get(key)?.parse().ok().filter(|x: &f64| x.is_finite())
 }
+
+/// Dots of single invocations or pairs that a plot draws at most; more would hide each other and bloat the page.
+const DOTS_MOST: usize = 800;
 
 /// At most `most` of `all`, evenly spread, the last always among them.
 fn spread<T: Copy>(all: &[T], most: usize) -> Vec<T> {

@@ -46,7 +46,7 @@ pub(super) fn instances(findings: &[Finding], records: &[&Record]) -> Option<Plo
             words: format!(
                 "{}: {} instances",
                 metric::setting(&finding.setting),
-                form::quantity(instances, &Unit::Count("")).number
+                form::quantity(instances, &Unit::Count).number
             ),
         });
     }
@@ -75,7 +75,7 @@ pub(super) fn instances(findings: &[Finding], records: &[&Record]) -> Option<Plo
     })
 }
 
-/// Concurrency and distinct instances of each burst.
+/// Concurrency and distinct instances of each burst; bursts that agree are one dot.
 fn counted(records: &[&Record]) -> Vec<(f64, f64)> {
     let mut bursts: BTreeMap<(u64, u32, u32), BTreeSet<&str>> = BTreeMap::new();
     for record in bursts_only(records) {
@@ -84,10 +84,9 @@ fn counted(records: &[&Record]) -> Vec<(f64, f64)> {
             bursts.entry((concurrency as u64, record.memory_mib, record.round)).or_default();
         burst.insert(&record.instance);
     }
-    bursts
-        .iter()
-        .map(|((concurrency, ..), seen)| (*concurrency as f64, seen.len() as f64))
-        .collect()
+    let dots: BTreeSet<(u64, usize)> =
+        bursts.iter().map(|((concurrency, ..), seen)| (*concurrency, seen.len())).collect();
+    dots.into_iter().map(|(concurrency, seen)| (concurrency as f64, seen as f64)).collect()
 }
 
 fn bursts_only<'a>(records: &'a [&'a Record]) -> impl Iterator<Item = &'a Record> {
@@ -105,7 +104,7 @@ impl Drawing for Instances {
             .map(|(i, memory)| Key {
                 class: canvas::series(i),
                 shape: Shape::Dot,
-                words: format!("{memory} MiB"),
+                words: super::mib(*memory),
             })
             .collect();
         keys.push(Key {
@@ -114,10 +113,11 @@ impl Drawing for Instances {
             words: "one per request".into(),
         });
         let (legend, top) = canvas::legend(&keys, width);
-        let area = Area { left: 48.0, right: width - 14.0, top: top + 24.0, bottom: top + 284.0 };
+        let area =
+            Area { left: 48.0, right: width - canvas::RIGHT, top: top + 24.0, bottom: top + 284.0 };
         let x = Axis::linear((0.0, canvas::round_up(self.most.0)), (area.left, area.right));
         let y = Axis::linear((0.0, canvas::round_up(self.most.1)), (area.bottom, area.top));
-        let unit = Unit::Count("");
+        let unit = Unit::Count;
         let end = self.most.0.min(self.most.1);
         let body = html! {
             (legend)
@@ -172,7 +172,7 @@ pub(super) fn ramp(records: &[&Record]) -> Option<Plot> {
         stem: "scaling_ramp".into(),
         title: "How fast a burst is served".into(),
         description: format!("Requests that had begun to run against time since they were sent, for bursts of up to {largest}."),
-        caption: "Each step is one request of a burst reaching the function's first line; the first round of each size.".into(),
+        caption: "Each step is one request of a burst reaching the function’s first line; the first round of each size.".into(),
         drawing: Box::new(Ramp { bursts: bursts.into_iter().collect() }),
     })
 }
@@ -190,7 +190,8 @@ impl Drawing for Ramp {
             })
             .collect();
         let (legend, top) = canvas::legend(&keys, width);
-        let area = Area { left: 48.0, right: width - 14.0, top: top + 24.0, bottom: top + 244.0 };
+        let area =
+            Area { left: 48.0, right: width - canvas::RIGHT, top: top + 24.0, bottom: top + 244.0 };
         let latest = self
             .bursts
             .iter()
@@ -199,7 +200,7 @@ impl Drawing for Ramp {
         let most = self.bursts.iter().map(|(_, begun)| begun.len()).max().unwrap_or(0);
         let x = Axis::linear((0.0, canvas::round_up(latest)), (area.left, area.right));
         let y = Axis::linear((0.0, canvas::round_up(most as f64)), (area.bottom, area.top));
-        let (count, time) = (Unit::Count(""), Unit::Time(1e-3));
+        let (count, time) = (Unit::Count, Unit::Time(1e-3));
         let body = html! {
             (legend)
             (canvas::y_axis(area, &y, &Label { unit: &count, name: "requests that run" }))
