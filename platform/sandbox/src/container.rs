@@ -13,6 +13,7 @@ mod init;
 mod instance;
 mod kind;
 mod mounts;
+pub mod network;
 mod proc_view;
 mod protocol;
 mod rootfs;
