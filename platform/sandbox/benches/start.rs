@@ -3,7 +3,7 @@
 
 use model::{HostId, InstanceId, MemoryMib, Span};
 use sandbox::container::{
-    Container, ContainerConfig, ContainerImage, Control, Program, Reveal,
+    Container, ContainerConfig, ContainerImage, Control, Network, Program, Reveal,
 };
 use sandbox::runtime::Launch;
 use sandbox::{Grace, HostSize, Identity, Kind, Settings};
@@ -40,6 +40,7 @@ async fn open(data: &Path, pool: usize) -> Container {
         server_id: format!("bench-{}-{pool}", std::process::id()),
         starter: vec![env!("CARGO_BIN_EXE_sandbox-starter").into()],
         reveal: Reveal::Nothing,
+        network: Network::None,
         pool,
         interpreters: Vec::new(),
     })

@@ -2,7 +2,7 @@
 
 use model::{HostId, InstanceId, MemoryMib, Span};
 use sandbox::container::{
-    Container, ContainerConfig, ContainerControl, ContainerImage, Control, Exit, Program, Reveal,
+    Container, ContainerConfig, ContainerControl, ContainerImage, Control, Exit, Program, Network, Reveal,
     Running,
 };
 use sandbox::runtime::Launch;
@@ -37,6 +37,7 @@ pub fn config(data: &TempDir, name: &str) -> ContainerConfig {
         server_id: format!("{name}-{}", std::process::id()),
         starter: vec![env!("CARGO_BIN_EXE_sandbox-starter").into()],
         reveal: Reveal::Nothing,
+        network: Network::None,
         pool: 0,
         interpreters: Vec::new(),
     }
