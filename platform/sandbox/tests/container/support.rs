@@ -68,6 +68,17 @@ impl World {
         std::fs::write(self.package.path().join(name), text).expect("package file");
     }
 
+    /// Writes an executable file into the package.
+    pub fn script(&self, name: &str, text: &str) {
+        self.file(name, text);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(self.package.path().join(name), mode).expect("executable");
+    }
+
+    pub fn package(&self) -> PathBuf {
+        self.package.path().to_owned()
+    }
+
     pub fn image(&self, command: &[&str]) -> ContainerImage {
         ContainerImage {
             package: self.package.path().to_owned(),
