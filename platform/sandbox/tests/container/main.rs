@@ -3,5 +3,6 @@
 mod function;
 mod life;
 mod outside;
+mod rootless;
 mod safety;
 mod support;

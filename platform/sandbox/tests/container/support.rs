@@ -29,6 +29,13 @@ pub struct World {
     package: TempDir,
 }
 
+fn package() -> TempDir {
+    let package = TempDir::new().expect("package directory");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(package.path(), mode).expect("package is readable");
+    package
+}
+
 pub const HOST: HostId = HostId(1);
 
 pub fn config(data: &TempDir, name: &str) -> ContainerConfig {
@@ -51,9 +58,7 @@ impl World {
     pub async fn with(name: &str, change: impl FnOnce(&mut ContainerConfig)) -> Self {
         // On a disk, as a server's is: /tmp may be memory.
         let data = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("data directory");
-        let package = TempDir::new().expect("package directory");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(package.path(), mode).expect("package is readable");
+        let package = package();
         let mut config = config(&data, name);
         change(&mut config);
         let server_id = config.server_id.clone();
@@ -61,6 +66,12 @@ impl World {
         let size = HostSize { memory: MemoryMib(3328), milli_cpus: 2000 };
         container.make_host(HOST, size).await.expect("a cell");
         Self { container, data, server_id, package }
+    }
+
+    /// Around a container kind that is open already.
+    pub fn from(container: Container, data: TempDir) -> Self {
+        let server_id = config(&data, "rootless").server_id;
+        Self { container, server_id, data, package: package() }
     }
 
     /// Writes a file into the package.
