@@ -165,7 +165,8 @@ const TMP: MemoryMib = MemoryMib(512);
 impl Container {
     /// Finds the runtimes, starts the starter, and removes what a killed server of this name has left.
     pub async fn open(config: ContainerConfig) -> Result<Self, OpenError> {
-        let ContainerConfig { data, server_id, starter, reveal, network, pool, interpreters } = config;
+        let ContainerConfig { data, server_id, starter, reveal, network, pool, interpreters } =
+            config;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if !(1..=32).contains(&server_id.len()) || !server_id.bytes().all(is_plain) {
             return Err(OpenError::ServerId(server_id));

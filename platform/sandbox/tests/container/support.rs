@@ -2,8 +2,8 @@
 
 use model::{HostId, InstanceId, MemoryMib, Span};
 use sandbox::container::{
-    Container, ContainerConfig, ContainerControl, ContainerImage, Control, Exit, Program, Network, Reveal,
-    Running,
+    Container, ContainerConfig, ContainerControl, ContainerImage, Control, Exit, Network, Program,
+    Reveal, Running,
 };
 use sandbox::runtime::Launch;
 use sandbox::{Grace, HostSize, Identity, Kind, Settings, StartError};
@@ -237,9 +237,8 @@ impl Leftovers {
         let data = world.data.path().to_string_lossy().into_owned();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
         let loops = std::fs::read_dir("/sys/block").expect("block devices").flatten();
-        let files = loops.filter_map(|it| {
-            std::fs::read_to_string(it.path().join("loop/backing_file")).ok()
-        });
+        let files = loops
+            .filter_map(|it| std::fs::read_to_string(it.path().join("loop/backing_file")).ok());
         let in_group = |path: std::path::PathBuf| {
             std::fs::read_to_string(path.join("cgroup")).is_ok_and(|text| text.contains(&name))
         };

@@ -7,7 +7,7 @@ use super::super::mounts::{self, FileSystem, WRITABLE};
 use super::super::network::{self, Allowed, NetworkConfig, Router};
 use super::super::protocol::{Configuration, Failure, NetworkWish, Step};
 use super::super::rootfs::{Privilege, Surroundings, Template};
-use super::super::seccomp::Filters;
+use super::super::seccomp::{self, Refused};
 use super::super::system;
 use super::super::tmp::Maker;
 use std::fs;
@@ -22,7 +22,7 @@ pub(super) struct Equipment {
     pub(super) privilege: Privilege,
     pub(super) cgroups: Cgroups,
     pub(super) template: Template,
-    pub(super) filters: Filters,
+    pub(super) refused: Refused,
     /// None where /tmp is memory.
     pub(super) maker: Option<Maker>,
     /// None where instances have no network.
@@ -53,20 +53,20 @@ impl Equipment {
                 Cgroups::None
             }
         };
-        let filters =
-            Filters::compile().map_err(|error| Failure { step: error.to_string(), errno: 0 })?;
         let router = router(configuration, privilege, &mut limitations)?;
         let surroundings =
             Surroundings { privilege, name_server: router.as_ref().map(|_| network::RESOLVER) };
-        let template =
-            Template::build(&configuration.root, &directory.join("root"), surroundings)?;
+        let template = Template::build(&configuration.root, &directory.join("root"), surroundings)?;
         let maker = maker(configuration, privilege, &mut limitations)?;
         if system::Landlock::version().is_none() {
             limitations.push("this kernel has no landlock: one defence less".to_owned());
         }
+        // From here on also for the starter; each sandbox inherits it.
+        seccomp::install_allowed().map_err(|error| Failure { step: chain(&error), errno: 0 })?;
+        let refused = Refused::assemble();
         let signals = system::signal_descriptor(&[libc::SIGCHLD])
             .step(|| "cannot wait for children".to_owned())?;
-        Ok(Self { signals, privilege, cgroups, template, filters, maker, router, limitations })
+        Ok(Self { signals, privilege, cgroups, template, refused, maker, router, limitations })
     }
 }
 
@@ -201,10 +201,9 @@ fn router(
     match (opened, wanted.wish) {
         (Ok(router), _) => {
             limitations.extend(
-                router
-                    .obstacles()
-                    .iter()
-                    .map(|it| format!("outgoing packets may be dropped: {}: {}", it.what, it.remedy)),
+                router.obstacles().iter().map(|it| {
+                    format!("outgoing packets may be dropped: {}: {}", it.what, it.remedy)
+                }),
             );
             Ok(Some(router))
         }

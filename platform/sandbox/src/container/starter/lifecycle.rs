@@ -137,7 +137,7 @@ impl Starter {
             Forked::Child => child::run(Birth {
                 channel: theirs,
                 template: &self.equipment.template.namespace,
-                filters: &self.equipment.filters,
+                refused: &self.equipment.refused,
                 privilege: self.equipment.privilege,
                 proc_view: view,
             }),
