@@ -271,6 +271,18 @@ impl Cgroups {
         Ok(membership)
     }
 
+    /// Gives an instance's group other limits.
+    pub(super) fn limit_instance(&self, name: &GroupName, limits: Limits) -> Result<(), Failure> {
+        let is_v2 = matches!(self, Self::V2(_));
+        self.hierarchies()
+            .iter()
+            .filter(|hierarchy| hierarchy.has("memory") || hierarchy.has("cpu"))
+            .try_for_each(|hierarchy| {
+                let directory = hierarchy.directory.join(&name.host).join(&name.instance);
+                limit(hierarchy, &directory, limits, is_v2)
+            })
+    }
+
     /// Removes an instance's group, whose processes have ended.
     pub(super) fn remove_instance(&self, name: &GroupName) -> Result<(), Failure> {
         self.hierarchies()
@@ -399,8 +411,13 @@ fn limit(
             write(&directory.join("memory.max"), &bytes)?;
             write_where_there(&directory.join("memory.swap.max"), "0")?;
         } else {
-            write(&directory.join("memory.limit_in_bytes"), &bytes)?;
-            write_where_there(&directory.join("memory.memsw.limit_in_bytes"), &bytes)?;
+            // Memory with swap is never below memory: a limit is lowered in this order and raised in the other.
+            let (memory, swap) = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes");
+            if write(&directory.join(memory), &bytes).is_err() {
+                write_where_there(&directory.join(swap), &bytes)?;
+                write(&directory.join(memory), &bytes)?;
+            }
+            write_where_there(&directory.join(swap), &bytes)?;
         }
     }
     if hierarchy.has("cpu") {
