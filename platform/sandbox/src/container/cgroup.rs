@@ -335,10 +335,10 @@ impl Cgroups {
                 .unwrap_or(0)
         };
         match self {
-            Self::V2(_) => {
-                let cpu_us = self
-                    .with("cpu", name)
-                    .and_then(|directory| field(&directory.join("cpu.stat"), "usage_usec"));
+            Self::V2(hierarchy) => {
+                // Every group has this file, whatever its controllers.
+                let directory = hierarchy.directory.join(&name.host).join(&name.instance);
+                let cpu_us = field(&directory.join("cpu.stat"), "usage_usec");
                 Usage {
                     cpu: Span::from_micros(cpu_us.unwrap_or(0)),
                     memory_peak_bytes: number("memory", "memory.peak"),

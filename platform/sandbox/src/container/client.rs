@@ -143,6 +143,15 @@ impl Starter {
     }
 }
 
+impl Drop for Starter {
+    fn drop(&mut self) {
+        // The task that reads replies holds the connection until the process has ended.
+        if let Some(connection) = self.current.get_mut() {
+            connection.shut_down();
+        }
+    }
+}
+
 impl Connection {
     async fn open(
         command: &[OsString],

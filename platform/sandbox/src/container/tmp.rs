@@ -13,6 +13,7 @@ use model::MemoryMib;
 use rustix::fs::{Mode, OFlags, SeekFrom};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -172,11 +173,12 @@ fn make(
     directory: &Path,
     size: MemoryMib,
 ) -> Result<OwnedFd, Failure> {
-    if !templates.contains_key(&size) {
-        templates.insert(size, Template::new(directory, size)?);
-    }
+    let template = match templates.entry(size) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(unknown) => unknown.insert(Template::new(directory, size)?),
+    };
     let image = unnamed(directory)?;
-    templates[&size]
+    template
         .write(&image)
         .step(|| format!("cannot write to {}: is the disk full?", directory.display()))?;
     mount(&image)

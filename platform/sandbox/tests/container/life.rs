@@ -243,16 +243,43 @@ async fn strays_are_swept() {
     drop(stray);
 }
 
-// A cell with instances stays; without, it goes.
+// A cell with instances stays; without, it goes, with what was prepared on it.
 #[tokio::test]
 async fn cells_go_when_empty() {
     if !is_root() {
         return;
     }
-    let world = World::new("cells").await;
+    let world = World::with("cells", |config| config.pool = 2).await;
     let sandbox = world.start(1, &["/bin/sleep", "600"]).await;
     world.container.remove_host(HOST).await;
     sandbox.expect_alive().await;
     sandbox.kill().await;
+    world.container.remove_host(HOST).await;
+    assert!(world.try_start(2, &["/bin/true"]).await.is_err(), "its cell is gone");
+    let size = HostSize { memory: MemoryMib(256), milli_cpus: 500 };
+    world.container.make_host(HOST, size).await.expect("the name is free again");
+    let (exit, _) = world.run(3, &["/bin/true"]).await;
+    assert_eq!(exit.status, Some(0));
     world.close().await;
+}
+
+// A server that goes without a word leaves nothing: its starter ends everything, frozen or not, and itself.
+#[tokio::test]
+async fn a_lost_server_leaves_nothing() {
+    if !is_root() {
+        return;
+    }
+    let world = World::with("lost", |config| config.pool = 2).await;
+    let frozen = world.start(1, &["/bin/sh", "-c", "echo up; sleep 600"]).await;
+    frozen.line().await;
+    frozen.0.control.freeze().expect("freezes");
+    let awake = world.start(2, &["/bin/sh", "-c", "trap '' TERM; echo up; sleep 600"]).await;
+    awake.line().await;
+    let place = world.lose();
+    drop((frozen, awake));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while place.leftovers() != Leftovers::default() {
+        assert!(Instant::now() < deadline, "{:?} is left", place.leftovers());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

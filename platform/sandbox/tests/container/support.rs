@@ -129,6 +129,11 @@ impl World {
         Leftovers::assert_none(&self);
     }
 
+    /// Drops the container kind as a server does that is killed.
+    pub fn lose(self) -> Place {
+        Place { data: self.data, server_id: self.server_id }
+    }
+
     /// Kills the starter: the child of this process among whose mounts is this server's directory.
     pub fn kill_starter(&self) {
         let parent = std::process::id().to_string();
@@ -222,6 +227,18 @@ impl Sandbox {
     }
 }
 
+/// Where a server was.
+pub struct Place {
+    data: TempDir,
+    server_id: String,
+}
+
+impl Place {
+    pub fn leftovers(&self) -> Leftovers {
+        Leftovers::at(&self.server_id, self.data.path())
+    }
+}
+
 /// What is there of a server outside its data directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Leftovers {
@@ -233,14 +250,20 @@ pub struct Leftovers {
 
 impl Leftovers {
     pub fn of(world: &World) -> Self {
-        let name = format!("peek-{}", world.server_id);
-        let data = world.data.path().to_string_lossy().into_owned();
+        Self::at(&world.server_id, world.data.path())
+    }
+
+    fn at(server_id: &str, data: &std::path::Path) -> Self {
+        let name = format!("peek-{server_id}");
+        let data = data.to_string_lossy().into_owned();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
         let loops = std::fs::read_dir("/sys/block").expect("block devices").flatten();
         let files = loops
             .filter_map(|it| std::fs::read_to_string(it.path().join("loop/backing_file")).ok());
+        // Of an ended process that its parent has not asked for yet there is no command line.
         let in_group = |path: std::path::PathBuf| {
-            std::fs::read_to_string(path.join("cgroup")).is_ok_and(|text| text.contains(&name))
+            let read = |file: &str| std::fs::read_to_string(path.join(file)).unwrap_or_default();
+            !read("cmdline").is_empty() && read("cgroup").contains(&name)
         };
         Self {
             groups: groups_named(std::path::Path::new("/sys/fs/cgroup"), &name),

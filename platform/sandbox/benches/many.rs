@@ -1,0 +1,105 @@
+//! Many sandboxes at once: the time until all have executed their program, and what each costs in memory and descriptors
+//! while it waits. Prints figures. Needs root.
+
+use model::{HostId, InstanceId, MemoryMib, Span};
+use sandbox::container::{
+    Container, ContainerConfig, ContainerImage, Control, Network, Program, Reveal,
+};
+use sandbox::runtime::Launch;
+use sandbox::{Grace, HostSize, Identity, Kind, Settings};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+const HOST: HostId = HostId(1);
+const COUNT: u64 = 200;
+
+/// MemAvailable and the server's own resident memory in KiB, and its open descriptors.
+fn memory() -> (i64, i64, i64) {
+    let number = |file: &str, name: &str| {
+        let text = std::fs::read_to_string(file).expect("a file of /proc");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+        line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a number")
+    };
+    let descriptors = std::fs::read_dir("/proc/self/fd").expect("descriptors").count();
+    (
+        number("/proc/meminfo", "MemAvailable:"),
+        number("/proc/self/status", "VmRSS:"),
+        descriptors as i64,
+    )
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: needs root");
+        return;
+    }
+    let directory = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("directory");
+    let container = Container::open(ContainerConfig {
+        data: directory.path().to_owned(),
+        server_id: format!("many-{}", std::process::id()),
+        starter: vec![env!("CARGO_BIN_EXE_sandbox-starter").into()],
+        reveal: Reveal::Nothing,
+        network: Network::None,
+        pool: 8,
+        interpreters: Vec::new(),
+    })
+    .await
+    .expect("containers can be had");
+    let size = HostSize { memory: MemoryMib(65_536), milli_cpus: 2000 };
+    container.make_host(HOST, size).await.expect("a cell");
+    let image = ContainerImage {
+        package: directory.path().to_owned(),
+        launch: Launch { program: "/usr/bin/sleep".into(), arguments: vec!["600".into()] },
+    };
+    let settings = Settings {
+        runtime: "provided.al2023".into(),
+        handler: "bootstrap".into(),
+        environment: BTreeMap::new(),
+        memory: MemoryMib(128),
+        cpu_ceiling_milli: None,
+        cpu_weight: 100,
+        tmp: MemoryMib(512),
+        init_timeout: Span::from_secs(10),
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let before = memory();
+    let shared = Arc::new((container, image, settings));
+    let began = Instant::now();
+    let mut starting = Vec::new();
+    for number in 1..=COUNT {
+        let shared = Arc::clone(&shared);
+        starting.push(tokio::spawn(async move {
+            let (container, image, settings) = &*shared;
+            let identity =
+                Identity { instance: InstanceId(number), host: HOST, environment: BTreeMap::new() };
+            let program = Program { image, settings, identity: &identity };
+            container.create(program).await.expect("a sandbox")
+        }));
+    }
+    let mut running = Vec::new();
+    for start in starting {
+        running.push(start.await.expect("a start"));
+    }
+    println!("{COUNT} sandboxes at once: {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let after = memory();
+    let each = |from: i64, to: i64| (to - from) as f64 / COUNT as f64;
+    println!("available memory, each: {:.0} KiB", each(after.0, before.0));
+    println!("server's memory, each: {:.1} KiB", each(before.1, after.1));
+    println!("server's descriptors, each: {:.1}", each(before.2, after.2));
+    let mut used: Vec<u64> =
+        running.iter().map(|sandbox| sandbox.control.usage().memory_peak_bytes >> 10).collect();
+    used.sort_unstable();
+    println!("highest memory of the middle instance: {} KiB", used[used.len() / 2]);
+    let began = Instant::now();
+    for sandbox in running {
+        sandbox.control.destroy(Grace(Span::ZERO)).await;
+    }
+    println!(
+        "removed one after the other: {:.1} ms each",
+        began.elapsed().as_secs_f64() * 1e3 / COUNT as f64
+    );
+    shared.0.close().await;
+}
