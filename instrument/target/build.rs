@@ -11,7 +11,13 @@ fn main() -> Result<(), String> {
     // The same target triple as the embedding program's, named even where it is the host's: without it the flag
     // below would reach procedural macros, which cannot be static.
     let triple = variable("TARGET")?;
-    for path in ["../probe/src", "../probe/native", "../probe/exposure.txt", "../probe/Cargo.toml", "build.rs"] {
+    for path in [
+        "../probe/src",
+        "../probe/native",
+        "../probe/exposure.txt",
+        "../probe/Cargo.toml",
+        "build.rs",
+    ] {
         println!("cargo::rerun-if-changed={path}");
     }
     let mut cargo = Command::new(variable("CARGO")?);
