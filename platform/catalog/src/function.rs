@@ -34,6 +34,10 @@ pub struct Function {
     pub ephemeral_storage: MemoryMib,
     /// Limit of one invocation.
     pub timeout: Span,
+    /// Instruction set, as in `x86_64`.
+    pub architecture: String,
+    /// Whether the function asked for traces.
+    pub tracing: Tracing,
     /// Tags.
     pub tags: BTreeMap<String, String>,
     /// SHA-256 of the zip, lower-case hexadecimal.
@@ -52,6 +56,18 @@ pub struct Function {
     pub last_update: State,
 }
 
+impl Function {
+    /// Its ARN, without a qualifier.
+    pub fn arn(&self) -> String {
+        format!("arn:aws:lambda:{}:{}:function:{}", self.region, self.tenant, self.name)
+    }
+
+    /// True while it, or its last update, is being made ready.
+    pub fn is_pending(&self) -> bool {
+        self.state == State::Pending || self.last_update == State::Pending
+    }
+}
+
 /// State of a function, or of its last update.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
@@ -66,4 +82,97 @@ pub enum State {
         /// In words.
         reason: String,
     },
+}
+
+/// Lambda's TracingConfig.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tracing {
+    /// Only where the caller's trace header says so.
+    #[default]
+    PassThrough,
+    /// Asked for.
+    Active,
+}
+
+/// Code and settings of a function that is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewFunction {
+    /// Owner.
+    pub tenant: TenantId,
+    /// Name.
+    pub name: String,
+    /// Region in its ARN.
+    pub region: String,
+    /// Instruction set, as in `x86_64`.
+    pub architecture: String,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+    /// Settings that an update can change.
+    pub settings: Settings,
+}
+
+/// The settings that UpdateFunctionConfiguration can change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Runtime, as in `provided.al2023`.
+    pub runtime: String,
+    /// Handler.
+    pub handler: String,
+    /// ARN of the execution role.
+    pub role: String,
+    /// Free text.
+    pub description: String,
+    /// The user's environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Memory of an instance.
+    pub memory: MemoryMib,
+    /// Size of /tmp.
+    pub ephemeral_storage: MemoryMib,
+    /// Limit of one invocation.
+    pub timeout: Span,
+    /// Whether the function asked for traces.
+    pub tracing: Tracing,
+}
+
+/// Changes of settings; None leaves a setting as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettingsChange {
+    /// Runtime.
+    pub runtime: Option<String>,
+    /// Handler.
+    pub handler: Option<String>,
+    /// ARN of the execution role.
+    pub role: Option<String>,
+    /// Free text.
+    pub description: Option<String>,
+    /// All of the user's environment variables.
+    pub environment: Option<BTreeMap<String, String>>,
+    /// Memory of an instance.
+    pub memory: Option<MemoryMib>,
+    /// Size of /tmp.
+    pub ephemeral_storage: Option<MemoryMib>,
+    /// Limit of one invocation.
+    pub timeout: Option<Span>,
+    /// Whether the function asked for traces.
+    pub tracing: Option<Tracing>,
+}
+
+impl SettingsChange {
+    /// Puts the changes into `function`.
+    pub(crate) fn apply(self, function: &mut Function) {
+        fn set<T>(at: &mut T, value: Option<T>) {
+            if let Some(value) = value {
+                *at = value;
+            }
+        }
+        set(&mut function.runtime, self.runtime);
+        set(&mut function.handler, self.handler);
+        set(&mut function.role, self.role);
+        set(&mut function.description, self.description);
+        set(&mut function.environment, self.environment);
+        set(&mut function.memory, self.memory);
+        set(&mut function.ephemeral_storage, self.ephemeral_storage);
+        set(&mut function.timeout, self.timeout);
+        set(&mut function.tracing, self.tracing);
+    }
 }

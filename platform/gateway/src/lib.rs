@@ -1,8 +1,27 @@
 //! HTTP in front of the platform: the Lambda API, signatures, tenants.
 //!
-//! Deliberately knows nothing of schedulers, sandboxes or hosts: it hands an invocation to an [`Engine`] and answers
-//! with what comes back.
+//! A request comes over a connection (`serve`), is checked (`signature`), routed (`route`) and answered (`invoke`,
+//! `manage`). Deliberately knows nothing of schedulers, sandboxes or hosts: it hands an invocation to an [`Engine`] and
+//! answers with what comes back.
 
+mod absent;
+mod body;
+mod canonical;
 mod engine;
+mod error;
+mod gateway;
+mod invoke;
+mod manage;
+mod reference;
+mod route;
+mod serve;
+mod settings;
+mod shape;
+mod signature;
+mod stall;
+mod validation;
 
 pub use engine::{Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, Reply};
+pub use error::{ApiError, ErrorKind};
+pub use gateway::{Gateway, GatewayConfig, Limits};
+pub use signature::{AccessKey, Credentials};

@@ -1,0 +1,132 @@
+//! The durable table of functions and the counter of their numbers, in an embedded store.
+//!
+//! Deliberately knows nothing of packages, nor of what an update means.
+
+use crate::function::Function;
+use model::{FunctionId, TenantId};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use std::path::Path;
+
+/// Functions as JSON, by `tenant/name`.
+const FUNCTIONS: TableDefinition<&str, &[u8]> = TableDefinition::new("functions");
+/// Counters by name.
+const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
+/// Counter: the last function number given out.
+const LAST_FUNCTION: &str = "last_function";
+/// Page cache in bytes: functions are kept in memory by the catalog, so the store needs little.
+const CACHE_BYTES: usize = 1 << 20;
+
+/// Why the store could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The embedded store failed.
+    #[error("the catalog's store failed")]
+    Store(#[from] Box<redb::Error>),
+    /// A stored function is not one.
+    #[error("the catalog's entry {key} is not a function")]
+    Entry {
+        /// Its key.
+        key: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// The table.
+#[derive(Debug)]
+pub(crate) struct FunctionTable {
+    database: Database,
+}
+
+/// When a write must be on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// When the call returns.
+    Now,
+    /// With the next write that is durable at once.
+    Later,
+}
+
+impl FunctionTable {
+    /// Opens or creates the table at `path`.
+    pub(crate) fn open(path: &Path) -> Result<Self, redb::DatabaseError> {
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+        Ok(Self { database })
+    }
+
+    /// Everything there is.
+    pub(crate) fn load(&self) -> Result<Vec<Function>, StoreError> {
+        let read = self.database.begin_read().map_err(store)?;
+        let table = match read.open_table(FUNCTIONS) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(store(error)),
+        };
+        let mut functions = Vec::new();
+        for entry in table.iter().map_err(store)? {
+            let (key, value) = entry.map_err(store)?;
+            functions.push(
+                serde_json::from_slice(value.value())
+                    .map_err(|source| StoreError::Entry { key: key.value().to_owned(), source })?,
+            );
+        }
+        Ok(functions)
+    }
+
+    /// Gives out a number that was never given out before, and stores the function that `make` makes with it.
+    pub(crate) fn insert_new(
+        &self,
+        make: impl FnOnce(FunctionId) -> Function,
+    ) -> Result<Function, StoreError> {
+        let write = self.database.begin_write().map_err(store)?;
+        let function = {
+            let mut counters = write.open_table(COUNTERS).map_err(store)?;
+            let last = counters.get(LAST_FUNCTION).map_err(store)?.map_or(0, |last| last.value());
+            counters.insert(LAST_FUNCTION, last + 1).map_err(store)?;
+            let function = make(FunctionId(last + 1));
+            let mut functions = write.open_table(FUNCTIONS).map_err(store)?;
+            let key = key(function.tenant, &function.name);
+            functions.insert(key.as_str(), encode(&function).as_slice()).map_err(store)?;
+            function
+        };
+        write.commit().map_err(store)?;
+        Ok(function)
+    }
+
+    /// Replaces a function.
+    pub(crate) fn replace(&self, function: &Function, durable: Durable) -> Result<(), StoreError> {
+        let mut write = self.database.begin_write().map_err(store)?;
+        if durable == Durable::Later {
+            write.set_durability(Durability::None).map_err(store)?;
+        }
+        {
+            let mut functions = write.open_table(FUNCTIONS).map_err(store)?;
+            let key = key(function.tenant, &function.name);
+            functions.insert(key.as_str(), encode(function).as_slice()).map_err(store)?;
+        }
+        write.commit().map_err(store)
+    }
+
+    /// Removes a function.
+    pub(crate) fn remove(&self, tenant: TenantId, name: &str) -> Result<(), StoreError> {
+        let write = self.database.begin_write().map_err(store)?;
+        {
+            let mut functions = write.open_table(FUNCTIONS).map_err(store)?;
+            functions.remove(key(tenant, name).as_str()).map_err(store)?;
+        }
+        write.commit().map_err(store)
+    }
+}
+
+fn key(tenant: TenantId, name: &str) -> String {
+    format!("{tenant}/{name}")
+}
+
+fn encode(function: &Function) -> Vec<u8> {
+    serde_json::to_vec(function).expect("a function is strings, numbers and maps with string keys")
+}
+
+fn store(error: impl Into<redb::Error>) -> StoreError {
+    StoreError::Store(Box::new(error.into()))
+}

@@ -1,0 +1,390 @@
+//! The gateway: one request in, one answer out.
+//!
+//! Checks the signature, finds the operation, and says how it ended. Deliberately knows nothing of connections.
+
+use crate::body::{self, BodyError, BodyLimits};
+use crate::canonical;
+use crate::engine::{Engine, PrepareFailed};
+use crate::error::{ApiError, ErrorKind};
+use crate::route::{FunctionOperation, Route, route};
+use crate::signature::{AccessKey, Credentials};
+use bytes::Bytes;
+use catalog::{Catalog, Function, State};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use model::{MemoryMib, TenantId};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
+
+/// What a gateway is told at its start.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// Region in ARNs, as in `us-east-1`. Signatures of any region are accepted.
+    pub region: String,
+    /// Who is let in.
+    pub access_keys: Vec<AccessKey>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Bounds of what functions and clients may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Least memory of a function.
+    pub memory_min: MemoryMib,
+    /// Most memory of a function.
+    pub memory_max: MemoryMib,
+    /// Longest time limit of a function, in seconds.
+    pub timeout_s_max: u32,
+    /// Invocations of one tenant at once, as GetAccountSettings tells.
+    pub concurrency: u32,
+    /// Bytes of an invocation's payload.
+    pub payload_bytes: usize,
+    /// Connections at once; further ones wait to be accepted.
+    pub connections: usize,
+    /// Bytes of all request bodies that are being read or worked on; further ones wait.
+    pub body_bytes: usize,
+    /// How long an invocation waits for its function's code to be made ready.
+    pub pending_wait: Duration,
+    /// How long a client may take to send a request's header, and to leave a connection idle.
+    pub header_time: Duration,
+    /// How long a client may let the platform wait for a piece of a body, or to take one.
+    pub stall_time: Duration,
+    /// How long a client may take to send a whole body.
+    pub body_time: Duration,
+}
+
+impl Default for Limits {
+    /// Those of AWS Lambda where it has one (quotas, 2026-11).
+    fn default() -> Self {
+        Self {
+            memory_min: MemoryMib(128),
+            memory_max: MemoryMib(10_240),
+            timeout_s_max: 900,
+            concurrency: 1000,
+            payload_bytes: 6 << 20,
+            connections: 4096,
+            body_bytes: 512 << 20,
+            pending_wait: Duration::from_secs(10),
+            header_time: Duration::from_secs(60),
+            stall_time: Duration::from_secs(20),
+            body_time: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The front of the platform. Cheap to clone.
+pub struct Gateway<E> {
+    pub(crate) inner: Arc<Inner<E>>,
+}
+
+impl<E> Clone for Gateway<E> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+pub(crate) struct Inner<E> {
+    pub region: String,
+    pub limits: Limits,
+    pub credentials: Credentials,
+    pub catalog: Arc<Catalog>,
+    pub engine: Arc<E>,
+    /// Counts the deployments that ended, whichever way.
+    pub deployed: watch::Sender<u64>,
+    pub connections: Arc<Semaphore>,
+    /// Counts KiB.
+    pub bodies: Semaphore,
+}
+
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// One signed request.
+pub(crate) struct Call<'a> {
+    pub key: &'a AccessKey,
+    pub parts: &'a Parts,
+    pub body: Bytes,
+    pub request_id: Arc<str>,
+}
+
+/// Bytes of a body of the operations that carry code: what AWS Lambda accepts, 50 MiB in Base64 and some more.
+const CODE_REQUEST_BYTES: usize = 70_167_211;
+/// Bytes of a body of any other operation.
+const REQUEST_BYTES: usize = 1 << 20;
+/// Bodies up to this size do not count against the bound on all bodies.
+const SMALL_BODY_BYTES: u64 = 64 << 10;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+impl<E: Engine> Gateway<E> {
+    /// A gateway in front of this catalog and engine. Call [`Self::recover`] before serving.
+    pub fn new(config: GatewayConfig, catalog: Arc<Catalog>, engine: Arc<E>) -> Self {
+        let GatewayConfig { region, access_keys, limits } = config;
+        let inner = Inner {
+            region,
+            credentials: Credentials::new(access_keys),
+            catalog,
+            engine,
+            deployed: watch::Sender::new(0),
+            connections: Arc::new(Semaphore::new(limits.connections)),
+            bodies: Semaphore::new(limits.body_bytes >> 10),
+            limits,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Hands every function of the catalog to the engine, as after a restart. Functions that cannot be made ready are
+    /// marked Failed; that is no error of the platform's.
+    pub async fn recover(&self) {
+        for function in self.inner.catalog.all() {
+            self.inner.clone().deploy_and_mark(function).await;
+        }
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: Request<Incoming>) -> Answer {
+        let (parts, body) = request.into_parts();
+        if parts.uri.path() == "/healthz" && matches!(parts.method, Method::GET | Method::HEAD) {
+            return answer(StatusCode::OK, Bytes::from_static(b"ok\n"), "text/plain");
+        }
+        let mut buffer = Uuid::encode_buffer();
+        let request_id: Arc<str> =
+            Arc::from(&*Uuid::new_v4().as_hyphenated().encode_lower(&mut buffer));
+        let result = self.inner.answer_signed(&parts, body, &request_id).await;
+        let mut answer = result.unwrap_or_else(|error| error_answer(&error));
+        let value = HeaderValue::from_str(&request_id).expect("a UUID is a header value");
+        answer.headers_mut().insert(REQUEST_ID, value);
+        answer
+    }
+}
+
+impl<E: Engine> Inner<E> {
+    async fn answer_signed(
+        self: &Arc<Self>,
+        parts: &Parts,
+        body: Incoming,
+        request_id: &Arc<str>,
+    ) -> Result<Answer, ApiError> {
+        let claim = self.credentials.claim(parts, SystemTime::now())?;
+        let route = route(&parts.method, parts.uri.path());
+        let limit = self.body_limit(&route);
+        let _room = self.room(&body, limit).await?;
+        let body = self.read_body(body, &route, limit).await?;
+        let key = self.credentials.verify(claim, parts, &body)?;
+        let call = Call { key, parts, body, request_id: request_id.clone() };
+        match route {
+            Route::Function(FunctionOperation::Invoke, name) => self.invoke(call, &name).await,
+            route => Box::pin(self.manage(call, route)).await,
+        }
+    }
+
+    async fn manage(
+        self: &Arc<Self>,
+        call: Call<'_>,
+        route: Route<'_>,
+    ) -> Result<Answer, ApiError> {
+        match route {
+            Route::Function(operation, name) => match operation {
+                FunctionOperation::Invoke => self.invoke(call, &name).await,
+                FunctionOperation::Get => self.get_function(&call, &name),
+                FunctionOperation::GetConfiguration => self.get_configuration(&call, &name),
+                FunctionOperation::UpdateCode => self.update_code(call, &name).await,
+                FunctionOperation::UpdateConfiguration => {
+                    self.update_configuration(call, &name).await
+                }
+                FunctionOperation::Delete => self.delete_function(&call, &name).await,
+            },
+            Route::CreateFunction => self.create_function(call).await,
+            Route::ListFunctions => self.list_functions(&call),
+            Route::GetAccountSettings => self.get_account_settings(&call),
+            Route::Package(name) => self.get_package(&call, &name).await,
+            Route::Absent(operation) => Err(ApiError::new(
+                ErrorKind::NotImplemented,
+                format!("{operation} is not implemented by this platform."),
+            )),
+            Route::Unknown => Err(ApiError::new(
+                ErrorKind::UnknownOperation,
+                format!(
+                    "{} {} is no operation of Lambda.",
+                    call.parts.method,
+                    call.parts.uri.path()
+                ),
+            )),
+        }
+    }
+
+    fn body_limit(&self, route: &Route<'_>) -> usize {
+        match route {
+            Route::Function(FunctionOperation::Invoke, _) => self.limits.payload_bytes,
+            Route::CreateFunction | Route::Function(FunctionOperation::UpdateCode, _) => {
+                CODE_REQUEST_BYTES
+            }
+            _ => REQUEST_BYTES,
+        }
+    }
+
+    /// Waits until a large body has its place among all bodies.
+    async fn room(
+        &self,
+        body: &Incoming,
+        limit: usize,
+    ) -> Result<Option<tokio::sync::SemaphorePermit<'_>>, ApiError> {
+        use hyper::body::Body as _;
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let expected = body.size_hint().upper().unwrap_or(limit).min(limit);
+        if expected <= SMALL_BODY_BYTES {
+            return Ok(None);
+        }
+        let most = self.limits.body_bytes >> 10;
+        let kib = usize::try_from(expected >> 10).unwrap_or(most).min(most);
+        let permits = self.bodies.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX));
+        match tokio::time::timeout(self.limits.stall_time, permits).await {
+            Ok(Ok(permit)) => Ok(Some(permit)),
+            _ => Err(ApiError::new(
+                ErrorKind::ServiceUnavailable,
+                format!("{} bytes of requests are being read: try again.", self.limits.body_bytes),
+            )),
+        }
+    }
+
+    async fn read_body(
+        &self,
+        body: Incoming,
+        route: &Route<'_>,
+        bytes: usize,
+    ) -> Result<Bytes, ApiError> {
+        let Limits { stall_time: stall, body_time: whole, .. } = self.limits;
+        let error = match body::read(body, BodyLimits { bytes, stall, whole }).await {
+            Ok(body) => return Ok(body),
+            Err(error) => error,
+        };
+        let (kind, operation) = match route {
+            Route::Function(FunctionOperation::Invoke, _) => {
+                (ErrorKind::RequestTooLarge, "InvokeFunction")
+            }
+            Route::Function(FunctionOperation::UpdateCode, _) => {
+                (ErrorKind::RequestEntityTooLarge, "UpdateFunctionCode")
+            }
+            Route::CreateFunction => (ErrorKind::RequestEntityTooLarge, "CreateFunction"),
+            _ => (ErrorKind::RequestEntityTooLarge, "requested"),
+        };
+        Err(match error {
+            BodyError::TooLarge { limit } => ApiError::new(
+                kind,
+                format!("Request must be smaller than {limit} bytes for the {operation} operation"),
+            ),
+            BodyError::TimedOut => ApiError::new(
+                ErrorKind::RequestTimeout,
+                format!("The request's body did not arrive within {} s.", whole.as_secs()),
+            ),
+            BodyError::Broken => ApiError::new(
+                ErrorKind::InvalidRequestContent,
+                "The request's body ended before it was complete.",
+            ),
+        })
+    }
+
+    /// The function once it is not being made ready any more, or as it is when the wait gets too long.
+    pub(crate) async fn settled(&self, tenant: TenantId, name: &str) -> Option<Arc<Function>> {
+        let function = self.catalog.get(tenant, name)?;
+        if !function.is_pending() {
+            return Some(function);
+        }
+        let mut deployed = self.deployed.subscribe();
+        let settle = async {
+            loop {
+                deployed.borrow_and_update();
+                match self.catalog.get(tenant, name) {
+                    Some(function) if function.is_pending() => {}
+                    settled => return settled,
+                }
+                if deployed.changed().await.is_err() {
+                    return self.catalog.get(tenant, name);
+                }
+            }
+        };
+        let settled = tokio::time::timeout(self.limits.pending_wait, settle).await;
+        settled.unwrap_or_else(|_| self.catalog.get(tenant, name))
+    }
+
+    /// Makes a state of a function ready and says in the catalog how it went.
+    pub(crate) async fn deploy_and_mark(self: Arc<Self>, function: Arc<Function>) {
+        let state = match self.deploy(function.clone()).await {
+            Ok(()) => State::Active,
+            Err(failed) => failed_state(failed),
+        };
+        let inner = self.clone();
+        let marked = blocking({
+            let function = function.clone();
+            move || inner.catalog.mark(&function, state)
+        });
+        match marked.await {
+            Ok(Ok(Some(_))) => {}
+            Ok(Ok(None)) => self.engine.remove(function).await,
+            Ok(Err(error)) => tracing::error!(%error, "cannot mark a function's state"),
+            Err(error) => {
+                tracing::error!(error = error.message(), "cannot mark a function's state")
+            }
+        }
+        self.deployed.send_modify(|count| *count += 1);
+    }
+
+    /// Has the engine make a state ready; a panic in there is a failure too.
+    pub(crate) async fn deploy(&self, function: Arc<Function>) -> Result<(), PrepareFailed> {
+        let engine = self.engine.clone();
+        match tokio::spawn(async move { engine.deploy(function).await }).await {
+            Ok(result) => result,
+            Err(error) => Err(PrepareFailed { reason: format!("deploying broke off: {error}") }),
+        }
+    }
+}
+
+pub(crate) fn failed_state(failed: PrepareFailed) -> State {
+    State::Failed { code: "InternalError".to_owned(), reason: failed.reason }
+}
+
+/// Runs what blocks where blocking is allowed.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "a blocking task broke off");
+        ApiError::new(ErrorKind::Service, "The platform failed; its log says why.")
+    })
+}
+
+pub(crate) fn answer(status: StatusCode, body: Bytes, content_type: &'static str) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+pub(crate) fn json_answer(status: StatusCode, body: &impl Serialize) -> Result<Answer, ApiError> {
+    match serde_json::to_vec(body) {
+        Ok(body) => Ok(answer(status, body.into(), "application/json")),
+        Err(error) => Err(ApiError::new(ErrorKind::Service, error.to_string())),
+    }
+}
+
+fn error_answer(error: &ApiError) -> Answer {
+    let mut answer = answer(error.kind().status(), error.body().into(), "application/json");
+    answer.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(error.kind().code()));
+    answer
+}
+
+impl Call<'_> {
+    pub fn tenant(&self) -> TenantId {
+        self.key.tenant
+    }
+
+    pub fn query(&self, name: &str) -> Option<String> {
+        canonical::query_value(self.parts.uri.query()?, name).map(|value| value.into_owned())
+    }
+}

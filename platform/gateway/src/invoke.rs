@@ -1,0 +1,210 @@
+//! The operation Invoke: the path that must be fast.
+//!
+//! Deliberately knows nothing of how a function runs: the engine does.
+
+use crate::engine::{Engine, Failure, Invoke, LogTail, Reply};
+use crate::error::{ApiError, ErrorKind};
+use crate::gateway::{Answer, Call, Inner, answer};
+use crate::reference::{Reference, is_latest};
+use crate::validation::{Constraint, Violations};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use catalog::{Function, State};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::Full;
+use serde::de::IgnoredAny;
+use std::sync::Arc;
+
+const INVOCATION_TYPE: &str = "x-amz-invocation-type";
+const LOG_TYPE: &str = "x-amz-log-type";
+const CLIENT_CONTEXT: &str = "x-amz-client-context";
+const TRACE_ID: &str = "x-amzn-trace-id";
+const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
+const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
+const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
+/// Bytes of the client context as it is sent, in Base64 (service model, Invoke's ClientContext).
+const CLIENT_CONTEXT_MAX: usize = 3583;
+
+/// What an invocation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InvocationType {
+    RequestResponse,
+    DryRun,
+    Event,
+}
+
+/// What the headers of an Invoke say.
+struct Options {
+    kind: InvocationType,
+    log_tail: LogTail,
+    client_context: Option<Arc<str>>,
+}
+
+impl<E: Engine> Inner<E> {
+    pub(crate) async fn invoke(&self, call: Call<'_>, name: &str) -> Result<Answer, ApiError> {
+        let reference = Reference::parse(name)?;
+        let asked = call.query("Qualifier");
+        let qualifier = reference.check(call.tenant(), &self.region, asked.as_deref())?;
+        let options = Options::read(&call.parts.headers)?;
+        let function = self.settled(call.tenant(), reference.name).await;
+        let function = function.filter(|_| is_latest(qualifier)).ok_or_else(|| {
+            ApiError::no_function(&self.arn(call.tenant(), reference.name, qualifier))
+        })?;
+        check_state(&function)?;
+        let payload = check_payload(call.body)?;
+        match options.kind {
+            InvocationType::RequestResponse => {}
+            InvocationType::DryRun => return Ok(empty(StatusCode::NO_CONTENT)),
+            InvocationType::Event => {
+                return Err(ApiError::new(
+                    ErrorKind::NotImplemented,
+                    "Asynchronous invocation (InvocationType Event) is not implemented by this \
+                     platform: use RequestResponse.",
+                ));
+            }
+        }
+        let arn = match qualifier {
+            None => function.arn(),
+            Some(qualifier) => format!("{}:{qualifier}", function.arn()),
+        };
+        let trace_id = call.parts.headers.get(TRACE_ID).and_then(|value| value.to_str().ok());
+        let invoked = self
+            .engine
+            .invoke(Invoke {
+                function,
+                request_id: call.request_id,
+                payload,
+                client_context: options.client_context,
+                trace_id: trace_id.map(Arc::from),
+                function_arn: arn.as_str().into(),
+                log_tail: options.log_tail,
+            })
+            .await;
+        let log = match options.log_tail {
+            LogTail::Ask => Some(invoked.log),
+            LogTail::Skip => None,
+        };
+        reply_answer(invoked.reply, log, &arn)
+    }
+}
+
+impl Options {
+    fn read(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"));
+        let mut violations = Violations::default();
+        let kind = match header(INVOCATION_TYPE) {
+            None | Some("RequestResponse") => InvocationType::RequestResponse,
+            Some("DryRun") => InvocationType::DryRun,
+            Some("Event") => InvocationType::Event,
+            Some(other) => {
+                let constraint = Constraint::OneOf("Event, RequestResponse, DryRun");
+                violations.add(other, "invocationType", constraint);
+                InvocationType::DryRun
+            }
+        };
+        let log_tail = match header(LOG_TYPE) {
+            None | Some("None") => LogTail::Skip,
+            Some("Tail") => LogTail::Ask,
+            Some(other) => {
+                violations.add(other, "logType", Constraint::OneOf("None, Tail"));
+                LogTail::Skip
+            }
+        };
+        violations.finish()?;
+        for (name, what) in [
+            ("x-amz-tenant-id", "TenantId"),
+            ("x-amz-durable-execution-name", "DurableExecutionName"),
+        ] {
+            if header(name).is_some() {
+                let message = format!("{what} is not supported by this platform: leave it out.");
+                return Err(ApiError::parameter(message));
+            }
+        }
+        let client_context = header(CLIENT_CONTEXT).map(decode_context).transpose()?;
+        Ok(Self { kind, log_tail, client_context })
+    }
+}
+
+fn decode_context(text: &str) -> Result<Arc<str>, ApiError> {
+    let bad = |message: String| ApiError::new(ErrorKind::InvalidRequestContent, message);
+    if text.len() > CLIENT_CONTEXT_MAX {
+        let size = text.len();
+        return Err(bad(format!(
+            "Client context is {size} bytes in Base64, must be at most {CLIENT_CONTEXT_MAX} bytes."
+        )));
+    }
+    let json = BASE64_STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    match json {
+        Some(json) if is_json(json.as_bytes()).is_ok() => Ok(json.into()),
+        _ => Err(bad("Client context must be a valid Base64-encoded JSON object.".to_owned())),
+    }
+}
+
+/// The event: what was sent, or `{}` for nothing.
+fn check_payload(payload: Bytes) -> Result<Bytes, ApiError> {
+    if payload.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    match is_json(&payload) {
+        Ok(()) => Ok(payload),
+        Err(why) => Err(ApiError::new(
+            ErrorKind::InvalidRequestContent,
+            format!("Could not parse request body into json: {why}"),
+        )),
+    }
+}
+
+fn is_json(bytes: &[u8]) -> Result<(), String> {
+    std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    serde_json::from_slice::<IgnoredAny>(bytes).map(drop).map_err(|error| error.to_string())
+}
+
+fn check_state(function: &Function) -> Result<(), ApiError> {
+    let (state, why) = match (&function.state, &function.last_update) {
+        (State::Failed { reason, .. }, _) => ("Failed", reason.as_str()),
+        (State::Pending, _) | (_, State::Pending) => ("Pending", ""),
+        _ => return Ok(()),
+    };
+    let message = format!(
+        "The operation cannot be performed at this time. The function is currently in the \
+         following state: {state} {why}"
+    );
+    Err(ApiError::new(ErrorKind::ResourceConflict, message.trim_end()))
+}
+
+fn reply_answer(reply: Reply, log: Option<Bytes>, arn: &str) -> Result<Answer, ApiError> {
+    let (payload, is_error) = match reply {
+        Reply::Payload(payload) => (payload, false),
+        Reply::FunctionError(payload) => (payload, true),
+        Reply::Failure(failure) => return Err(failure_error(failure, arn)),
+    };
+    let mut answer = answer(StatusCode::OK, payload, "application/json");
+    let headers = answer.headers_mut();
+    headers.insert(EXECUTED_VERSION, HeaderValue::from_static("$LATEST"));
+    if is_error {
+        headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
+    }
+    if let Some(log) = log {
+        let value = HeaderValue::try_from(BASE64_STANDARD.encode(&log));
+        headers.insert(LOG_RESULT, value.expect("Base64 is a header value"));
+    }
+    Ok(answer)
+}
+
+fn failure_error(failure: Failure, arn: &str) -> ApiError {
+    match failure {
+        Failure::ReservedConcurrency => {
+            ApiError::throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
+        }
+        Failure::AccountConcurrency => ApiError::throttled("ConcurrentInvocationLimitExceeded"),
+        Failure::NoFunction => ApiError::no_function(arn),
+        Failure::Unavailable(why) => ApiError::new(ErrorKind::Service, why),
+    }
+}
+
+fn empty(status: StatusCode) -> Answer {
+    let mut answer = Answer::new(Full::new(Bytes::new()));
+    *answer.status_mut() = status;
+    answer
+}

@@ -1,0 +1,531 @@
+//! The operations that create, show, change and delete functions.
+//!
+//! What changes something runs in a task of its own, so that it ends even where its client went away. Deliberately
+//! knows nothing of how code is run.
+
+use crate::engine::Engine;
+use crate::error::{ApiError, ErrorKind};
+use crate::gateway::{Answer, Call, Inner, answer, blocking, failed_state, json_answer};
+use crate::reference::{Reference, is_latest};
+use crate::route::PACKAGES;
+use crate::settings;
+use crate::shape::{
+    AbsentSettings, AccountLimit, AccountSettings, AccountUsage, CodeLocation, CodeRequest,
+    Configuration, CreateRequest, GetAnswer, ListAnswer, SettingsRequest, UpdateCodeRequest,
+};
+use crate::signature::Presign;
+use crate::validation::Violations;
+use crate::{canonical, engine::PrepareFailed};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use catalog::{
+    Catalog, CreateError, Function, NewFunction, PackageError, PackageLimits, SettingsChange,
+    State, StoreError, StoredPackage, UpdateError, UpdateOf, Updated,
+};
+use http::StatusCode;
+use model::TenantId;
+use serde::de::DeserializeOwned;
+use std::future::Future;
+use std::io::ErrorKind as IoErrorKind;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Functions on one page of ListFunctions, however many are asked for (AWS Lambda API reference, 2026-11).
+const PAGE_MAX: usize = 50;
+const MAX_ITEMS: (i64, i64) = (1, 10_000);
+/// Bytes of all code of one account (AWS Lambda quotas, 2026-11): told, not enforced.
+const TOTAL_CODE_BYTES: u64 = 75 << 30;
+
+/// What an update is to change.
+enum Change {
+    Code(Vec<u8>),
+    Settings(Box<SettingsChange>),
+}
+
+impl<E: Engine> Inner<E> {
+    pub(crate) async fn create_function(
+        self: &Arc<Self>,
+        call: Call<'_>,
+    ) -> Result<Answer, ApiError> {
+        let (inner, tenant) = (self.clone(), call.tenant());
+        let work = async move {
+            let reader = inner.clone();
+            let body = call.body;
+            let (new, zip) = blocking(move || reader.read_create(tenant, &body)).await??;
+            let keeper = inner.clone();
+            let created = blocking(move || {
+                if keeper.catalog.get(tenant, &new.name).is_some() {
+                    return Err(create_error(CreateError::Exists { name: new.name }));
+                }
+                let package = store(&keeper.catalog, &zip)?;
+                keeper.catalog.create(new, package).map_err(create_error)
+            })
+            .await??;
+            tokio::spawn(inner.clone().deploy_and_mark(created.clone()));
+            json_answer(StatusCode::CREATED, &Configuration::whole(&created))
+        };
+        finish(work).await
+    }
+
+    fn read_create(
+        &self,
+        tenant: TenantId,
+        body: &[u8],
+    ) -> Result<(NewFunction, Vec<u8>), ApiError> {
+        let request: CreateRequest = parse(body)?;
+        let asked: SettingsRequest = parse(body)?;
+        let absent: AbsentSettings = parse(body)?;
+        let mut violations = Violations::default();
+        if request.function_name.is_none() {
+            violations.add_missing("functionName");
+        }
+        if asked.role.is_none() {
+            violations.add_missing("role");
+        }
+        if request.code.is_none() {
+            violations.add_missing("code");
+        }
+        settings::check(&asked, &self.limits, &mut violations);
+        let own = architecture();
+        let fits =
+            settings::check_architectures(request.architectures.as_deref(), own, &mut violations);
+        violations.finish()?;
+        fits?;
+        let name = request.function_name.unwrap_or_default();
+        let reference = Reference::parse(&name)?;
+        if reference.check(tenant, &self.region, None)?.is_some() {
+            return Err(ApiError::parameter(format!(
+                "FunctionName {name} names a version: leave the qualifier out."
+            )));
+        }
+        if request.package_type.as_deref().is_some_and(|kind| kind != "Zip") {
+            return Err(ApiError::parameter(
+                "PackageType Image is not supported by this platform: send a zip.",
+            ));
+        }
+        refuse_publish(request.publish)?;
+        settings::refuse_absent(&absent)?;
+        let tags = request.tags.unwrap_or_default();
+        settings::check_tags(&tags)?;
+        let change = settings::change(asked, &self.engine.runtimes())?;
+        let settings = settings::complete(change)?;
+        let zip = decode_code(request.code.unwrap_or_default())?;
+        let (name, region) = (reference.name.to_owned(), self.region.clone());
+        let architecture = own.to_owned();
+        Ok((NewFunction { tenant, name, region, architecture, tags, settings }, zip))
+    }
+
+    pub(crate) fn get_function(&self, call: &Call<'_>, name: &str) -> Result<Answer, ApiError> {
+        let function = self.find(call, name)?;
+        let host = canonical::host(call.parts).unwrap_or("localhost");
+        let location = self.credentials.presign(
+            call.key,
+            &Presign {
+                host,
+                path: &format!("{PACKAGES}{}", function.name),
+                region: &self.region,
+                now: SystemTime::now(),
+            },
+        );
+        let code = CodeLocation { repository_type: "S3", location };
+        let configuration = Configuration::whole(&function);
+        json_answer(StatusCode::OK, &GetAnswer { configuration, code, tags: &function.tags })
+    }
+
+    pub(crate) fn get_configuration(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+    ) -> Result<Answer, ApiError> {
+        let function = self.find(call, name)?;
+        json_answer(StatusCode::OK, &Configuration::whole(&function))
+    }
+
+    pub(crate) fn list_functions(&self, call: &Call<'_>) -> Result<Answer, ApiError> {
+        let mut violations = Violations::default();
+        let mut limit = PAGE_MAX;
+        if let Some(text) = call.query("MaxItems") {
+            let Ok(asked) = text.parse::<i64>() else {
+                let message = format!("MaxItems must be a number, got '{text}'");
+                return Err(ApiError::new(ErrorKind::Serialization, message));
+            };
+            violations.check_range(asked, "maxItems", MAX_ITEMS);
+            limit = usize::try_from(asked).unwrap_or(PAGE_MAX).min(PAGE_MAX);
+        }
+        violations.finish()?;
+        let after = call.query("Marker").filter(|marker| !marker.is_empty()).map(|marker| {
+            let bytes = BASE64_STANDARD.decode(&marker).ok();
+            let name = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            name.ok_or_else(|| ApiError::parameter(format!("Marker '{marker}' is not valid.")))
+        });
+        let page = self.catalog.list(call.tenant(), after.transpose()?.as_deref(), limit);
+        let functions = page.functions.iter().map(|f| Configuration::listed(f)).collect();
+        let next_marker = page.next_after.map(|name| BASE64_STANDARD.encode(name));
+        json_answer(StatusCode::OK, &ListAnswer { next_marker, functions })
+    }
+
+    pub(crate) fn get_account_settings(&self, call: &Call<'_>) -> Result<Answer, ApiError> {
+        let holdings = self.catalog.holdings(call.tenant());
+        let package = PackageLimits::default();
+        let account_limit = AccountLimit {
+            total_code_size: TOTAL_CODE_BYTES,
+            code_size_unzipped: package.unpacked_bytes,
+            code_size_zipped: package.zipped_bytes,
+            concurrent_executions: self.limits.concurrency,
+            unreserved_concurrent_executions: self.limits.concurrency,
+        };
+        let account_usage = AccountUsage {
+            total_code_size: holdings.code_bytes,
+            function_count: holdings.functions,
+        };
+        json_answer(StatusCode::OK, &AccountSettings { account_limit, account_usage })
+    }
+
+    pub(crate) async fn get_package(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+    ) -> Result<Answer, ApiError> {
+        let function = self.find(call, name)?;
+        let path = self.catalog.zip_path(&function);
+        match blocking(move || std::fs::read(path)).await? {
+            Ok(zip) => Ok(answer(StatusCode::OK, zip.into(), "application/zip")),
+            Err(error) => {
+                tracing::error!(%error, function = function.name, "cannot read a package");
+                Err(ApiError::new(ErrorKind::Service, "The function's code cannot be read."))
+            }
+        }
+    }
+
+    pub(crate) async fn update_code(
+        self: &Arc<Self>,
+        call: Call<'_>,
+        name: &str,
+    ) -> Result<Answer, ApiError> {
+        let name = self.name(&call, name)?;
+        let (inner, tenant) = (self.clone(), call.tenant());
+        let work = async move {
+            let body = call.body;
+            let (request, zip) = blocking(move || read_update_code(&body)).await??;
+            let revision_id = request.revision_id.as_deref();
+            let of = UpdateOf { tenant, name: &name, revision_id };
+            let current = inner
+                .catalog
+                .check_update(of)
+                .map_err(|error| inner.update_error(tenant, error))?;
+            if request.dry_run == Some(true) {
+                let keeper = inner.clone();
+                blocking(move || store(&keeper.catalog, &zip).map(drop)).await??;
+                return json_answer(StatusCode::OK, &Configuration::whole(&current));
+            }
+            inner.update(tenant, name, request.revision_id, Change::Code(zip)).await
+        };
+        finish(work).await
+    }
+
+    pub(crate) async fn update_configuration(
+        self: &Arc<Self>,
+        call: Call<'_>,
+        name: &str,
+    ) -> Result<Answer, ApiError> {
+        let name = self.name(&call, name)?;
+        let asked: SettingsRequest = parse(&call.body)?;
+        let absent: AbsentSettings = parse(&call.body)?;
+        let mut violations = Violations::default();
+        settings::check(&asked, &self.limits, &mut violations);
+        violations.finish()?;
+        settings::refuse_absent(&absent)?;
+        let revision_id = asked.revision_id.clone();
+        let change = Change::Settings(Box::new(settings::change(asked, &self.engine.runtimes())?));
+        let (inner, tenant) = (self.clone(), call.tenant());
+        finish(async move { inner.update(tenant, name, revision_id, change).await }).await
+    }
+
+    /// Makes an update durable and effective; the answer tells of either.
+    async fn update(
+        self: Arc<Self>,
+        tenant: TenantId,
+        name: String,
+        revision_id: Option<String>,
+        change: Change,
+    ) -> Result<Answer, ApiError> {
+        let keeper = self.clone();
+        let updated = blocking(move || {
+            let of = UpdateOf { tenant, name: &name, revision_id: revision_id.as_deref() };
+            let updated = match change {
+                Change::Code(zip) => keeper.catalog.update_code(of, store(&keeper.catalog, &zip)?),
+                Change::Settings(change) => keeper.catalog.update_settings(of, *change),
+            };
+            updated.map_err(|error| keeper.update_error(tenant, error))
+        })
+        .await??;
+        let function = match self.deploy(updated.current.clone()).await {
+            Ok(()) => self.mark(updated.current, State::Active).await,
+            Err(failed) => self.take_back(updated, failed).await,
+        };
+        self.deployed.send_modify(|count| *count += 1);
+        self.collect().await;
+        let function = function?;
+        json_answer(StatusCode::OK, &Configuration::whole(&function))
+    }
+
+    /// After an update that could not be made ready: the function goes on as it was, where it was ready before.
+    async fn take_back(
+        self: &Arc<Self>,
+        updated: Updated,
+        failed: PrepareFailed,
+    ) -> Result<Arc<Function>, ApiError> {
+        tracing::warn!(function = updated.current.name, %failed, "an update is taken back");
+        let state = failed_state(failed);
+        if updated.previous.state != State::Active {
+            return self.mark(updated.current, state).await;
+        }
+        let (keeper, current) = (self.clone(), updated.current.clone());
+        let reverted = blocking(move || keeper.catalog.revert(&updated)).await?;
+        let Some(reverted) = reverted.map_err(store_error)? else {
+            return Err(ApiError::no_function(&current.arn()));
+        };
+        if let Err(failed) = self.deploy(reverted.clone()).await {
+            return self.mark(reverted, failed_state(failed)).await;
+        }
+        let keeper = self.clone();
+        let marked = blocking(move || keeper.catalog.mark_reverted(&reverted, state)).await?;
+        marked.map_err(store_error)?.ok_or_else(|| ApiError::no_function(&current.arn()))
+    }
+
+    async fn mark(
+        self: &Arc<Self>,
+        function: Arc<Function>,
+        state: State,
+    ) -> Result<Arc<Function>, ApiError> {
+        let keeper = self.clone();
+        let arn = function.arn();
+        let marked = blocking(move || keeper.catalog.mark(&function, state)).await?;
+        marked.map_err(store_error)?.ok_or_else(|| ApiError::no_function(&arn))
+    }
+
+    pub(crate) async fn delete_function(
+        self: &Arc<Self>,
+        call: &Call<'_>,
+        name: &str,
+    ) -> Result<Answer, ApiError> {
+        let reference = Reference::parse(name)?;
+        let (inner, tenant) = (self.clone(), call.tenant());
+        let asked = call.query("Qualifier");
+        let qualifier = reference.check(tenant, &self.region, asked.as_deref())?;
+        if let Some(qualifier) = qualifier {
+            return Err(match is_latest(Some(qualifier)) {
+                true => ApiError::parameter(
+                    "$LATEST version cannot be deleted without deleting the function.",
+                ),
+                false => ApiError::no_function(&self.arn(tenant, reference.name, Some(qualifier))),
+            });
+        }
+        let name = reference.name.to_owned();
+        let work = async move {
+            inner.settled(tenant, &name).await;
+            let keeper = inner.clone();
+            let arn = inner.arn(tenant, &name, None);
+            let gone = blocking(move || keeper.catalog.delete(tenant, &name)).await?;
+            let Some(gone) = gone.map_err(store_error)? else {
+                return Err(ApiError::no_function(&arn));
+            };
+            inner.engine.remove(gone).await;
+            inner.collect().await;
+            let mut answer = answer(StatusCode::NO_CONTENT, Bytes::new(), "application/json");
+            answer.headers_mut().clear();
+            Ok(answer)
+        };
+        finish(work).await
+    }
+
+    /// Removes packages that nobody needs any more; what fails is tried again with the next change.
+    async fn collect(self: &Arc<Self>) {
+        let keeper = self.clone();
+        match blocking(move || keeper.catalog.collect_packages()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "cannot remove old packages"),
+            Err(error) => tracing::warn!(error = error.message(), "cannot remove old packages"),
+        }
+    }
+
+    /// The function that a request names, by its latest state.
+    fn find(&self, call: &Call<'_>, name: &str) -> Result<Arc<Function>, ApiError> {
+        let reference = Reference::parse(name)?;
+        let asked = call.query("Qualifier");
+        let qualifier = reference.check(call.tenant(), &self.region, asked.as_deref())?;
+        let found = self.catalog.get(call.tenant(), reference.name);
+        found.filter(|_| is_latest(qualifier)).ok_or_else(|| {
+            ApiError::no_function(&self.arn(call.tenant(), reference.name, qualifier))
+        })
+    }
+
+    /// The name of a function that is to be changed.
+    fn name(&self, call: &Call<'_>, name: &str) -> Result<String, ApiError> {
+        let reference = Reference::parse(name)?;
+        let qualifier = reference.check(call.tenant(), &self.region, None)?;
+        if !is_latest(qualifier) {
+            let arn = self.arn(call.tenant(), reference.name, qualifier);
+            return Err(ApiError::no_function(&arn));
+        }
+        Ok(reference.name.to_owned())
+    }
+
+    pub(crate) fn arn(&self, tenant: TenantId, name: &str, qualifier: Option<&str>) -> String {
+        let colon = if qualifier.is_some() { ":" } else { "" };
+        let qualifier = qualifier.unwrap_or("");
+        format!("arn:aws:lambda:{}:{tenant}:function:{name}{colon}{qualifier}", self.region)
+    }
+
+    fn update_error(&self, tenant: TenantId, error: UpdateError) -> ApiError {
+        match error {
+            UpdateError::NoFunction { name } => {
+                ApiError::no_function(&self.arn(tenant, &name, None))
+            }
+            UpdateError::Revision { .. } => ApiError::new(
+                ErrorKind::PreconditionFailed,
+                "The Revision Id provided does not match the latest Revision Id. Call the \
+                 GetFunction/GetAlias API to retrieve the latest Revision Id",
+            ),
+            UpdateError::Pending { function, .. } => ApiError::new(
+                ErrorKind::ResourceConflict,
+                match function.state {
+                    State::Pending => "The operation cannot be performed at this time. The \
+                                       function is currently in the following state: Pending"
+                        .to_owned(),
+                    _ => format!(
+                        "The operation cannot be performed at this time. An update is in progress \
+                         for resource: {}",
+                        function.arn()
+                    ),
+                },
+            ),
+            UpdateError::Store(error) => store_error(error),
+        }
+    }
+}
+
+/// Runs work to its end whether or not the client waits for it.
+async fn finish(
+    work: impl Future<Output = Result<Answer, ApiError>> + Send + 'static,
+) -> Result<Answer, ApiError> {
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "an operation broke off");
+        Err(ApiError::new(ErrorKind::Service, "The platform failed; its log says why."))
+    })
+}
+
+fn read_update_code(body: &[u8]) -> Result<(UpdateCodeRequest, Vec<u8>), ApiError> {
+    let request: UpdateCodeRequest = parse(body)?;
+    let code: CodeRequest = parse(body)?;
+    settings::refuse_absent(&parse(body)?)?;
+    let mut violations = Violations::default();
+    let asked = request.architectures.as_deref();
+    let fits = settings::check_architectures(asked, architecture(), &mut violations);
+    violations.finish()?;
+    fits?;
+    refuse_publish(request.publish)?;
+    Ok((request, decode_code(code)?))
+}
+
+fn decode_code(code: CodeRequest) -> Result<Vec<u8>, ApiError> {
+    if code.source_kms_key_arn.is_some_and(|arn| !arn.is_empty()) {
+        return Err(settings::absent("SourceKMSKeyArn"));
+    }
+    let Some(text) = code.zip_file else {
+        let name = match (&code.s3_bucket, &code.s3_key, &code.image_uri) {
+            (None, None, None) => {
+                return Err(ApiError::parameter("Please provide a source for function code."));
+            }
+            (_, _, Some(_)) => "ImageUri",
+            _ => "S3Bucket",
+        };
+        return Err(ApiError::parameter(format!(
+            "{name} is not supported by this platform: send the code as ZipFile."
+        )));
+    };
+    let zip = BASE64_STANDARD.decode(text).map_err(|error| {
+        ApiError::new(ErrorKind::Serialization, format!("ZipFile is not Base64: {error}"))
+    })?;
+    if zip.is_empty() {
+        return Err(ApiError::parameter("Uploaded file must be a non-empty zip"));
+    }
+    Ok(zip)
+}
+
+fn refuse_publish(publish: Option<bool>) -> Result<(), ApiError> {
+    match publish {
+        Some(true) => Err(ApiError::parameter(
+            "Publish is not supported by this platform, which has no versions but $LATEST: leave \
+             it out.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(if body.is_empty() { b"{}" } else { body }).map_err(|error| match error
+        .classify()
+    {
+        serde_json::error::Category::Data => {
+            ApiError::new(ErrorKind::Serialization, error.to_string())
+        }
+        _ => ApiError::new(
+            ErrorKind::InvalidRequestContent,
+            format!("Could not parse request body into json: {error}"),
+        ),
+    })
+}
+
+fn store(catalog: &Catalog, zip: &[u8]) -> Result<StoredPackage, ApiError> {
+    catalog.store_package(zip).map_err(|error| match &error {
+        PackageError::NotZip { reason } => ApiError::parameter(format!(
+            "Could not unzip uploaded file. Please check your file, then try to upload again. \
+             ({reason})"
+        )),
+        PackageError::Empty => ApiError::parameter("Uploaded file must be a non-empty zip"),
+        PackageError::UnpackedTooLarge { limit } => {
+            ApiError::parameter(format!("Unzipped size must be smaller than {limit} bytes"))
+        }
+        PackageError::ZippedTooLarge { limit, .. } => ApiError::new(
+            ErrorKind::RequestEntityTooLarge,
+            format!("Zipped size must be smaller than {limit} bytes"),
+        ),
+        PackageError::Io { path, source } => {
+            tracing::error!(%source, path = %path.display(), "cannot store a package");
+            match source.kind() {
+                IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded => ApiError::new(
+                    ErrorKind::CodeStorageExceeded,
+                    "Code storage limit exceeded: the platform's disk is full. Delete functions, \
+                     or have space freed in its data directory.",
+                ),
+                _ => ApiError::new(ErrorKind::Service, format!("Cannot store the code: {source}")),
+            }
+        }
+        refused => ApiError::parameter(format!(
+            "Could not unzip uploaded file. Please check your file, then try to upload again. \
+             ({refused})"
+        )),
+    })
+}
+
+fn create_error(error: CreateError) -> ApiError {
+    match error {
+        CreateError::Exists { name } => {
+            ApiError::new(ErrorKind::ResourceConflict, format!("Function already exist: {name}"))
+        }
+        CreateError::Store(error) => store_error(error),
+    }
+}
+
+fn store_error(error: StoreError) -> ApiError {
+    let error: &dyn std::error::Error = &error;
+    tracing::error!(error, "the catalog failed");
+    ApiError::new(ErrorKind::Service, "The platform's catalog failed; its log says why.")
+}
+
+/// This machine's instruction set, in Lambda's word.
+fn architecture() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }
+}

@@ -1,0 +1,352 @@
+//! Requests and answers of the API as JSON, with the member names of the service model `lambda/2015-03-31`.
+//!
+//! Deliberately knows nothing of what a member may hold: see `settings`.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use catalog::{Function, State, Tracing};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// CreateFunction, but for its settings.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CreateRequest {
+    pub function_name: Option<String>,
+    pub code: Option<CodeRequest>,
+    pub publish: Option<bool>,
+    pub package_type: Option<String>,
+    pub architectures: Option<Vec<String>>,
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
+/// Where code comes from: a member of CreateFunction, and part of UpdateFunctionCode.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CodeRequest {
+    pub zip_file: Option<String>,
+    pub s3_bucket: Option<String>,
+    pub s3_key: Option<String>,
+    pub image_uri: Option<String>,
+    #[serde(rename = "SourceKMSKeyArn")]
+    pub source_kms_key_arn: Option<String>,
+}
+
+/// UpdateFunctionCode, but for where code comes from.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct UpdateCodeRequest {
+    pub publish: Option<bool>,
+    pub dry_run: Option<bool>,
+    pub revision_id: Option<String>,
+    pub architectures: Option<Vec<String>>,
+}
+
+/// The settings of CreateFunction and UpdateFunctionConfiguration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct SettingsRequest {
+    pub runtime: Option<String>,
+    pub role: Option<String>,
+    pub handler: Option<String>,
+    pub description: Option<String>,
+    pub timeout: Option<i64>,
+    pub memory_size: Option<i64>,
+    pub environment: Option<EnvironmentRequest>,
+    pub ephemeral_storage: Option<EphemeralStorage>,
+    pub tracing_config: Option<TracingConfigRequest>,
+    pub revision_id: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct EnvironmentRequest {
+    pub variables: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TracingConfigRequest {
+    pub mode: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct EphemeralStorage {
+    pub size: i64,
+}
+
+/// Settings that this platform does not have; each is let through only where it asks for nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AbsentSettings {
+    vpc_config: Option<Value>,
+    dead_letter_config: Option<Value>,
+    #[serde(rename = "KMSKeyArn")]
+    kms_key_arn: Option<Value>,
+    layers: Option<Value>,
+    file_system_configs: Option<Value>,
+    image_config: Option<Value>,
+    code_signing_config_arn: Option<Value>,
+    snap_start: Option<Value>,
+    logging_config: Option<Value>,
+    capacity_provider_config: Option<Value>,
+    publish_to: Option<Value>,
+    durable_config: Option<Value>,
+    tenancy_config: Option<Value>,
+    runtime_config: Option<Value>,
+    accelerator_config: Option<Value>,
+    #[serde(rename = "SourceKMSKeyArn")]
+    source_kms_key_arn: Option<Value>,
+}
+
+impl AbsentSettings {
+    /// Names of the settings that ask for something.
+    pub fn asked_for(&self) -> Vec<&'static str> {
+        [
+            ("VpcConfig", &self.vpc_config),
+            ("DeadLetterConfig", &self.dead_letter_config),
+            ("KMSKeyArn", &self.kms_key_arn),
+            ("Layers", &self.layers),
+            ("FileSystemConfigs", &self.file_system_configs),
+            ("ImageConfig", &self.image_config),
+            ("CodeSigningConfigArn", &self.code_signing_config_arn),
+            ("SnapStart", &self.snap_start),
+            ("LoggingConfig", &self.logging_config),
+            ("CapacityProviderConfig", &self.capacity_provider_config),
+            ("PublishTo", &self.publish_to),
+            ("DurableConfig", &self.durable_config),
+            ("TenancyConfig", &self.tenancy_config),
+            ("RuntimeConfig", &self.runtime_config),
+            ("AcceleratorConfig", &self.accelerator_config),
+            ("SourceKMSKeyArn", &self.source_kms_key_arn),
+        ]
+        .into_iter()
+        .filter(|(_, value)| value.as_ref().is_some_and(|value| !asks_nothing(value)))
+        .map(|(name, _)| name)
+        .collect()
+    }
+}
+
+/// Whether a setting is empty, or says what holds anyway: no SnapStart, logs as text.
+fn asks_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => matches!(text.as_str(), "" | "None" | "Text"),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.values().all(asks_nothing),
+        Value::Bool(true) | Value::Number(_) => false,
+    }
+}
+
+/// FunctionConfiguration.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Configuration<'a> {
+    function_name: &'a str,
+    function_arn: String,
+    runtime: &'a str,
+    role: &'a str,
+    handler: &'a str,
+    code_size: u64,
+    description: &'a str,
+    timeout: u64,
+    memory_size: u32,
+    last_modified: String,
+    code_sha256: String,
+    version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<Environment<'a>>,
+    tracing_config: TracingConfig,
+    revision_id: &'a str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'a>>,
+    package_type: &'static str,
+    architectures: [&'a str; 1],
+    ephemeral_storage: EphemeralStorage,
+    snap_start: SnapStart,
+    logging_config: LoggingConfig,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Environment<'a> {
+    variables: &'a BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TracingConfig {
+    mode: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SnapStart {
+    apply_on: &'static str,
+    optimization_status: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct LoggingConfig {
+    log_format: &'static str,
+    log_group: String,
+}
+
+/// State and last update, which ListFunctions leaves out.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Status<'a> {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_reason_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_update_status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_update_status_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_update_status_reason_code: Option<&'a str>,
+}
+
+impl<'a> Configuration<'a> {
+    /// As every operation but ListFunctions answers it.
+    pub fn whole(function: &'a Function) -> Self {
+        Self { status: Some(Status::of(function)), ..Self::listed(function) }
+    }
+
+    /// As ListFunctions answers it.
+    pub fn listed(function: &'a Function) -> Self {
+        let variables = &function.environment;
+        Self {
+            function_name: &function.name,
+            function_arn: function.arn(),
+            runtime: &function.runtime,
+            role: &function.role,
+            handler: &function.handler,
+            code_size: function.code_size,
+            description: &function.description,
+            timeout: function.timeout.as_nanos() / 1_000_000_000,
+            memory_size: function.memory.0,
+            last_modified: last_modified(function.last_modified_unix_ms),
+            code_sha256: BASE64_STANDARD
+                .encode(hex::decode(&function.code_digest).unwrap_or_default()),
+            version: "$LATEST",
+            environment: (!variables.is_empty()).then_some(Environment { variables }),
+            tracing_config: TracingConfig {
+                mode: match function.tracing {
+                    Tracing::PassThrough => "PassThrough",
+                    Tracing::Active => "Active",
+                },
+            },
+            revision_id: &function.revision_id,
+            status: None,
+            package_type: "Zip",
+            architectures: [&function.architecture],
+            ephemeral_storage: EphemeralStorage { size: i64::from(function.ephemeral_storage.0) },
+            snap_start: SnapStart { apply_on: "None", optimization_status: "Off" },
+            logging_config: LoggingConfig {
+                log_format: "Text",
+                log_group: format!("/aws/lambda/{}", function.name),
+            },
+        }
+    }
+}
+
+impl<'a> Status<'a> {
+    fn of(function: &'a Function) -> Self {
+        let mut status = match &function.state {
+            State::Pending => Self {
+                state: "Pending",
+                state_reason: Some("The function is being created."),
+                state_reason_code: Some("Creating"),
+                ..Self::default()
+            },
+            State::Active => Self { state: "Active", ..Self::default() },
+            State::Failed { code, reason } => Self {
+                state: "Failed",
+                state_reason: Some(reason),
+                state_reason_code: Some(code),
+                ..Self::default()
+            },
+        };
+        match &function.last_update {
+            State::Pending if function.state == State::Pending => {}
+            State::Pending => {
+                status.last_update_status = Some("InProgress");
+                status.last_update_status_reason = Some("The function is being created.");
+                status.last_update_status_reason_code = Some("Creating");
+            }
+            State::Active => status.last_update_status = Some("Successful"),
+            State::Failed { code, reason } => {
+                status.last_update_status = Some("Failed");
+                status.last_update_status_reason = Some(reason);
+                status.last_update_status_reason_code = Some(code);
+            }
+        }
+        status
+    }
+}
+
+/// GetFunction.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct GetAnswer<'a> {
+    pub configuration: Configuration<'a>,
+    pub code: CodeLocation,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: &'a BTreeMap<String, String>,
+}
+
+/// FunctionCodeLocation.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CodeLocation {
+    pub repository_type: &'static str,
+    pub location: String,
+}
+
+/// ListFunctions.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListAnswer<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_marker: Option<String>,
+    pub functions: Vec<Configuration<'a>>,
+}
+
+/// GetAccountSettings.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AccountSettings {
+    pub account_limit: AccountLimit,
+    pub account_usage: AccountUsage,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AccountLimit {
+    pub total_code_size: u64,
+    pub code_size_unzipped: u64,
+    pub code_size_zipped: u64,
+    pub concurrent_executions: u32,
+    pub unreserved_concurrent_executions: u32,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AccountUsage {
+    pub total_code_size: u64,
+    pub function_count: u64,
+}
+
+/// As in `2026-11-20T19:49:58.123+0000`.
+fn last_modified(unix_ms: u64) -> String {
+    let ms = i64::try_from(unix_ms).unwrap_or(0);
+    let stamp = Timestamp::from_millisecond(ms).unwrap_or_default();
+    stamp.strftime("%Y-%m-%dT%H:%M:%S%.3f+0000").to_string()
+}

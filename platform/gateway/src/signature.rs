@@ -1,0 +1,393 @@
+//! Who sent a request: Signature Version 4 in the `Authorization` header or in the query of a presigned URL.
+//!
+//! The signature itself is computed by AWS's crate. Deliberately knows nothing of operations, and keeps no clock: the
+//! caller says what time it is.
+
+use crate::canonical;
+use crate::error::{ApiError, ErrorKind};
+use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use model::TenantId;
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+/// An access key and whose it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// Its id, as in `AKIA…`.
+    pub id: String,
+    /// Its secret.
+    pub secret: String,
+    /// Who acts by it.
+    pub tenant: TenantId,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey").field("id", &self.id).field("tenant", &self.tenant).finish()
+    }
+}
+
+/// The access keys that are let in.
+#[derive(Debug)]
+pub struct Credentials {
+    keys: BTreeMap<String, AccessKey>,
+    signing_keys: RwLock<BTreeMap<SigningScope, [u8; 32]>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SigningScope {
+    key: String,
+    date: String,
+    region: String,
+    service: String,
+}
+
+/// What a request says of its signature, of which only key and date were checked so far.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    key: &'a AccessKey,
+    date_time: String,
+    time: SystemTime,
+    region: String,
+    signed_headers: String,
+    signature: String,
+}
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+const SERVICE: &str = "lambda";
+/// How far the client's clock may be off (AWS General Reference, 2026-11).
+const SKEW: Duration = Duration::from_secs(5 * 60);
+/// Longest life of a presigned URL: seven days.
+const PRESIGNED_MAX_S: u64 = 7 * 24 * 3600;
+/// Life of the URLs that [`Credentials::presign`] makes, as of GetFunction's at AWS: ten minutes.
+const PRESIGN_S: u64 = 600;
+/// Signing keys that are kept: one per access key, day and region in use.
+const SIGNING_KEYS_MAX: usize = 1024;
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+
+impl Credentials {
+    /// Lets these keys in.
+    pub fn new(keys: Vec<AccessKey>) -> Self {
+        let keys = keys.into_iter().map(|key| (key.id.clone(), key)).collect();
+        Self { keys, signing_keys: RwLock::new(BTreeMap::new()) }
+    }
+
+    /// Reads what the request says of its signature, and refuses what needs no body to be refused: no signature, an
+    /// unknown key, a clock that is off.
+    pub(crate) fn claim(&self, parts: &Parts, now: SystemTime) -> Result<Claim<'_>, ApiError> {
+        let fields = match parts.headers.get(AUTHORIZATION) {
+            Some(value) => Fields::from_header(value.to_str().unwrap_or(""), parts)?,
+            None => Fields::from_query(parts.uri.query().unwrap_or(""))?,
+        };
+        let mut scope = fields.credential.split('/');
+        let (Some(id), Some(date), Some(region), Some(service), Some("aws4_request"), None) =
+            (scope.next(), scope.next(), scope.next(), scope.next(), scope.next(), scope.next())
+        else {
+            return Err(incomplete(format!(
+                "Credential must have exactly 5 slash-delimited elements, e.g. \
+                 keyid/date/region/service/term, got '{}'",
+                fields.credential
+            )));
+        };
+        let Some(key) = self.keys.get(id) else { return Err(unknown_key("")) };
+        if fields.has_token {
+            return Err(unknown_key(
+                " This platform gives out no session tokens: unset AWS_SESSION_TOKEN.",
+            ));
+        }
+        if service != SERVICE {
+            let message = format!("Credential should be scoped to correct service: '{SERVICE}'.");
+            return Err(invalid(message));
+        }
+        let Some(time) = parse_time(&fields.date_time) else {
+            return Err(incomplete(format!(
+                "Date must be in ISO-8601 'basic format'. Got '{}'. See \
+                 http://en.wikipedia.org/wiki/ISO_8601",
+                fields.date_time
+            )));
+        };
+        if !fields.date_time.starts_with(date) || date.len() != 8 {
+            return Err(invalid(format!(
+                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date \
+                 from HTTP: '{date}' != '{}', from '{}'.",
+                fields.date_time.get(..8).unwrap_or(""),
+                fields.date_time
+            )));
+        }
+        check_clock(time, &fields, now)?;
+        check_signed_headers(parts, &fields.signed_headers)?;
+        let region = region.to_owned();
+        let Fields { date_time, signed_headers, signature, .. } = fields;
+        Ok(Claim { key, date_time, time, region, signed_headers, signature })
+    }
+
+    /// Checks the signature of a request with this body. Returns the key that made it.
+    pub(crate) fn verify<'a>(
+        &self,
+        claim: Claim<'a>,
+        parts: &Parts,
+        body: &[u8],
+    ) -> Result<&'a AccessKey, ApiError> {
+        let hash = payload_hash(parts, body)?;
+        let canonical = canonical::request(parts, &claim.signed_headers, &hash);
+        let scope = SigningScope {
+            key: claim.key.id.clone(),
+            date: claim.date_time[..8].to_owned(),
+            region: claim.region,
+            service: SERVICE.to_owned(),
+        };
+        let cached = self.read_signing_key(&scope);
+        let signing_key = cached.unwrap_or_else(|| derive(claim.key, claim.time, &scope.region));
+        let expected = sign(&signing_key, &claim.date_time, &scope.region, &canonical);
+        if !is_equal(expected.as_bytes(), claim.signature.as_bytes()) {
+            return Err(invalid(
+                "The request signature we calculated does not match the signature you provided. \
+                 Check your AWS Secret Access Key and signing method. Consult the service \
+                 documentation for details.",
+            ));
+        }
+        if cached.is_none() {
+            let mut keys = self.signing_keys.write().unwrap_or_else(PoisonError::into_inner);
+            if keys.len() >= SIGNING_KEYS_MAX {
+                keys.clear();
+            }
+            keys.insert(scope, signing_key);
+        }
+        Ok(claim.key)
+    }
+
+    /// A URL of `path` at `host` that whoever holds it may GET for ten minutes, in the name of `key`.
+    pub(crate) fn presign(&self, key: &AccessKey, target: &Presign<'_>) -> String {
+        let stamp = Timestamp::try_from(target.now).unwrap_or_default();
+        let date_time = stamp.strftime("%Y%m%dT%H%M%SZ").to_string();
+        let credential =
+            format!("{}/{}/{}/{SERVICE}/aws4_request", key.id, &date_time[..8], target.region);
+        let mut query = format!("X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential=");
+        canonical::push_encoded(&mut query, credential.as_bytes());
+        query.push_str(&format!(
+            "&X-Amz-Date={date_time}&X-Amz-Expires={PRESIGN_S}&X-Amz-SignedHeaders=host"
+        ));
+        let text = format!(
+            "GET\n{}\n{query}\nhost:{}\n\nhost\n{}",
+            target.path,
+            target.host,
+            canonical::EMPTY_SHA256
+        );
+        let signing_key = derive(key, target.now, target.region);
+        let signature = sign(&signing_key, &date_time, target.region, &text);
+        format!("http://{}{}?{query}&X-Amz-Signature={signature}", target.host, target.path)
+    }
+
+    fn read_signing_key(&self, scope: &SigningScope) -> Option<[u8; 32]> {
+        let keys = self.signing_keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(scope).copied()
+    }
+}
+
+/// What a presigned URL is to name; `path` has only unreserved characters and slashes.
+pub(crate) struct Presign<'a> {
+    pub host: &'a str,
+    pub path: &'a str,
+    pub region: &'a str,
+    pub now: SystemTime,
+}
+
+/// The parts of a signature as they arrived.
+struct Fields {
+    credential: String,
+    signed_headers: String,
+    signature: String,
+    date_time: String,
+    has_token: bool,
+    /// Seconds, of a presigned URL.
+    expires_s: Option<u64>,
+}
+
+impl Fields {
+    fn from_header(value: &str, parts: &Parts) -> Result<Self, ApiError> {
+        let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let date_time = header("x-amz-date");
+        let fields = value.strip_prefix(ALGORITHM).unwrap_or("");
+        let field = |name: &str| {
+            fields.split(',').find_map(|field| {
+                field.trim().strip_prefix(name).and_then(|rest| rest.strip_prefix('='))
+            })
+        };
+        let found = (field("Credential"), field("SignedHeaders"), field("Signature"), date_time);
+        let (Some(credential), Some(signed_headers), Some(signature), Some(date_time)) = found
+        else {
+            let mut message = String::new();
+            let names =
+                [("Credential", found.0), ("Signature", found.2), ("SignedHeaders", found.1)];
+            for (name, _) in names.iter().filter(|(_, value)| value.is_none()) {
+                message.push_str(&format!("Authorization header requires '{name}' parameter. "));
+            }
+            if date_time.is_none() {
+                message.push_str(
+                    "Authorization header requires existence of an 'X-Amz-Date' header. ",
+                );
+            }
+            return Err(incomplete(message.trim_end()));
+        };
+        Ok(Self {
+            credential: credential.to_owned(),
+            signed_headers: signed_headers.to_owned(),
+            signature: signature.to_owned(),
+            date_time: date_time.to_owned(),
+            has_token: parts.headers.contains_key("x-amz-security-token"),
+            expires_s: None,
+        })
+    }
+
+    fn from_query(query: &str) -> Result<Self, ApiError> {
+        let value = |name| canonical::query_value(query, name).map(Cow::into_owned);
+        let Some(algorithm) = value("X-Amz-Algorithm") else {
+            let message = "Missing Authentication Token";
+            return Err(ApiError::new(ErrorKind::MissingAuthenticationToken, message));
+        };
+        let needed = |name| {
+            value(name).ok_or_else(|| {
+                incomplete(format!("AWS query-string parameters must include '{name}'."))
+            })
+        };
+        if algorithm != ALGORITHM {
+            let message = format!("Unsupported AWS 'algorithm': '{algorithm}', use {ALGORITHM}.");
+            return Err(incomplete(message));
+        }
+        let expires = needed("X-Amz-Expires")?;
+        let expires_s = expires.parse().ok().filter(|seconds| *seconds <= PRESIGNED_MAX_S);
+        let Some(expires_s) = expires_s else {
+            return Err(incomplete(format!(
+                "X-Amz-Expires must be a number of seconds of at most {PRESIGNED_MAX_S}, got \
+                 '{expires}'."
+            )));
+        };
+        Ok(Self {
+            credential: needed("X-Amz-Credential")?,
+            signed_headers: needed("X-Amz-SignedHeaders")?,
+            signature: needed("X-Amz-Signature")?,
+            date_time: needed("X-Amz-Date")?,
+            has_token: value("X-Amz-Security-Token").is_some(),
+            expires_s: Some(expires_s),
+        })
+    }
+}
+
+fn check_clock(time: SystemTime, fields: &Fields, now: SystemTime) -> Result<(), ApiError> {
+    let basic = |time: SystemTime| {
+        let stamp = Timestamp::try_from(time).unwrap_or_default();
+        stamp.strftime("%Y%m%dT%H%M%SZ").to_string()
+    };
+    let life = fields.expires_s.map_or(SKEW, Duration::from_secs);
+    if now.duration_since(time).is_ok_and(|age| age > life) {
+        let (limit, said) = (basic(now - life), &fields.date_time);
+        let margin = match fields.expires_s {
+            None => "5 min.".to_owned(),
+            Some(seconds) => format!("{seconds} s"),
+        };
+        return Err(invalid(format!(
+            "Signature expired: {said} is now earlier than {limit} ({} - {margin})",
+            basic(now)
+        )));
+    }
+    if time.duration_since(now).is_ok_and(|ahead| ahead > SKEW) {
+        return Err(invalid(format!(
+            "Signature not yet current: {} is still later than {} ({} + 5 min.)",
+            fields.date_time,
+            basic(now + SKEW),
+            basic(now)
+        )));
+    }
+    Ok(())
+}
+
+/// The host and everything that can change what the request means must be signed.
+fn check_signed_headers(parts: &Parts, signed: &str) -> Result<(), ApiError> {
+    let is_signed = |name: &str| signed.split(';').any(|signed| signed == name);
+    let amz = parts.headers.keys().map(|name| name.as_str()).filter(|n| n.starts_with("x-amz-"));
+    match std::iter::once("host").chain(amz).find(|name| !is_signed(name)) {
+        None => Ok(()),
+        Some(name) => {
+            Err(invalid(format!("'{name}' must be a 'SignedHeader' in the AWS Authorization.")))
+        }
+    }
+}
+
+fn payload_hash<'a>(parts: &'a Parts, body: &[u8]) -> Result<Cow<'a, str>, ApiError> {
+    let computed = || match body {
+        [] => Cow::Borrowed(canonical::EMPTY_SHA256),
+        body => Cow::Owned(hex::encode(Sha256::digest(body))),
+    };
+    match parts.headers.get("x-amz-content-sha256").map(|value| value.to_str().unwrap_or("")) {
+        None => Ok(computed()),
+        Some(UNSIGNED) => Ok(Cow::Borrowed(UNSIGNED)),
+        Some(given) => {
+            let computed = computed();
+            if computed == given {
+                return Ok(computed);
+            }
+            Err(invalid(
+                "The provided 'x-amz-content-sha256' header does not match what was computed.",
+            ))
+        }
+    }
+}
+
+fn derive(key: &AccessKey, time: SystemTime, region: &str) -> [u8; 32] {
+    let derived = generate_signing_key(&key.secret, time, region, SERVICE);
+    derived.as_ref().try_into().expect("HMAC-SHA-256 gives 32 bytes")
+}
+
+fn sign(signing_key: &[u8; 32], date_time: &str, region: &str, canonical: &str) -> String {
+    let hash = hex::encode(Sha256::digest(canonical.as_bytes()));
+    let date = &date_time[..8];
+    let text = format!("{ALGORITHM}\n{date_time}\n{date}/{region}/{SERVICE}/aws4_request\n{hash}");
+    calculate_signature(signing_key, text.as_bytes())
+}
+
+/// Compares in a time that does not depend on where the two differ.
+fn is_equal(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len()
+        && std::hint::black_box(left.iter().zip(right).fold(0, |sum, (a, b)| sum | (a ^ b))) == 0
+}
+
+/// `20261120T194958Z` as a moment.
+fn parse_time(text: &str) -> Option<SystemTime> {
+    let bytes = text.as_bytes();
+    if bytes.len() != 16 || bytes[8] != b'T' || bytes[15] != b'Z' {
+        return None;
+    }
+    let number = |at: std::ops::Range<usize>| -> Option<i8> {
+        bytes[at].iter().try_fold(0_i8, |sum, byte| {
+            let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
+            sum.checked_mul(10)?.checked_add(i8::try_from(digit).ok()?)
+        })
+    };
+    let year = i16::from(number(0..2)?) * 100 + i16::from(number(2..4)?);
+    let (month, day) = (number(4..6)?, number(6..8)?);
+    let (hour, minute, second) = (number(9..11)?, number(11..13)?, number(13..15)?);
+    let civil = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+    Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp().into())
+}
+
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new(ErrorKind::InvalidSignature, message)
+}
+
+fn incomplete(message: impl Into<String>) -> ApiError {
+    ApiError::new(ErrorKind::IncompleteSignature, message)
+}
+
+fn unknown_key(hint: &str) -> ApiError {
+    let message = format!("The security token included in the request is invalid.{hint}");
+    ApiError::new(ErrorKind::UnrecognizedClient, message)
+}
