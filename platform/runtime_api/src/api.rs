@@ -1,6 +1,7 @@
 //! The state of one instance's Runtime API: who may ask what, and who gets the event.
 
 use crate::answer::Answer;
+use crate::body::Collecting;
 use crate::connection::{CONNECTIONS_LIMIT, Connection, Read};
 use crate::event::Event;
 use crate::head::{Head, Route};
@@ -258,17 +259,18 @@ impl RuntimeApi {
     fn read(&mut self, id: usize) {
         while let Some(read) = self.connection(id).and_then(Connection::poll_read) {
             match read {
-                Read::Oversize(size) => self.oversize(id, size),
+                Read::Growing(Collecting::TooLarge(size)) => self.oversize(id, size),
+                Read::Growing(_) => self.admit_body(id),
                 Read::Malformed(reason) => {
                     self.happened.push_back(Happened::Broken(reason));
                     self.answer(id, Answer::Malformed(reason));
                     return;
                 }
-                Read::Request { head, oversize: Some(_), .. } => {
-                    let answer = match head.route {
-                        Route::NotFound => Answer::NotFound,
-                        _ => Answer::TooLarge,
-                    };
+                Read::Request { collecting: Collecting::TooLarge(_), .. } => {
+                    self.answer(id, Answer::TooLarge);
+                }
+                Read::Request { head, collecting: Collecting::Refused(_), .. } => {
+                    let answer = self.refusal(&head.route);
                     self.answer(id, answer);
                 }
                 Read::Request { head, body, .. } => match head.route {
@@ -356,6 +358,39 @@ impl RuntimeApi {
             return;
         };
         self.respond(&request_id, "InvocationResponse", Happened::TooLarge(size));
+    }
+
+    /// The answer to a request whose body was not kept.
+    fn refusal(&self, route: &Route) -> Answer {
+        match route {
+            Route::NotFound => Answer::NotFound,
+            Route::MethodNotAllowed => Answer::MethodNotAllowed,
+            Route::Response { request_id } | Route::Error { request_id }
+                if self.state == State::Running && !self.is_current(request_id) =>
+            {
+                Answer::InvalidRequestId
+            }
+            _ => Answer::InvalidState(self.state.name(), "InvocationResponse"),
+        }
+    }
+
+    /// Keeps a large body only where it may answer the event, and no other is being kept.
+    fn admit_body(&mut self, id: usize) {
+        let expected = match self.connection(id).and_then(|connection| connection.unfinished()) {
+            Some(Head { route: Route::Response { request_id }, .. })
+            | Some(Head { route: Route::Error { request_id }, .. }) => {
+                let request_id = request_id.clone();
+                self.is_current(&request_id)
+            }
+            Some(Head { route: Route::InitError, .. }) => self.state == State::Started,
+            _ => false,
+        };
+        let keeping = self.connections.iter().flatten().filter(|other| other.keeps_large_body());
+        if (!expected || keeping.count() > 1)
+            && let Some(connection) = self.connection(id)
+        {
+            connection.refuse_body();
+        }
     }
 
     fn init_error(&mut self, body: Bytes) -> Answer {
@@ -513,6 +548,32 @@ mod tests {
         assert!(take_output(&mut api, id).contains("413"));
         send(&mut api, id, NEXT);
         assert_eq!(api.poll_happened(), Some(Happened::Ready));
+    }
+
+    // A function that sends large bodies on every connection makes the server keep one of them.
+    #[test]
+    fn one_large_body_at_a_time() {
+        let (mut api, first) = ready();
+        api.invoke(event("r1")).expect("ready");
+        take_output(&mut api, first);
+        let body = "x".repeat(1 << 20);
+        let head =
+            |id: &str| format!("POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\n");
+        let known = format!("Content-Length: {}\r\n\r\n", body.len());
+        send(&mut api, first, &format!("{}{known}{}", head("r1"), &body[1..]));
+        for (id, text) in [
+            ("r1", format!("{known}{body}")),
+            ("r0", format!("{known}{body}")),
+            ("r1", format!("Transfer-Encoding: chunked\r\n\r\n100000\r\n{body}\r\n0\r\n\r\n")),
+        ] {
+            let other = api.open().expect("another connection");
+            send(&mut api, other, &format!("{}{text}", head(id)));
+            let status = if id == "r1" { "403" } else { "400" };
+            assert!(take_output(&mut api, other).contains(status), "{id}");
+        }
+        assert_eq!(api.poll_happened(), None);
+        send(&mut api, first, "x");
+        assert_eq!(api.poll_happened(), Some(Happened::Response(Bytes::from(body))));
     }
 
     // A client that waits for it gets its 100 Continue before it has sent the body.

@@ -30,12 +30,12 @@ const ROUTER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const INSTANCE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// Index of the loopback in every namespace.
 const LOOPBACK_INDEX: u32 = 1;
-/// Index of an instance's link in its own namespace.
-const INSTANCE_INDEX: u32 = 2;
+/// Index of an instance's link in its own namespace: beyond those of the tunnels that some kernels put into each.
+const INSTANCE_INDEX: u32 = 100;
 /// Index of the router's link to its host.
-const UPLINK_INDEX: u32 = 2;
+const UPLINK_INDEX: u32 = 100;
 /// Index of the first instance's link in the router's namespace.
-const FIRST_INDEX: u32 = 16;
+const FIRST_INDEX: u32 = 1000;
 /// Number of transit networks of four addresses in 198.18.0.0/16.
 const TRANSITS: u32 = 1 << 14;
 
