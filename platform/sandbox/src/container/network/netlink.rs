@@ -73,7 +73,7 @@ fn operational_state(message: &[u8]) -> Option<u8> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End<'a> {
     pub name: &'a str,
-    /// Interface index, chosen by us so that it need not be asked for; 0 to let the kernel choose.
+    /// Interface index, chosen by us so that it need not be asked for; 0, at both ends, to let the kernel choose.
     pub index: u32,
     pub mac: [u8; 6],
 }
