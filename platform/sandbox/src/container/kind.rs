@@ -93,7 +93,7 @@ pub enum OpenError {
 /// The container kind.
 #[derive(Debug)]
 pub struct Container {
-    starter: Starter,
+    starter: Arc<Starter>,
     runtimes: Runtimes,
     reveal: Reveal,
     limitations: Vec<String>,
@@ -143,6 +143,7 @@ impl Container {
         let directory = data.join("sandbox");
         let configuration = Configuration { server: server_id, directory, root, pool, tmp: TMP };
         let starter = Starter::open(starter, configuration).await.map_err(open_error)?;
+        let starter = Arc::new(starter);
         let mut limitations = starter.connection().await.map_err(open_error)?.limitations.clone();
         limitations.push("instances have no network but their own loopback".to_owned());
         Ok(Self { starter, runtimes, reveal, limitations })
@@ -154,8 +155,15 @@ impl Container {
         program: Program<'_>,
     ) -> Result<Running<ContainerControl>, StartError> {
         let instance = program.identity.instance;
-        let connection = self.starter.connection().await.map_err(start_error)?;
-        match self.create_by(&connection, program).await {
+        let mut connection = self.starter.connection().await.map_err(start_error)?;
+        let mut created = self.create_by(&connection, program.clone()).await;
+        if created.as_ref().is_err_and(|failure| failure.errno == libc::EPIPE) {
+            // The starter has died and nobody had noticed.
+            connection.ended().await;
+            connection = self.starter.connection().await.map_err(start_error)?;
+            created = self.create_by(&connection, program).await;
+        }
+        match created {
             Ok(running) => Ok(running),
             Err(failure) => {
                 connection.remove(instance).await;
@@ -201,6 +209,7 @@ impl Container {
             .step(|| "cannot open the freezer".to_owned())?;
         let most = self.starter.milli_cpus(identity.host).unwrap_or(u32::MAX);
         let control = ContainerControl {
+            starter: Arc::clone(&self.starter),
             connection: Arc::clone(connection),
             instance: identity.instance,
             words: connection.cgroups.freezer_words(),

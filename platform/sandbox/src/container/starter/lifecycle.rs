@@ -19,6 +19,9 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+/// How many /tmp are kept ready at least.
+const TMP_READY: usize = 2;
+
 fn failure(step: impl Into<String>) -> Failure {
     Failure { step: step.into(), errno: 0 }
 }
@@ -138,14 +141,19 @@ impl Starter {
             && self.pool.len() < self.configuration.pool
     }
 
-    /// Forks one sandbox for the pool, and asks for its /tmp.
+    /// Forks one sandbox for the pool.
     pub(super) fn prepare_one(&mut self) {
         if let Ok(pid) = self.fork(self.proc_view, None) {
             self.pool.push_back(pid);
         }
+    }
+
+    /// Keeps some /tmp ready.
+    fn replenish_tmp(&mut self) {
+        let count = self.configuration.pool.max(TMP_READY);
         if let Some(maker) = &mut self.equipment.maker {
             // Where the maker has ended, the next event of its channel says so.
-            let _asked = maker.request(self.configuration.tmp, self.configuration.pool);
+            let _asked = maker.request(self.configuration.tmp, count);
         }
     }
 
@@ -218,6 +226,7 @@ impl Starter {
             system::signal_pidfd(sandbox.pidfd.as_fd(), libc::SIGKILL);
         }
         system::forget(pending.strings);
+        self.replenish_tmp();
     }
 
     /// Gives a waiting start its /tmp, or asks for one. Returns why neither works.
