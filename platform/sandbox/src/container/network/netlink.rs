@@ -87,8 +87,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Creates a veth pair: `near`, up, in the socket's namespace, and `far`, which cannot be brought up before both are
-    /// there, in another.
+    /// Creates a veth pair: `near`, up, in the socket's namespace, and `far`, which cannot be brought up before both
+    /// are there, in another.
     pub fn add_veth(&mut self, near: End<'_>, far: End<'_>, far_namespace: BorrowedFd<'_>) {
         let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
         let message = self.begin("create the veth pair", libc::RTM_NEWLINK, flags);
