@@ -3,7 +3,7 @@
 
 use model::{HostId, InstanceId, MemoryMib, Span};
 use sandbox::container::{
-    Container, ContainerConfig, ContainerImage, Control, Program, Reveal,
+    Container, ContainerConfig, ContainerImage, Control, Network, Program, Reveal,
 };
 use sandbox::runtime::Launch;
 use sandbox::{Grace, HostSize, Identity, Kind, Settings};
@@ -29,7 +29,10 @@ impl Series {
     fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.milliseconds.clone();
         sorted.sort_by(f64::total_cmp);
-        sorted.get(((sorted.len() - 1) as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
+        sorted
+            .get(((sorted.len() - 1) as f64 * share).round() as usize)
+            .copied()
+            .unwrap_or(f64::NAN)
     }
 }
 
@@ -40,6 +43,7 @@ async fn open(data: &Path, pool: usize) -> Container {
         server_id: format!("bench-{}-{pool}", std::process::id()),
         starter: vec![env!("CARGO_BIN_EXE_sandbox-starter").into()],
         reveal: Reveal::Nothing,
+        network: Network::None,
         pool,
         interpreters: Vec::new(),
     })
@@ -50,16 +54,18 @@ async fn open(data: &Path, pool: usize) -> Container {
     container
 }
 
-async fn measure(container: &Container, image: &ContainerImage, pause: Duration, name: &str) -> Series {
+async fn measure(
+    container: &Container,
+    image: &ContainerImage,
+    pause: Duration,
+    name: &str,
+) -> Series {
     let mut series = Series::new(name);
     let settings = settings();
     for round in 0..ROUNDS {
         tokio::time::sleep(pause).await;
-        let identity = Identity {
-            instance: InstanceId(next()),
-            host: HOST,
-            environment: BTreeMap::new(),
-        };
+        let identity =
+            Identity { instance: InstanceId(next()), host: HOST, environment: BTreeMap::new() };
         let began = Instant::now();
         let program = Program { image, settings: &settings, identity: &identity };
         let running = container.create(program).await.expect("a sandbox");
@@ -193,7 +199,12 @@ async fn main() {
     }
     if only.is_some() {
         all.iter().for_each(|series| {
-            println!("{:<36} {:>9.2} {:>9.2}", series.name, series.quantile(0.1), series.quantile(0.5));
+            println!(
+                "{:<36} {:>9.2} {:>9.2}",
+                series.name,
+                series.quantile(0.1),
+                series.quantile(0.5)
+            );
         });
         return;
     }

@@ -25,4 +25,4 @@ mod tmp;
 pub use control::ContainerControl;
 pub use handle::{Control, Exit, Running};
 pub use instance::ContainerInstance;
-pub use kind::{Container, ContainerConfig, ContainerImage, OpenError, Program, Reveal};
+pub use kind::{Container, ContainerConfig, ContainerImage, Network, OpenError, Program, Reveal};

@@ -30,7 +30,8 @@ async fn pools_serve() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let world = &world;
     let starts = (1..=8).map(|number| async move {
-        let (exit, text) = world.run(number, &["/bin/sh", "-c", "cat /proc/self/cgroup; ls /tmp"]).await;
+        let (exit, text) =
+            world.run(number, &["/bin/sh", "-c", "cat /proc/self/cgroup; ls /tmp"]).await;
         assert_eq!(exit.status, Some(0));
         assert!(text.lines().all(|line| line.ends_with(":/")), "{text}");
     });
@@ -72,7 +73,14 @@ async fn ends_in_time() {
     }
     let world = World::new("ends").await;
     let polite = world
-        .start(1, &["/bin/sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done"])
+        .start(
+            1,
+            &[
+                "/bin/sh",
+                "-c",
+                "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done",
+            ],
+        )
         .await;
     assert_eq!(polite.line().await, "up");
     polite.0.control.freeze().expect("freezes");
@@ -82,7 +90,14 @@ async fn ends_in_time() {
     assert!(began.elapsed() < Duration::from_secs(600));
 
     let stubborn = world
-        .start(2, &["/bin/sh", "-c", "trap '' TERM; sleep 600 & setsid sleep 600 & echo up; while :; do sleep 1; done"])
+        .start(
+            2,
+            &[
+                "/bin/sh",
+                "-c",
+                "trap '' TERM; sleep 600 & setsid sleep 600 & echo up; while :; do sleep 1; done",
+            ],
+        )
         .await;
     assert_eq!(stubborn.line().await, "up");
     stubborn.0.control.freeze().expect("freezes");
@@ -99,9 +114,7 @@ async fn freezes() {
         return;
     }
     let world = World::new("freeze").await;
-    let counter = world
-        .start(1, &["/bin/sh", "-c", "echo up; while :; do :; done"])
-        .await;
+    let counter = world.start(1, &["/bin/sh", "-c", "echo up; while :; do :; done"]).await;
     counter.line().await;
     counter.0.control.freeze().expect("freezes");
     let used = |sandbox: &crate::support::Sandbox| sandbox.0.control.usage().cpu;
@@ -132,9 +145,8 @@ async fn ceilings_hold() {
     wide.0.control.apply_ceiling().expect("a ceiling above the cell's");
     wide.kill().await;
     settings.cpu_ceiling_milli = Some(100);
-    let busy = world
-        .start_with(2, &["/bin/sh", "-c", "echo up; while :; do :; done"], &settings)
-        .await;
+    let busy =
+        world.start_with(2, &["/bin/sh", "-c", "echo up; while :; do :; done"], &settings).await;
     busy.line().await;
     busy.0.control.apply_ceiling().expect("a ceiling");
     let before = busy.0.control.usage().cpu;
@@ -156,7 +168,11 @@ async fn reveals_what_it_should() {
     }
     for reveal in [Reveal::Nothing, Reveal::MachineId, Reveal::BootId, Reveal::InstanceRootId] {
         let world = World::with("reveal", |config| config.reveal = reveal).await;
-        let command = ["/bin/sh", "-c", "cat /etc/machine-id /proc/sys/kernel/random/boot_id; grep freezer /proc/self/cgroup"];
+        let command = [
+            "/bin/sh",
+            "-c",
+            "cat /etc/machine-id /proc/sys/kernel/random/boot_id; grep freezer /proc/self/cgroup",
+        ];
         let (_, one) = world.run(1, &command).await;
         let (_, two) = world.run(2, &command).await;
         let same: Vec<bool> = one.lines().zip(two.lines()).map(|(one, two)| one == two).collect();
@@ -172,7 +188,10 @@ async fn reveals_what_it_should() {
                 assert_eq!(same, [false, false, false], "{one}{two}");
                 let (one, two) = (root(&one), root(&two));
                 assert!(one.starts_with("/sandbox-root-") && one.ends_with("/instance-1"), "{one}");
-                assert_eq!(one.rsplit_once('/').map(|it| it.0), two.rsplit_once('/').map(|it| it.0));
+                assert_eq!(
+                    one.rsplit_once('/').map(|it| it.0),
+                    two.rsplit_once('/').map(|it| it.0)
+                );
             }
         }
         world.close().await;

@@ -185,7 +185,8 @@ async fn memory_hogs_die_alone() {
     let world = World::new("hog").await;
     let other = world.start(1, &["/bin/sh", "-c", "echo up; exec sleep 600"]).await;
     assert_eq!(other.line().await, "up");
-    let (exit, _) = world.python(2, "x = bytearray(1 << 30)\nfor i in range(0, 1 << 30, 4096): x[i] = 1").await;
+    let (exit, _) =
+        world.python(2, "x = bytearray(1 << 30)\nfor i in range(0, 1 << 30, 4096): x[i] = 1").await;
     assert!(exit.out_of_memory, "{exit:?}");
     assert_eq!(exit.signal, Some(9));
     other.expect_alive().await;
@@ -248,10 +249,7 @@ def connect(address, port):
 print(connect('127.0.0.1', 7000), '|', connect('127.0.0.1', 9001), '|', connect('10.255.255.53', 53))
 ";
     let two = world.start(2, &["/usr/bin/python3", "-c", script]).await;
-    assert_eq!(
-        two.line().await,
-        "Connection refused | connected | Network is unreachable"
-    );
+    assert_eq!(two.line().await, "Connection refused | connected | Network is unreachable");
     two.kill().await;
     one.kill().await;
     world.close().await;

@@ -2,8 +2,8 @@
 
 use model::{HostId, InstanceId, MemoryMib, Span};
 use sandbox::container::{
-    Container, ContainerConfig, ContainerControl, ContainerImage, Control, Exit, Program, Reveal,
-    Running,
+    Container, ContainerConfig, ContainerControl, ContainerImage, Control, Exit, Network, Program,
+    Reveal, Running,
 };
 use sandbox::runtime::Launch;
 use sandbox::{Grace, HostSize, Identity, Kind, Settings, StartError};
@@ -29,6 +29,13 @@ pub struct World {
     package: TempDir,
 }
 
+fn package() -> TempDir {
+    let package = TempDir::new().expect("package directory");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(package.path(), mode).expect("package is readable");
+    package
+}
+
 pub const HOST: HostId = HostId(1);
 
 pub fn config(data: &TempDir, name: &str) -> ContainerConfig {
@@ -37,6 +44,7 @@ pub fn config(data: &TempDir, name: &str) -> ContainerConfig {
         server_id: format!("{name}-{}", std::process::id()),
         starter: vec![env!("CARGO_BIN_EXE_sandbox-starter").into()],
         reveal: Reveal::Nothing,
+        network: Network::None,
         pool: 0,
         interpreters: Vec::new(),
     }
@@ -50,9 +58,7 @@ impl World {
     pub async fn with(name: &str, change: impl FnOnce(&mut ContainerConfig)) -> Self {
         // On a disk, as a server's is: /tmp may be memory.
         let data = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("data directory");
-        let package = TempDir::new().expect("package directory");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(package.path(), mode).expect("package is readable");
+        let package = package();
         let mut config = config(&data, name);
         change(&mut config);
         let server_id = config.server_id.clone();
@@ -62,9 +68,26 @@ impl World {
         Self { container, data, server_id, package }
     }
 
+    /// Around a container kind that is open already.
+    pub fn from(container: Container, data: TempDir) -> Self {
+        let server_id = config(&data, "rootless").server_id;
+        Self { container, server_id, data, package: package() }
+    }
+
     /// Writes a file into the package.
     pub fn file(&self, name: &str, text: &str) {
         std::fs::write(self.package.path().join(name), text).expect("package file");
+    }
+
+    /// Writes an executable file into the package.
+    pub fn script(&self, name: &str, text: &str) {
+        self.file(name, text);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(self.package.path().join(name), mode).expect("executable");
+    }
+
+    pub fn package(&self) -> PathBuf {
+        self.package.path().to_owned()
     }
 
     pub fn image(&self, command: &[&str]) -> ContainerImage {
@@ -214,9 +237,8 @@ impl Leftovers {
         let data = world.data.path().to_string_lossy().into_owned();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
         let loops = std::fs::read_dir("/sys/block").expect("block devices").flatten();
-        let files = loops.filter_map(|it| {
-            std::fs::read_to_string(it.path().join("loop/backing_file")).ok()
-        });
+        let files = loops
+            .filter_map(|it| std::fs::read_to_string(it.path().join("loop/backing_file")).ok());
         let in_group = |path: std::path::PathBuf| {
             std::fs::read_to_string(path.join("cgroup")).is_ok_and(|text| text.contains(&name))
         };
