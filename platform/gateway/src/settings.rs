@@ -139,8 +139,8 @@ pub(crate) fn complete(change: SettingsChange) -> Result<Settings, ApiError> {
 }
 
 /// Refuses settings that this platform does not have.
-pub(crate) fn refuse_absent(absent: &AbsentSettings) -> Result<(), ApiError> {
-    let names = absent.asked_for();
+pub(crate) fn refuse_absent(asked: &AbsentSettings) -> Result<(), ApiError> {
+    let names = asked.asked_for();
     if names.is_empty() {
         return Ok(());
     }
@@ -149,7 +149,7 @@ pub(crate) fn refuse_absent(absent: &AbsentSettings) -> Result<(), ApiError> {
 
 /// The error for a parameter that this platform does not have.
 pub(crate) fn absent(names: &str) -> ApiError {
-    ApiError::parameter(format!("{names} is not supported by this platform: leave it out."))
+    ApiError::parameter(format!("Not supported by this platform, leave it out: {names}."))
 }
 
 /// Notes what is wrong with the instruction sets asked for; refuses one that is not this machine's.
