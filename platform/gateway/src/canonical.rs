@@ -97,7 +97,8 @@ fn push_path(text: &mut String, path: &str) {
         text.push('/');
         push_encoded(text, part.as_bytes());
     }
-    if kept.is_empty() || path.ends_with('/') {
+    let ends_in_slash = matches!(path.rsplit('/').next(), Some("" | "." | ".."));
+    if kept.is_empty() || ends_in_slash {
         text.push('/');
     }
 }
@@ -220,7 +221,7 @@ mod tests {
             text.lines().nth(at).map(str::to_owned).expect("a line")
         };
         assert_eq!(line("/a//b/./c/../d%3A/", 1), "/a/b/d%253A/");
-        assert_eq!(line("/..", 1), "/");
+        assert_eq!((line("/..", 1).as_str(), line("/a/b/..", 1).as_str()), ("/", "/a/"));
         assert_eq!(line("/?b=2&a=%7e&a=1&B&&c=x+y=z", 2), "B=&a=1&a=~&b=2&c=x%20y%3Dz");
         let headers = [("host", "h"), ("x-amz-a", " two   words "), ("x-amz-a", "more")];
         let text = canonical("GET", "/", &headers, "host;x-amz-a");
