@@ -15,7 +15,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from conftest import ECHO_PYTHON, REGION, ROLE, package, unique
+from .conftest import ECHO_PYTHON, REGION, ROLE, package, unique
 
 
 def refused(call, **arguments):

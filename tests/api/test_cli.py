@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from conftest import ROLE, package, unique
+from .conftest import ROLE, package, unique
 
 LIMIT_S = 120
 

@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import ECHO_PYTHON, ROLE, package, unique
+from .conftest import ECHO_PYTHON, ROLE, package, unique
 
 
 def error_of(call, **arguments):

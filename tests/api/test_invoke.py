@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from conftest import ECHO_PYTHON
+from .conftest import ECHO_PYTHON
 
 CONTEXT_PYTHON = """
 import os

@@ -1,5 +1,6 @@
 //! Findings: their schema. Names and units are a promise to whoever reads `findings.json`.
 
+use crate::statistics::Interval;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -110,6 +111,78 @@ pub struct Finding {
     /// The paper's figure. Joined at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paper: Option<Paper>,
+}
+
+impl Finding {
+    /// A finding with nothing found yet: its value is null.
+    pub fn new(experiment: &str, metric: &str, unit: &str) -> Self {
+        Self {
+            experiment: experiment.to_owned(),
+            metric: metric.to_owned(),
+            setting: Setting::new(),
+            value: Value::Null,
+            unit: unit.to_owned(),
+            ci95: None,
+            n: 0,
+            method: String::new(),
+            ci_method: None,
+            cluster: None,
+            n_clusters: None,
+            disturbed: None,
+            stopped_by: None,
+            forced_by: None,
+            truth: None,
+            truth_kind: None,
+            paper: None,
+        }
+    }
+
+    /// With one more setting.
+    #[must_use]
+    pub fn with_setting(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.setting.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// With its value; not-a-number and infinities are null, since JSON has neither.
+    #[must_use]
+    pub fn with_number(mut self, number: impl Into<Option<f64>>) -> Self {
+        self.value =
+            number.into().filter(|number| number.is_finite()).map_or(Value::Null, Value::Number);
+        self
+    }
+
+    /// With a word as its value.
+    #[must_use]
+    pub fn with_word(mut self, word: &str) -> Self {
+        self.value = Value::Word(word.to_owned());
+        self
+    }
+
+    /// With how it was measured, in words, and the rows it rests on.
+    #[must_use]
+    pub fn with_method(mut self, method: &str, rows: usize) -> Self {
+        self.method = method.to_owned();
+        self.n = rows as u64;
+        self
+    }
+
+    /// With its interval; ends that are not finite are open.
+    #[must_use]
+    pub fn with_interval(mut self, interval: Interval) -> Self {
+        let finite = |end: Option<f64>| end.filter(|end| end.is_finite());
+        self.ci95 = Some((finite(interval.low), finite(interval.high)));
+        self.ci_method = Some(interval.method.name().to_owned());
+        self
+    }
+
+    /// With the unit of resampling and how many of it there were.
+    #[must_use]
+    pub fn with_clusters(mut self, cluster: &str, count: usize) -> Self {
+        self.cluster = Some(cluster.to_owned());
+        self.n_clusters = Some(count as u64);
+        self
+    }
 }
 
 /// A figure of Wang et al. (ATC 2018) beside a finding.

@@ -1,7 +1,99 @@
 //! Records in, findings out. Pure functions: every number can be computed again from the files.
 //!
-//! Deliberately knows nothing of targets, clocks or how anything is shown.
+//! Deliberately knows nothing of targets, of what they declare as their truth, or of how anything is shown. Each
+//! experiment's file says what its metrics mean; [`statistics`] has one file per kind of interval.
 
+mod answers;
+mod clock;
+mod coldstart;
+mod cpu;
+mod estimates;
+mod exposure;
+mod failures;
 mod finding;
+mod identity;
+mod idle;
+mod latency;
+mod paper;
+mod placed;
+mod placement;
+mod scaling;
+pub mod statistics;
+mod study;
+mod truth;
 
 pub use finding::{Finding, Findings, Paper, PeekVersion, Problem, Setting, TargetName, Value};
+pub use paper::join_paper;
+pub use truth::{Truth, join_truth};
+
+use answers::Answers;
+use clock::Clock;
+use record::Record;
+use std::collections::BTreeSet;
+use study::Study;
+
+/// Everything that the records of one study say: findings, and what could not be found and why.
+///
+/// `records`: of any experiments, in any order, failures included; an experiment without records has no findings. Where
+/// several kinds of sandbox were measured, each is analysed by itself and named in the setting `sandbox`. The same
+/// records give the same findings, to the last bit.
+pub fn analyse(records: &[Record]) -> (Vec<Finding>, Vec<Problem>) {
+    let sandboxes: BTreeSet<&str> = records.iter().map(|record| record.sandbox.as_str()).collect();
+    // A record that failed may not say its kind; beside one kind it can only be of that.
+    if sandboxes.iter().filter(|sandbox| !sandbox.is_empty()).count() < 2 {
+        return analyse_sandbox(records.iter().collect());
+    }
+    let (mut findings, mut problems) = (Vec::new(), Vec::new());
+    for sandbox in sandboxes {
+        let of_it = records.iter().filter(|record| record.sandbox == sandbox).collect();
+        let (found, unsolved) = analyse_sandbox(of_it);
+        let named = if sandbox.is_empty() { "unknown" } else { sandbox };
+        findings.extend(found.into_iter().map(|finding| finding.with_setting("sandbox", named)));
+        problems.extend(
+            unsolved
+                .into_iter()
+                .map(|problem| Problem { text: format!("{named}: {}", problem.text), ..problem }),
+        );
+    }
+    (findings, problems)
+}
+
+fn analyse_sandbox(records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
+    let mut answers = Answers::default();
+    let clock = Clock::of(&records);
+    let host = identity::host_source(&records);
+    let study = Study { records, clock, host };
+    identity::analyse(&study, &mut answers);
+    exposure::analyse(&study, &mut answers);
+    coldstart::analyse(&study, &mut answers);
+    scaling::analyse(&study, &mut answers);
+    placement::analyse(&study, &mut answers);
+    idle::analyse(&study, &mut answers);
+    cpu::analyse(&study, &mut answers);
+    failures::analyse(&study, &mut answers);
+    (answers.findings, answers.problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Nothing in, nothing out: no experiment panics or invents findings without records.
+    #[test]
+    fn no_records_no_findings() {
+        assert_eq!(analyse(&[]), (Vec::new(), Vec::new()));
+    }
+
+    // Records with nothing but an experiment's name are failures, never a panic.
+    #[test]
+    fn empty_records_are_failures() {
+        for experiment in
+            ["identity", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "other"]
+        {
+            let record = Record { experiment: experiment.to_owned(), ..Record::default() };
+            let (findings, _) = analyse(&vec![record; 12]);
+            let failed = findings.iter().find(|finding| finding.metric == "failures.fraction");
+            assert_eq!(failed.unwrap().value, Value::Number(1.0));
+        }
+    }
+}

@@ -1,7 +1,27 @@
 //! Experiments: straight-line async code over a [`Vantage`], one file each.
 //!
-//! Deliberately knows nothing of tokio, HTTP, targets, or which clock it runs on.
+//! A [`Study`] names the experiments and their [`Scope`]; [`run_study`] takes their units of work one after another,
+//! each with a [`Bench`] to work at, and gives the records to a [`Sink`]. Deliberately knows nothing of tokio, HTTP,
+//! targets, files, or which clock it runs on.
 
+mod bench;
+mod experiment;
+mod experiments;
+mod ledger;
+mod scope;
+mod study;
 mod vantage;
 
+pub use bench::Bench;
+pub use experiment::{About, Experiment, Need, Planned, Unit};
+pub use experiments::Kind;
+pub use experiments::{
+    ColdStart, Cpu, CpuStep, Exposure, Identity, Idle, IdleStage, IdleStep, Placement,
+    PlacementStep, Scaling, ScalingStep,
+};
+pub use scope::{
+    Basis, BurstSpan, ColdStartScope, CpuScope, ExposureScope, IdentityScope, IdleScope,
+    PlacementScope, Scale, ScalingScope, Scope, ScopeError,
+};
+pub use study::{Ended, Planning, Sink, Study, run_study};
 pub use vantage::{Change, Code, Function, FunctionSpec, Report, Sent, Vantage, VantageError};

@@ -3,9 +3,12 @@
 //! Invocation in, outcome out: no process, socket, pid or HTTP crosses the seam. Deliberately knows nothing of
 //! schedulers, tenants or the Lambda API.
 
+pub mod container;
+pub mod doctor;
+pub mod runtime;
 mod seam;
 
 pub use seam::{
-    End, Facts, Grace, Identity, Instance, Invocation, Kind, Log, Outcome, Package, PrepareError,
-    Settings, StartError, Started, Usage,
+    End, Facts, Grace, HostError, HostSize, Identity, Instance, Invocation, Kind, Log, Outcome,
+    Package, PrepareError, Settings, StartError, Started, Tail, Usage,
 };

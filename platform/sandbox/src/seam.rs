@@ -18,6 +18,22 @@ pub trait Kind: Send + Sync + 'static {
     /// What this kind can and cannot do here.
     fn facts(&self) -> Facts;
 
+    /// Runtimes that can be had here, as in `provided.al2023`, `python3.11`.
+    fn runtimes(&self) -> Vec<String>;
+
+    /// Makes a host: what its instances share and contend for.
+    fn make_host(
+        &self,
+        host: HostId,
+        size: HostSize,
+    ) -> impl Future<Output = Result<(), HostError>> + Send;
+
+    /// Takes a host away on which no instance is left.
+    fn remove_host(&self, host: HostId) -> impl Future<Output = ()> + Send;
+
+    /// Ends every instance and whatever owns them. Returns when nothing is left.
+    fn close(&self) -> impl Future<Output = ()> + Send;
+
     /// Makes a package ready: unpack, compile, or boot and snapshot. Idempotent and content-addressed.
     fn prepare(
         &self,
@@ -32,6 +48,28 @@ pub trait Kind: Send + Sync + 'static {
         settings: &Settings,
         identity: Identity,
     ) -> impl Future<Output = Result<Started<Self::Instance>, StartError>> + Send;
+}
+
+/// Size of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostSize {
+    /// Memory that its instances may add up to.
+    pub memory: MemoryMib,
+    /// CPUs, in thousandths.
+    pub milli_cpus: u32,
+}
+
+/// Why a host could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make {host}: {step}")]
+pub struct HostError {
+    /// The host.
+    pub host: HostId,
+    /// What failed, with the remedy where there is one.
+    pub step: String,
+    /// Why.
+    #[source]
+    pub source: std::io::Error,
 }
 
 /// A function instance: serves one invocation at a time.
@@ -145,23 +183,32 @@ pub enum Outcome {
     Response {
         /// The payload.
         payload: Bytes,
-        /// Log lines, where asked for.
-        log: Bytes,
+        /// What goes with it, where asked for.
+        tail: Tail,
     },
     /// The runtime reported an error: Lambda's error JSON.
     Error {
         /// errorType, errorMessage, stackTrace as the runtime gave them.
         payload: Bytes,
-        /// Log lines, where asked for.
-        log: Bytes,
+        /// What goes with it, where asked for.
+        tail: Tail,
     },
     /// The sandbox ended or broke the protocol before it answered.
     Ended {
         /// How.
         end: End,
-        /// Log lines, where asked for.
-        log: Bytes,
+        /// What goes with it, where asked for.
+        tail: Tail,
     },
+}
+
+/// What goes with an outcome where [`Log::Tail`] was asked for; empty else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// The end of what the function wrote in this invocation.
+    pub log: Bytes,
+    /// Highest memory of the instance so far.
+    pub memory_peak_bytes: u64,
 }
 
 /// How an instance ended.

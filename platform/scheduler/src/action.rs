@@ -11,7 +11,8 @@ pub enum Action {
     StartHost {
         /// Host.
         host: HostId,
-        /// Whose it is; None where tenants share hosts.
+        /// Whose it is; None where tenants share hosts, and for a host started ahead, which belongs to the tenant of its
+        /// first instance from then on.
         tenant: Option<TenantId>,
         /// Memory that its instances may add up to.
         memory: MemoryMib,

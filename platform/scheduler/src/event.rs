@@ -37,7 +37,8 @@ pub enum Event {
         /// Settings.
         settings: FunctionSettings,
     },
-    /// Code or settings changed. From here on no dispatch uses an older epoch; idle instances of older epochs go.
+    /// Code or settings changed. From here on no dispatch uses an older epoch; idle instances of older epochs go. With the
+    /// epoch that is there already, only limits (timeout, reserved concurrency) change, and no instance goes.
     ConfigChanged {
         /// Function.
         function: FunctionId,
@@ -63,7 +64,8 @@ pub enum Event {
         /// Why, for the answer.
         reason: String,
     },
-    /// A host is gone with everything on it.
+    /// A host is gone with everything on it: none of its instances will be reclaimed one by one. Invocations that ran there
+    /// are answered by the driver, as with `Died`; those that waited are started elsewhere.
     HostLost {
         /// Host.
         host: HostId,
@@ -118,6 +120,12 @@ pub enum Event {
     Reclaimed {
         /// Instance.
         instance: InstanceId,
+    },
+    /// How much memory of the machine is really free now. While that is less than the profile's `memory_reserve_mib`,
+    /// nothing is started. A driver that never sends it is not held to the reserve.
+    MemoryFree {
+        /// Free, as `MemAvailable` of /proc/meminfo says it.
+        free: MemoryMib,
     },
     /// Nothing but the passing of time.
     Timeout,

@@ -2,9 +2,46 @@
 //!
 //! Owns placement, keep-alive, scaling, concurrency limits, versions, deadlines and billing. Deliberately holds no
 //! clock, socket, thread, lock or unordered map, and never learns which driver it has.
+//!
+//! ```
+//! use model::Time;
+//! use scheduler::{Event, Profile, Scheduler};
+//!
+//! let mut scheduler = Scheduler::new(Profile::default(), 1);
+//! scheduler.handle(Time::ZERO, Event::Timeout);
+//! while let Some(action) = scheduler.poll_action() {
+//!     println!("carry out {action:?}");
+//! }
+//! println!("come back at {:?}", scheduler.next_timeout());
+//! ```
+
+mod event;
+mod profile;
+
+mod capacity;
+mod function;
+mod host;
+mod instance;
+mod invocation;
+mod line;
+mod rooms;
+mod scheduler;
+mod table;
+mod timers;
+
+pub mod policy;
 
 mod action;
-mod event;
+mod counters;
+mod view;
 
 pub use action::{Action, Rejection, StopReason};
+pub use counters::Counters;
 pub use event::{Epoch, Event, FunctionSettings};
+pub use profile::{
+    Billing, Cpu, CpuCeiling, CpuWeight, Hosts, InitBilling, Limits, Profile, ProfileError, Reveal,
+    Sharing,
+};
+pub use rooms::Owner;
+pub use scheduler::Scheduler;
+pub use view::{FunctionView, HostPhase, HostView, InstancePhase, InstanceView};

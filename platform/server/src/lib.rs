@@ -1,1 +1,13 @@
-//! server
+//! The live platform: gateway, catalog, scheduler, worker and sandbox joined on tokio.
+//!
+//! Carries out what the scheduler decides. Deliberately knows nothing of how anything is measured.
+
+mod environment;
+mod identity;
+mod journal;
+mod memory;
+mod platform;
+mod reply;
+mod serve;
+
+pub use serve::{Network, Options, Ready, is_root, serve};

@@ -1,0 +1,96 @@
+//! `peek report`: findings and report from the records alone. Also the last step of a study.
+
+use crate::directory::{Directory, Study};
+use analysis::{Findings, PeekVersion, TargetName};
+use anyhow::Context;
+use record::Record;
+use report::{ExperimentText, ReportPaths, StudyFacts};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Options of `peek report`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Directory that `peek study` made.
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+/// Draws the report again.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let (directory, study) = Directory::open(&arguments.directory)?;
+    let (_, paths) = draw(&directory, &study)?;
+    println!("{}", paths.html.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the records of a study, computes its findings, and writes `findings.json` and the report.
+pub fn draw(directory: &Directory, study: &Study) -> anyhow::Result<(Findings, ReportPaths)> {
+    let records = record::read_all(&directory.records())?;
+    let findings = findings(study, &records);
+    report::write_findings(&findings, directory.path())?;
+    let paths = report::draw(&findings, &records, &facts(directory, study), directory.path())
+        .with_context(|| format!("cannot draw the report of {}", directory.path().display()))?;
+    Ok((findings, paths))
+}
+
+fn findings(study: &Study, records: &[Record]) -> Findings {
+    let (mut findings, mut problems) = analysis::analyse(records);
+    problems.extend(study.problems.iter().cloned());
+    analysis::join_truth(&mut findings, &study.truths);
+    analysis::join_paper(&mut findings);
+    let instances: BTreeSet<_> =
+        records.iter().map(|record| &record.instance).filter(|it| !it.is_empty()).collect();
+    Findings {
+        schema: 1,
+        target: TargetName {
+            uri: study.target.clone(),
+            kind: study.target.split(':').next().unwrap_or_default().to_owned(),
+            seed: study.seed,
+        },
+        peek: PeekVersion {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: option_env!("PEEK_COMMIT").unwrap_or_default().to_owned(),
+        },
+        started_at: study.started_at.clone(),
+        finished_at: study.finished_at.clone(),
+        instances_launched: instances.len() as u64,
+        invocations: records.len() as u64,
+        findings,
+        problems,
+    }
+}
+
+fn facts(directory: &Directory, study: &Study) -> StudyFacts {
+    let chosen = |name: &str| study.experiments.iter().any(|it| it == name);
+    StudyFacts {
+        title: "Behind the curtain".to_owned(),
+        target: study.about.clone(),
+        scale: study.scale.clone(),
+        duration: model::Span::from_millis(study.measured_ms),
+        machine: study.machine.clone(),
+        limitations: study.limitations.clone(),
+        experiments: experiment::Kind::ALL
+            .map(experiment::Kind::about)
+            .into_iter()
+            .filter(|about| chosen(about.name))
+            .map(|about| ExperimentText {
+                name: about.name.to_owned(),
+                question: about.question.to_owned(),
+                method: about.method.to_owned(),
+                paper_design: about.paper_design.to_owned(),
+            })
+            .collect(),
+        reproduce_command: format!(
+            "peek study --target {} --seed {}{} --out {}",
+            study.target,
+            study.seed,
+            match study.scale.as_str() {
+                "default" => String::new(),
+                scale => format!(" --{scale}"),
+            },
+            directory.path().display()
+        ),
+    }
+}

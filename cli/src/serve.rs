@@ -1,0 +1,121 @@
+//! `peek serve`: the platform alone.
+
+use anyhow::Context;
+use scheduler::Profile;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Options of `peek serve`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9470", env = "PEEK_LISTEN")]
+    listen: SocketAddr,
+    /// Where functions, code and credentials are kept [default: /var/lib/peek as root, ~/.local/share/peek else].
+    #[arg(long, value_name = "DIR", env = "PEEK_DATA")]
+    data: Option<PathBuf>,
+    /// How the platform behaves: `local`, `study`, or a TOML file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "local", env = "PEEK_PROFILE")]
+    profile: String,
+    /// What instances can reach: `routed` (the world, by NAT), `none`, or `auto` (routed where this machine can).
+    #[arg(long, value_name = "KIND", default_value = "auto", env = "PEEK_NETWORK")]
+    network: server::Network,
+    /// An address (host:port) on this machine that instances may reach all the same; may be repeated.
+    #[arg(long, value_name = "ADDR")]
+    allow: Vec<SocketAddr>,
+    /// Write what the platform really does, as JSON lines, for holding measurements against it.
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+}
+
+/// Runs the platform until SIGTERM or SIGINT.
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let data = match arguments.data {
+        Some(data) => data,
+        None => default_data()?,
+    };
+    let options = server::Options {
+        listen: arguments.listen,
+        data,
+        profile: profile(&arguments.profile)?,
+        network: arguments.network,
+        allow: arguments.allow,
+        journal: arguments.journal,
+        starter: starter_command()?,
+    };
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, |cores| cores.get().min(8)))
+        .enable_all()
+        .build()
+        .context("cannot start the server's threads")?
+        .block_on(server::serve(options, announce))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The profile of this name, or in this file.
+pub fn profile(name: &str) -> anyhow::Result<Profile> {
+    match name {
+        "local" => Ok(Profile::default()),
+        "study" => Ok(Profile::study()),
+        file => {
+            let text = std::fs::read_to_string(file).with_context(|| {
+                format!(
+                    "profile {file:?} is neither a name (local, study) nor a file that can be read"
+                )
+            })?;
+            Profile::from_toml(&text).with_context(|| format!("cannot use profile {file}"))
+        }
+    }
+}
+
+/// The command by which this program becomes a starter.
+fn starter_command() -> anyhow::Result<Vec<std::ffi::OsString>> {
+    let this = std::env::current_exe().context("cannot find this program's own file")?;
+    Ok(vec![this.into_os_string(), "starter".into()])
+}
+
+fn default_data() -> anyhow::Result<PathBuf> {
+    if Path::new("/var/lib").metadata().is_ok() && server::is_root() {
+        return Ok(PathBuf::from("/var/lib/peek"));
+    }
+    let home = std::env::var_os("HOME").context("no HOME is set: say where with --data DIR")?;
+    Ok(PathBuf::from(home).join(".local/share/peek"))
+}
+
+/// Tells the user, and whoever started this, where the platform is and how to use it.
+///
+/// The lines up to the last `AWS_` one are read by programs; none of them changes its form.
+fn announce(ready: &server::Ready) {
+    let (smallest, largest) = ready.memory_mib;
+    println!("sandbox {}", ready.sandbox);
+    println!("memory_mib {smallest} {largest}");
+    if !ready.limitations.is_empty() {
+        println!("limitations {}", ready.limitations.join(" | "));
+    }
+    println!("AWS_DEFAULT_REGION={}", ready.region);
+    println!("AWS_REGION={}", ready.region);
+    println!("AWS_ENDPOINT_URL={}", ready.endpoint);
+    println!("endpoint {}", ready.endpoint);
+    for key in &ready.access_keys {
+        println!("AWS_ACCESS_KEY_ID={}", key.id);
+        println!("AWS_SECRET_ACCESS_KEY={}", key.secret);
+    }
+    println!();
+    println!("With these exported, deploy and invoke a function with the AWS CLI:");
+    let python = ready.runtimes.iter().rfind(|runtime| runtime.starts_with("python"));
+    let runtime = python.map_or("provided.al2023", |runtime| runtime);
+    let account = ready.access_keys.first().map(|key| key.tenant.to_string()).unwrap_or_default();
+    println!(
+        "  printf 'def handler(event, context):\\n    return {{\"hello\": event}}\\n' > app.py && zip app.zip app.py"
+    );
+    println!(
+        "  aws lambda create-function --function-name hello --runtime {runtime} --handler app.handler \\\n    \
+         --role arn:aws:iam::{account}:role/any --zip-file fileb://app.zip"
+    );
+    println!(
+        "  aws lambda invoke --function-name hello --cli-binary-format raw-in-base64-out \\\n    \
+         --payload '{{\"n\": 1}}' /dev/stdout"
+    );
+    println!("ready");
+}

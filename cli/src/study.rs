@@ -1,0 +1,421 @@
+//! `peek study`: plan, target, invocations, records, findings, report.
+
+use crate::directory::{Directory, Study, now};
+use crate::progress::{Progress, short};
+use crate::{draw, serve, truth};
+use analysis::Problem;
+use anyhow::Context;
+use experiment::{Basis, Ended, Kind, Scale, Scope, Unit};
+use model::Span;
+use record::Record;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use target::{Live, LocalCommand, Target, Uri};
+
+/// Status of a study that was stopped and can be resumed: 128 + SIGINT, as shells have it.
+const STOPPED: u8 = 130;
+
+/// Options of `peek study`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// What to measure: `local` (the embedded platform), `lambda:http://HOST:PORT`, `aws:REGION`.
+    #[arg(long, value_name = "URI", default_value = "local")]
+    target: Uri,
+    /// Only these experiments, by name.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    experiments: Vec<String>,
+    /// As little as shows that everything works.
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// At least the paper's design.
+    #[arg(long)]
+    full: bool,
+    /// Where records and report go [default: peek-study-DATE-TIME].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Finish the study in DIR that was stopped; nothing is measured twice.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "target", "experiments", "quick", "full", "seed", "profile"])]
+    resume: Option<PathBuf>,
+    /// Seed of the plan's random choices [default: drawn].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Profile of the platform that the target `local` starts: `local`, `study`, or a TOML file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "study")]
+    profile: String,
+    /// Role that functions of an AWS target run as; may be repeated.
+    #[arg(long, value_name = "ARN")]
+    role: Vec<String>,
+    /// Most invocations at once: half of the target's quota.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    max_concurrency: u32,
+    /// Name the experiments and the targets, and stop.
+    #[arg(long)]
+    list: bool,
+    /// Print the plan (functions, invocations, expected time), and stop.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the findings as JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does a study, or the rest of one.
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.list {
+        list();
+        return Ok(ExitCode::SUCCESS);
+    }
+    let begun = match &arguments.resume {
+        Some(directory) => Some(Directory::open(directory)?),
+        None => None,
+    };
+    let study = match &begun {
+        Some((_, study)) => study.clone(),
+        None => begin(&arguments)?,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the study's threads")?;
+    if arguments.dry_run {
+        return runtime.block_on(dry_run(&arguments, &study));
+    }
+    let directory = match begun {
+        Some((directory, _)) => directory,
+        None => Directory::create(&arguments.out.clone().unwrap_or_else(default_out))?,
+    };
+    runtime.block_on(measure(&arguments, &directory, study))
+}
+
+fn list() {
+    println!("Experiments:");
+    for kind in Kind::ALL {
+        let about = kind.about();
+        println!("  {:<12} {}", about.name, about.question);
+    }
+    println!("Targets:");
+    println!(
+        "  local                    the embedded platform, started on loopback with temporary state"
+    );
+    println!(
+        "  lambda:http://HOST:PORT  any endpoint that speaks the Lambda API, keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    );
+    println!("  aws:REGION               AWS Lambda in a region, with --role");
+}
+
+/// The study that the arguments ask for.
+fn begin(arguments: &Arguments) -> anyhow::Result<Study> {
+    // Known before anything is started: a wrong name costs nothing.
+    let kinds = kinds(&arguments.experiments)?;
+    if matches!(arguments.target, Uri::Local) {
+        serve::profile(&arguments.profile)?;
+    }
+    let seed = arguments.seed.unwrap_or_else(drawn_seed);
+    let mut study = Study::begin(&arguments.target.to_string(), &arguments.profile, seed);
+    study.scale = match (arguments.quick, arguments.full) {
+        (true, _) => "quick",
+        (_, true) => "full",
+        _ => "default",
+    }
+    .to_owned();
+    study.experiments = kinds.into_iter().map(|kind| kind.about().name.to_owned()).collect();
+    Ok(study)
+}
+
+fn kinds(names: &[String]) -> anyhow::Result<Vec<Kind>> {
+    if names.is_empty() {
+        return Ok(Kind::ALL.to_vec());
+    }
+    let known = || Kind::ALL.map(|kind| kind.about().name).join(", ");
+    names
+        .iter()
+        .map(|name| {
+            Kind::named(name).with_context(|| {
+                format!("--experiments names {name:?}, which is none of {}", known())
+            })
+        })
+        .collect()
+}
+
+/// A seed that is short enough to be typed.
+fn drawn_seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(1, |since| since.as_nanos() as u64 / 1_000 % 1_000_000)
+}
+
+fn default_out() -> PathBuf {
+    let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
+    PathBuf::from(format!("peek-study-{stamp}"))
+}
+
+/// A target that is open, and what the study will do there.
+struct Opened {
+    live: Live,
+    plan: experiment::Study,
+    _state: Option<TemporaryState>,
+}
+
+/// Directory with the temporary state of a local platform; removed with it.
+struct TemporaryState(PathBuf);
+
+impl Drop for TemporaryState {
+    fn drop(&mut self) {
+        // What is left in the temporary directory is the system's to remove.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn open(
+    arguments: &Arguments,
+    study: &Study,
+    directory: Option<&Directory>,
+) -> anyhow::Result<Opened> {
+    let uri: Uri = study.target.parse().context("cannot use the study's target")?;
+    let mut options = target::Options {
+        study: format!("{:06}-{}", study.seed % 1_000_000, std::process::id()),
+        seed: study.seed,
+        roles: arguments.role.clone(),
+        ..Default::default()
+    };
+    let mut state = None;
+    if matches!(uri, Uri::Local) {
+        let path = std::env::temp_dir().join(format!("peek-study-{}", std::process::id()));
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("cannot make {}", path.display()))?;
+        options.local = Some(local_command(study, &path, directory)?);
+        options.sink = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        state = Some(TemporaryState(path));
+    }
+    let live = Live::open(&uri, &options).await?;
+    let basis = Basis {
+        scale: match study.scale.as_str() {
+            "quick" => Scale::Quick,
+            "full" => Scale::Full,
+            _ => Scale::Default,
+        },
+        seed: study.seed,
+        runtimes: experiment::Vantage::runtimes(&live),
+        memory_range_mib: experiment::Vantage::memory_range_mib(&live),
+        cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+        max_concurrency: arguments.max_concurrency,
+    };
+    let scope = match uri {
+        Uri::Local => Scope::local(&basis),
+        Uri::Lambda(_) | Uri::Aws(_) => Scope::cloud(&basis),
+    };
+    scope.check().context("cannot plan the study")?;
+    let plan = experiment::Study { scope, experiments: kinds(&study.experiments)? };
+    Ok(Opened { live, plan, _state: state })
+}
+
+/// `peek serve` with temporary state, as a user would start it.
+fn local_command(
+    study: &Study,
+    state: &Path,
+    directory: Option<&Directory>,
+) -> anyhow::Result<LocalCommand> {
+    let this = std::env::current_exe().context("cannot find this program's own file")?;
+    let mut command: Vec<OsString> = vec![this.into_os_string(), "serve".into()];
+    for argument in ["--listen", "127.0.0.1:0", "--profile"] {
+        command.push(argument.into());
+    }
+    command.push(study.profile.clone().into());
+    command.push("--data".into());
+    command.push(state.join("data").into_os_string());
+    if let Some(directory) = directory {
+        command.push("--journal".into());
+        command.push(directory.journal().into_os_string());
+    }
+    Ok(LocalCommand { command, log: state.join("serve.log") })
+}
+
+async fn dry_run(arguments: &Arguments, study: &Study) -> anyhow::Result<ExitCode> {
+    let opened = open(arguments, study, None).await?;
+    println!(
+        "{:<12} {:>6} {:>10} {:>12} {:>14}",
+        "experiment", "units", "functions", "invocations", "expected time"
+    );
+    let mut all = (0, 0, 0, Span::ZERO);
+    for planning in opened.plan.plan() {
+        let units = &planning.units;
+        let functions: u64 = units.iter().map(|unit| unit.functions).sum();
+        let invocations: u64 = units.iter().map(|unit| unit.invocations).sum();
+        let expected = units.iter().fold(Span::ZERO, |sum, unit| sum + unit.expected);
+        all = (all.0 + units.len(), all.1 + functions, all.2 + invocations, all.3 + expected);
+        row(planning.kind.about().name, (units.len(), functions, invocations, expected));
+    }
+    row("in all", all);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(name: &str, (units, functions, invocations, expected): (usize, u64, u64, Span)) {
+    println!(
+        "{name:<12} {units:>6} {functions:>10} {invocations:>12} {:>14}",
+        short(Duration::from(expected))
+    );
+}
+
+/// Where a study's records go: one file for each finished unit of work.
+struct Files<'a> {
+    directory: &'a Directory,
+    study: Study,
+    progress: Progress,
+    began: Instant,
+    /// Measured in earlier sittings, milliseconds.
+    before_ms: u64,
+    /// What each experiment still needs.
+    left: BTreeMap<String, Span>,
+}
+
+impl experiment::Sink for Files<'_> {
+    type Error = anyhow::Error;
+
+    fn is_finished(&self, experiment: &str, unit: &str) -> bool {
+        record::is_finished(&self.directory.records(), experiment, unit)
+    }
+
+    fn earlier(&mut self, experiment: &str) -> anyhow::Result<Vec<Record>> {
+        Ok(record::read_experiment(&self.directory.records(), experiment)?)
+    }
+
+    fn started(&mut self, experiment: &str, _unit: &Unit) {
+        let left = self.left.get(experiment).copied().unwrap_or_default();
+        self.progress.began(experiment, Duration::from(left));
+    }
+
+    fn progress(&mut self, done: Span, _expected: Span) {
+        self.progress.set(Duration::from(done));
+    }
+
+    fn finished(
+        &mut self,
+        experiment: &str,
+        unit: &Unit,
+        records: &[Record],
+    ) -> anyhow::Result<()> {
+        record::write_unit(&self.directory.records(), experiment, &unit.name, records)?;
+        if let Some(left) = self.left.get_mut(experiment) {
+            *left = *left - unit.expected;
+        }
+        self.study.finished_at = now();
+        self.study.measured_ms = self.before_ms + self.began.elapsed().as_millis() as u64;
+        self.directory.save(&self.study)
+    }
+
+    fn problem(&mut self, experiment: &str, text: &str) {
+        let problem = Problem { experiment: experiment.to_owned(), text: text.to_owned() };
+        if !self.study.problems.contains(&problem) {
+            self.progress.say(&format!("{experiment}: {text}"));
+            self.study.problems.push(problem);
+        }
+    }
+}
+
+async fn measure(
+    arguments: &Arguments,
+    directory: &Directory,
+    mut study: Study,
+) -> anyhow::Result<ExitCode> {
+    let opened = open(arguments, &study, Some(directory)).await?;
+    describe(&mut study, &opened.live);
+    directory.save(&study)?;
+    let plan = opened.plan.plan();
+    let left: BTreeMap<String, Span> = plan
+        .iter()
+        .map(|planning| {
+            let all = planning.units.iter().fold(Span::ZERO, |sum, unit| sum + unit.expected);
+            (planning.kind.about().name.to_owned(), all)
+        })
+        .collect();
+    let expected = left.values().fold(Span::ZERO, |sum, span| sum + *span);
+    let before_ms = study.measured_ms;
+    let mut files = Files {
+        directory,
+        study,
+        progress: Progress::new(Duration::from(expected)),
+        began: Instant::now(),
+        before_ms,
+        left,
+    };
+    let stop = stop_asked();
+    let ended = experiment::run_study(&opened.live, &opened.plan, &mut files, stop).await;
+    files.progress.close();
+    let cleaned = opened.live.cleanup().await;
+    for (name, reason) in cleaned.left {
+        experiment::Sink::problem(
+            &mut files,
+            "study",
+            &format!("function {name} is left: {reason}"),
+        );
+    }
+    let mut study = files.study;
+    // Ends a local platform, which then has written its journal.
+    drop(opened);
+    let ended = ended?;
+    directory.save(&study)?;
+    if ended == Ended::Stopped {
+        eprintln!("stopped; finish it with: peek study --resume {}", directory.path().display());
+        return Ok(ExitCode::from(STOPPED));
+    }
+    if matches!(study.target.parse(), Ok(Uri::Local)) {
+        study.truths = truths(directory, &study)?;
+        directory.save(&study)?;
+    }
+    let (findings, paths) = draw::draw(directory, &study)?;
+    if arguments.json {
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&findings).context("findings have a JSON form")?
+        );
+    } else {
+        println!("{}", report::terminal_table(&findings));
+        println!("report: {}", paths.html.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Fills in what the target says of itself.
+fn describe(study: &mut Study, live: &Live) {
+    let facts = live.facts();
+    study.limitations = facts
+        .said
+        .get("limitations")
+        .map(|all| all.split(" | ").map(str::to_owned).collect())
+        .unwrap_or_default();
+    let sandbox = match facts.sandbox.as_str() {
+        "" => "sandboxes of a kind that it does not name".to_owned(),
+        kind => format!("sandboxes of kind {kind}"),
+    };
+    study.about = match live.uri() {
+        Uri::Local => format!(
+            "Peek's own platform on this machine, profile {}, measured through its public API; {sandbox}.",
+            study.profile
+        ),
+        Uri::Lambda(url) => format!("The Lambda API at {url}; {sandbox}."),
+        Uri::Aws(region) => format!("AWS Lambda in {region}."),
+    };
+}
+
+/// What profile and journals of the local platform say.
+fn truths(directory: &Directory, study: &Study) -> anyhow::Result<Vec<analysis::Truth>> {
+    let records = record::read_all(&directory.records())?;
+    let mut truths = truth::of_profile(&serve::profile(&study.profile)?, &records);
+    truths.extend(truth::Realised::read_all(directory.path())?.truths(&records));
+    Ok(truths)
+}
+
+/// Returns when the user or the system asks to stop.
+async fn stop_asked() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut end) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = end.recv() => {}
+    }
+}

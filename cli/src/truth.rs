@@ -1,0 +1,309 @@
+//! What the local platform's own configuration and journal say, to be set beside what was found.
+//!
+//! Read after the analysis; no experiment or analysis sees any of it.
+
+use analysis::{Truth, Value};
+use anyhow::Context;
+use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span};
+use record::Record;
+use scheduler::policy::{KeepAlive, Placement};
+use scheduler::{Profile, Reveal};
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufRead;
+use std::path::Path;
+
+/// Truths of kind *parameter*: what `profile` says outright.
+pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
+    let vcpus = f64::from(profile.hosts.milli_cpus) / 1e3;
+    let mut truths = vec![
+        parameter("identity.host_id_source", word(host_id_source(profile.reveal))),
+        parameter("placement.policy", word(placement(&profile.placement))),
+        parameter("placement.host_memory_mib", number(f64::from(profile.hosts.memory.0))),
+        parameter("cpu.fairness", number(1.0)),
+    ];
+    let limit = |limit: Span| {
+        ["idle.max_idle_s", "idle.first_loss_s"]
+            .map(|metric| parameter(metric, number(limit.as_secs_f64())))
+    };
+    truths.push(parameter("idle.policy", word(idle_policy(&profile.keep_alive))));
+    match &profile.keep_alive {
+        KeepAlive::None(_) => {}
+        KeepAlive::Fixed(fixed) => truths.extend(limit(fixed.limit)),
+        KeepAlive::Halving(halving) => {
+            truths.extend(limit(halving.limit));
+            truths
+                .push(parameter("idle.halving_interval_s", number(halving.interval.as_secs_f64())));
+        }
+    }
+    let of_cpu = || records.iter().filter(|record| record.experiment == "cpu");
+    let share = |memory_mib: u32| {
+        let ceiling = profile.cpu.ceiling_milli(MemoryMib(memory_mib), profile.hosts.milli_cpus);
+        ceiling.map_or(vcpus, |milli| f64::from(milli) / 1e3).min(vcpus)
+    };
+    for memory_mib in of_cpu().map(|record| record.memory_mib).collect::<BTreeSet<_>>() {
+        truths.push(Truth {
+            setting: BTreeMap::from([("memory_mib".to_owned(), json!(memory_mib))]),
+            ..parameter("cpu.share", number(share(memory_mib)))
+        });
+    }
+    let shared = of_cpu().filter_map(|record| {
+        let colevel: u32 = record.setting.get("colevel")?.parse().ok()?;
+        Some((record.memory_mib, colevel))
+    });
+    for (memory_mib, colevel) in shared.collect::<BTreeSet<_>>() {
+        let value = share(memory_mib).min(vcpus / f64::from(colevel.max(1)));
+        truths.push(Truth {
+            setting: BTreeMap::from([
+                ("memory_mib".to_owned(), json!(memory_mib)),
+                ("colevel".to_owned(), json!(colevel)),
+            ]),
+            ..parameter("cpu.share_shared", number(value))
+        });
+    }
+    truths
+}
+
+/// The word for where a function finds its host's name.
+fn host_id_source(reveal: Reveal) -> &'static str {
+    match reveal {
+        Reveal::BootId => "boot_id",
+        Reveal::MachineId => "machine_id",
+        Reveal::InstanceRootId => "instance_root_id",
+        Reveal::None => "none",
+    }
+}
+
+fn placement(placement: &Placement) -> &'static str {
+    match placement {
+        Placement::BinPack(_) => "bin_pack",
+        Placement::Spread(_) => "spread",
+    }
+}
+
+fn idle_policy(keep_alive: &KeepAlive) -> &'static str {
+    match keep_alive {
+        KeepAlive::None(_) => "none",
+        KeepAlive::Fixed(_) => "fixed",
+        KeepAlive::Halving(_) => "halving",
+    }
+}
+
+fn parameter(metric: &str, value: Value) -> Truth {
+    Truth {
+        metric: metric.to_owned(),
+        setting: BTreeMap::new(),
+        value,
+        kind: "parameter".to_owned(),
+    }
+}
+
+fn word(word: &str) -> Value {
+    Value::Word(word.to_owned())
+}
+
+fn number(number: f64) -> Value {
+    Value::Number(number)
+}
+
+/// What really ran, as the platform's journal tells it.
+#[derive(Debug, Default)]
+pub struct Realised {
+    /// By function name: most instances that ran an invocation at one instant.
+    running: BTreeMap<String, u32>,
+    /// By function name: most of them on one host.
+    colevel: BTreeMap<String, u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Name {
+        function: FunctionId,
+        name: String,
+    },
+    Start {
+        #[serde(rename = "Start")]
+        start: Started,
+    },
+    Dispatch {
+        #[serde(rename = "Dispatch")]
+        dispatch: Dispatched,
+    },
+    Finished {
+        #[serde(rename = "Finished")]
+        finished: Ended,
+    },
+    Died {
+        #[serde(rename = "Died")]
+        died: Ended,
+    },
+    Other(#[allow(dead_code)] serde::de::IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct Started {
+    instance: InstanceId,
+    host: HostId,
+    function: FunctionId,
+}
+
+#[derive(Deserialize)]
+struct Dispatched {
+    instance: InstanceId,
+    #[allow(dead_code)]
+    invocation: InvocationId,
+}
+
+#[derive(Deserialize)]
+struct Ended {
+    instance: InstanceId,
+}
+
+impl Realised {
+    /// Reads the journals of every sitting of the study in `directory`.
+    pub fn read_all(directory: &Path) -> anyhow::Result<Self> {
+        let mut realised = Self::default();
+        let entries = std::fs::read_dir(directory)
+            .with_context(|| format!("cannot read {}", directory.display()))?;
+        for entry in entries.flatten() {
+            if entry.path().extension().is_some_and(|it| it == "jsonl") {
+                realised.read(&entry.path())?;
+            }
+        }
+        Ok(realised)
+    }
+
+    /// Reads the journal at `path`. Each is a platform of its own, with numbers of its own.
+    fn read(&mut self, path: &Path) -> anyhow::Result<()> {
+        let file = std::fs::File::open(path)
+            .with_context(|| format!("cannot read the journal {}", path.display()))?;
+        let mut names = BTreeMap::new();
+        let mut places = BTreeMap::new();
+        let mut busy: BTreeMap<FunctionId, BTreeMap<HostId, BTreeSet<InstanceId>>> =
+            BTreeMap::new();
+        for line in std::io::BufReader::new(file).lines() {
+            let line =
+                line.with_context(|| format!("cannot read the journal {}", path.display()))?;
+            // The last line of a server that was killed may be cut short.
+            let Ok(line) = serde_json::from_str(&line) else { continue };
+            match line {
+                Line::Name { function, name } => {
+                    names.insert(function, name);
+                }
+                Line::Start { start } => {
+                    places.insert(start.instance, (start.function, start.host));
+                }
+                Line::Dispatch { dispatch } => {
+                    let Some(&(function, host)) = places.get(&dispatch.instance) else { continue };
+                    let hosts = busy.entry(function).or_default();
+                    hosts.entry(host).or_default().insert(dispatch.instance);
+                    let Some(name) = names.get(&function) else { continue };
+                    let running = hosts.values().map(|it| it.len() as u32).sum();
+                    let colevel = hosts.values().map(|it| it.len() as u32).max().unwrap_or(0);
+                    raise(&mut self.running, name, running);
+                    raise(&mut self.colevel, name, colevel);
+                }
+                Line::Finished { finished: Ended { instance } }
+                | Line::Died { died: Ended { instance } } => {
+                    let Some((function, host)) = places.get(&instance) else { continue };
+                    if let Some(hosts) = busy.get_mut(function)
+                        && let Some(instances) = hosts.get_mut(host)
+                    {
+                        instances.remove(&instance);
+                    }
+                }
+                Line::Other(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Truths of kind *realised* for the functions that `records` name.
+    pub fn truths(&self, records: &[Record]) -> Vec<Truth> {
+        let mut instances: BTreeMap<(u32, u32), BTreeMap<&str, u32>> = BTreeMap::new();
+        let mut colevels: BTreeMap<u32, u32> = BTreeMap::new();
+        for record in records.iter().filter(|record| !record.setting.contains_key("void")) {
+            if record.experiment == "scaling"
+                && let Some(Ok(concurrency)) =
+                    record.setting.get("concurrency").map(|text| text.parse::<u32>())
+                && let Some(&running) = self.running.get(&record.function)
+            {
+                instances
+                    .entry((concurrency, record.memory_mib))
+                    .or_default()
+                    .insert(&record.function, running);
+            }
+            if record.experiment == "placement"
+                && let Some(&colevel) = self.colevel.get(&record.function)
+            {
+                let most = colevels.entry(record.memory_mib).or_default();
+                *most = colevel.max(*most);
+            }
+        }
+        let scaling = instances.into_iter().map(|((concurrency, memory_mib), by_function)| {
+            let mut counts: Vec<u32> = by_function.into_values().collect();
+            counts.sort_unstable();
+            realised(
+                "scaling.instances",
+                &[("concurrency", concurrency), ("memory_mib", memory_mib)],
+                median(&counts),
+            )
+        });
+        let placement = colevels.into_iter().map(|(memory_mib, colevel)| {
+            realised("placement.max_colevel", &[("memory_mib", memory_mib)], f64::from(colevel))
+        });
+        scaling.chain(placement).collect()
+    }
+}
+
+fn raise(most: &mut BTreeMap<String, u32>, name: &str, to: u32) {
+    let most = most.entry(name.to_owned()).or_default();
+    *most = to.max(*most);
+}
+
+fn realised(metric: &str, setting: &[(&str, u32)], value: f64) -> Truth {
+    Truth {
+        metric: metric.to_owned(),
+        setting: setting.iter().map(|&(name, value)| (name.to_owned(), json!(value))).collect(),
+        value: number(value),
+        kind: "realised".to_owned(),
+    }
+}
+
+/// Middle of ascending counts; the mean of the middle two where there are two.
+fn median(ascending: &[u32]) -> f64 {
+    match ascending.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => f64::from(ascending[n / 2]),
+        n => f64::midpoint(f64::from(ascending[n / 2 - 1]), f64::from(ascending[n / 2])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Instances count while they run an invocation, and not after.
+    #[test]
+    fn a_journal_tells_what_ran_at_once() {
+        let journal = std::env::temp_dir().join(format!("peek-journal-{}", std::process::id()));
+        let lines = [
+            r#"{"at_ns":0,"function":7,"name":"f","memory_mib":128}"#,
+            r#"{"at_ns":1,"Start":{"instance":1,"host":1,"function":7,"epoch":1}}"#,
+            r#"{"at_ns":1,"Start":{"instance":2,"host":1,"function":7,"epoch":1}}"#,
+            r#"{"at_ns":1,"Start":{"instance":3,"host":2,"function":7,"epoch":1}}"#,
+            r#"{"at_ns":2,"Dispatch":{"instance":1,"invocation":1,"epoch":1,"cold":true}}"#,
+            r#"{"at_ns":2,"Dispatch":{"instance":2,"invocation":2,"epoch":1,"cold":true}}"#,
+            r#"{"at_ns":3,"Finished":{"instance":1,"invocation":1}}"#,
+            r#"{"at_ns":4,"Dispatch":{"instance":3,"invocation":3,"epoch":1,"cold":true}}"#,
+            r#"{"at_ns":5,"Rec"#,
+        ];
+        std::fs::write(&journal, lines.join("\n")).expect("a writable directory");
+        let mut realised = Realised::default();
+        realised.read(&journal).expect("the file just written");
+        std::fs::remove_file(&journal).expect("the file just written");
+        assert_eq!((realised.running["f"], realised.colevel["f"]), (2, 2));
+    }
+}

@@ -1,0 +1,36 @@
+//! Requests that failed, by experiment.
+
+use crate::answers::Answers;
+use crate::estimates::add_share;
+use crate::finding::Finding;
+use crate::statistics::cluster::Row;
+use crate::study::{Study, group};
+use record::{Outcome, Record};
+
+/// Adds the findings of every experiment's records.
+pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
+    for experiment in group(&study.records, |record| record.experiment.clone()).into_keys() {
+        let records: Vec<&Record> = study.requests(&experiment).collect();
+        let rows = |hit: fn(&Record) -> bool| -> Vec<Row<bool>> {
+            records.iter().map(|record| Row::new(u64::from(record.round), hit(record))).collect()
+        };
+        let finding = |metric: &str, method: &str| {
+            Finding::new(&experiment, metric, "fraction")
+                .with_setting("experiment", experiment.as_str())
+                .with_method(method, records.len())
+        };
+        add_share(
+            answers,
+            finding(
+                "failures.fraction",
+                "requests without an answer of the function, of all requests",
+            ),
+            &rows(|record| record.outcome != Outcome::Ok),
+        );
+        add_share(
+            answers,
+            finding("failures.throttled_fraction", "requests refused by a quota, of all requests"),
+            &rows(|record| record.outcome == Outcome::Throttled),
+        );
+    }
+}

@@ -1,0 +1,338 @@
+//! What names the host.
+//!
+//! A candidate (a source of [`Record::host_ids`]) is looked at over all instances of the study, whatever the experiment:
+//! - it must be readable on every instance, and the same whenever the same instance is asked again;
+//! - one that differs for every instance names the instance, not its host;
+//! - one that is the same for all instances is either the name of the only host or made up: nothing can tell which, so
+//!   the answer is `unknown` where no other candidate is left;
+//! - one whose value follows from the function names the function (or its runtime or size), unless the kernel
+//!   or the control groups of the host make it ([`MADE_BY_HOST`]): these cannot know the function;
+//! - one that two instances never share at one instant may name a slot that is used again, as addresses and control
+//!   groups are; only what the host makes is believed without that.
+//!
+//! Of what is left, the grouping on which most candidates agree wins, of equals the first in the order of [`SOURCES`].
+//! Deliberately knows nothing of what a value looks like.
+
+use crate::answers::Answers;
+use crate::finding::Finding;
+use crate::placed::{HostSource, together};
+use crate::study::{Study, group, is_sound};
+use record::{Outcome, Record};
+use std::collections::{BTreeMap, BTreeSet};
+
+const EXPERIMENT: &str = "identity";
+
+/// Sources in the order of preference, as METRICS lists them.
+const SOURCES: [&str; 6] = ["instance_root_id", "cgroup", "env", "boot_id", "machine_id", "ip"];
+
+/// Sources that the host's kernel or its root control group makes.
+const MADE_BY_HOST: [&str; 2] = ["instance_root_id", "boot_id"];
+
+/// What a candidate turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Not readable on every instance.
+    Missing,
+    /// Changes while the instance stays.
+    Unsteady,
+    /// Differs for every instance.
+    NamesInstance,
+    /// The same everywhere.
+    Constant,
+    /// Follows from the function.
+    NamesFunction,
+    /// Never shared at one instant.
+    NamesSlot,
+    /// Groups instances: for each instance, in order, the number of its group.
+    NamesHost(Vec<usize>),
+}
+
+impl Verdict {
+    fn why(&self) -> &'static str {
+        match self {
+            Self::Missing => "is not readable on every instance",
+            Self::Unsteady => "changes while the instance stays",
+            Self::NamesInstance => "differs for every instance",
+            Self::Constant => "is the same for all instances",
+            Self::NamesFunction => "follows from the function",
+            Self::NamesSlot => "is never shared by two instances at one instant",
+            Self::NamesHost(_) => "groups instances otherwise than other names do",
+        }
+    }
+}
+
+/// What names the host, by all records of the study.
+pub(crate) fn host_source(records: &[&Record]) -> HostSource {
+    chosen(&verdicts(&identified(records)))
+        .map_or(HostSource::None, |source| HostSource::Named(source.to_owned()))
+}
+
+/// Adds the finding, where identities were asked for in an experiment of that name.
+pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
+    if study.of(EXPERIMENT, answers).is_empty() {
+        return;
+    }
+    let records = identified(&study.records);
+    let instances: BTreeSet<&str> = records.iter().map(|record| record.instance.as_str()).collect();
+    let finding = Finding::new(EXPERIMENT, "identity.host_id_source", "word").with_method(
+        "names that instances can read, by how they group instances that run at one instant and are asked \
+         twice",
+        records.len(),
+    );
+    let verdicts = verdicts(&records);
+    if let HostSource::Named(source) = &study.host {
+        let other: Vec<_> = verdicts.iter().filter(|(other, _)| other != source).collect();
+        for (other, verdict) in other {
+            if let (Verdict::NamesHost(groups), Some((_, Verdict::NamesHost(found)))) =
+                (verdict, verdicts.iter().find(|(name, _)| name == source))
+                && groups != found
+            {
+                let text = format!(
+                    "identity.host_id_source: {other} groups instances otherwise than {source} does; more \
+                     rounds with more instances each would tell which of the two is the host"
+                );
+                answers.note(EXPERIMENT, &text);
+            }
+        }
+        answers.add(finding.with_word(source));
+        return;
+    }
+    let reasons: Vec<String> = verdicts
+        .iter()
+        .filter(|(_, verdict)| *verdict != Verdict::Missing)
+        .map(|(source, verdict)| format!("{source} {}", verdict.why()))
+        .collect();
+    let reasons =
+        if reasons.is_empty() { "no name is readable".to_owned() } else { reasons.join(", ") };
+    let constant = verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Constant);
+    if instances.len() < 2 {
+        let why = "fewer than two instances answered; see the failures for the reason";
+        answers.add_unknown(finding, why);
+    } else if constant {
+        let why = format!(
+            "{reasons}: either one host took all instances, or the name is made up; more instances at once \
+             than one host can take would tell"
+        );
+        answers.add_unknown(finding, &why);
+    } else {
+        let text = format!(
+            "identity.host_id_source: nothing names the host: {reasons}; what is asked per host cannot be \
+             known here without a side channel"
+        );
+        answers.note(EXPERIMENT, &text);
+        answers.add(finding.with_word("none"));
+    }
+}
+
+/// Answered records of instances whose identity was asked.
+fn identified<'a>(records: &[&'a Record]) -> Vec<&'a Record> {
+    let asked = |record: &&Record| {
+        record.outcome == Outcome::Ok
+            && !record.instance.is_empty()
+            && (!record.host_ids.is_empty() || record.experiment == EXPERIMENT)
+            && is_sound(record)
+    };
+    records.iter().copied().filter(asked).collect()
+}
+
+fn verdicts(records: &[&Record]) -> Vec<(&'static str, Verdict)> {
+    SOURCES.into_iter().map(|source| (source, verdict(source, records))).collect()
+}
+
+fn verdict(source: &str, records: &[&Record]) -> Verdict {
+    let mut instances: BTreeMap<&str, &str> = BTreeMap::new();
+    for record in records {
+        let Some(value) = record.host_ids.get(source).filter(|value| !value.is_empty()) else {
+            return Verdict::Missing;
+        };
+        if *instances.entry(&record.instance).or_insert(value) != value {
+            return Verdict::Unsteady;
+        }
+    }
+    let values: BTreeSet<&str> = instances.values().copied().collect();
+    if instances.len() < 2 {
+        return Verdict::Missing;
+    } else if values.len() == 1 {
+        return Verdict::Constant;
+    } else if values.len() == instances.len() {
+        return Verdict::NamesInstance;
+    }
+    let value_of = |record: &Record| instances[record.instance.as_str()].to_owned();
+    if !MADE_BY_HOST.contains(&source) {
+        let by_function = group(records, |record| record.function.clone());
+        let one_each = by_function.values().all(|records| {
+            records.iter().map(|record| value_of(record)).collect::<BTreeSet<_>>().len() == 1
+        });
+        if one_each && by_function.len() > 1 {
+            return Verdict::NamesFunction;
+        }
+        let shared = group(records, value_of).values().any(|records| together(records).len() > 1);
+        if !shared {
+            return Verdict::NamesSlot;
+        }
+    }
+    Verdict::NamesHost(numbered(instances.values().copied()))
+}
+
+/// Groups by number, in the order in which they first appear, so that equal groupings are equal lists.
+fn numbered<'a>(values: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+    values
+        .map(|value| {
+            let next = numbers.len();
+            *numbers.entry(value).or_insert(next)
+        })
+        .collect()
+}
+
+fn chosen(verdicts: &[(&'static str, Verdict)]) -> Option<&'static str> {
+    let mut best: Option<(&'static str, usize)> = None;
+    for (source, verdict) in verdicts {
+        if !matches!(verdict, Verdict::NamesHost(_)) {
+            continue;
+        }
+        let agree = verdicts.iter().filter(|(_, other)| other == verdict).count();
+        if best.is_none_or(|(_, most)| agree > most) {
+            best = Some((source, agree));
+        }
+    }
+    best.map(|(source, _)| source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Value;
+
+    /// Four rounds of twelve instances, five to a host, asked twice; `names` gives source and value by round and number.
+    fn records(names: impl Fn(u32, u32) -> Vec<(&'static str, String)>) -> Vec<Record> {
+        let mut records = Vec::new();
+        for round in 0..4 {
+            for phase in ["launch", "again"] {
+                let start = u64::from(round) * 1000 + if phase == "again" { 500 } else { 0 };
+                records.extend((0..12).map(|number| {
+                    Record {
+                        experiment: EXPERIMENT.to_owned(),
+                        round,
+                        phase: phase.to_owned(),
+                        function: format!("function-{round}"),
+                        outcome: Outcome::Ok,
+                        instance: format!("{round}-{number}"),
+                        started_unix_ns: start + u64::from(number),
+                        finished_unix_ns: start + 100,
+                        host_ids: names(round, number)
+                            .into_iter()
+                            .map(|(source, value)| (source.to_owned(), value))
+                            .collect(),
+                        ..Record::default()
+                    }
+                }));
+            }
+        }
+        records
+    }
+
+    fn found(records: &[Record]) -> (Value, String) {
+        let (findings, problems) = crate::analyse(records);
+        let finding = findings.iter().find(|one| one.metric == "identity.host_id_source").unwrap();
+        (finding.value.clone(), problems.into_iter().map(|problem| problem.text).collect())
+    }
+
+    fn word(records: &[Record]) -> Value {
+        found(records).0
+    }
+
+    fn is(word: &str) -> Value {
+        Value::Word(word.to_owned())
+    }
+
+    // AWS in 2018: the root id groups instances, the address agrees, the control group is the instance's own.
+    #[test]
+    fn root_ids_group_instances() {
+        let records = records(|round, number| {
+            let host = (round * 12 + number) / 5;
+            vec![
+                ("instance_root_id", format!("sandbox-root-{host}")),
+                ("cgroup", format!("/sandbox-root-{host}/sandbox-{round}-{number}")),
+                ("ip", format!("10.0.0.{host}")),
+                ("machine_id", "image".to_owned()),
+            ]
+        });
+        assert_eq!(word(&records), is("instance_root_id"));
+    }
+
+    // Hosts that are kernels: each has its own boot id, and addresses are slots that are used again in each round.
+    #[test]
+    fn boot_ids_name_hosts() {
+        let records = records(|_, number| {
+            vec![
+                ("boot_id", format!("host-{}", number / 5)),
+                ("ip", format!("10.0.0.{number}")),
+                ("machine_id", "image".to_owned()),
+            ]
+        });
+        assert_eq!(word(&records), is("boot_id"));
+    }
+
+    // A host per round and function is still named by its kernel, though a name in the environment would not count.
+    #[test]
+    fn one_host_per_function_is_believed_of_the_kernel_only() {
+        let boot = records(|round, _| vec![("boot_id", format!("host-{round}"))]);
+        assert_eq!(word(&boot), is("boot_id"));
+        let env = records(|round, _| vec![("env", format!("function-{round}"))]);
+        assert_eq!(word(&env), is("none"));
+    }
+
+    // A microVM for each instance: every name is the instance's own, so nothing names the host.
+    #[test]
+    fn unique_names_are_the_instances_own() {
+        let records = records(|round, number| vec![("boot_id", format!("{round}-{number}"))]);
+        let (value, problems) = found(&records);
+        assert_eq!(value, is("none"));
+        assert!(problems.contains("boot_id differs for every instance"), "{problems}");
+    }
+
+    // One machine without cells, or a made-up name: nothing can tell, and the problem says what would.
+    #[test]
+    fn one_name_for_all_is_unknown() {
+        let records = records(|round, number| {
+            vec![("boot_id", "same".to_owned()), ("cgroup", format!("/{round}-{number}"))]
+        });
+        let (value, problems) = found(&records);
+        assert_eq!(value, is("unknown"));
+        assert!(problems.contains("boot_id is the same for all instances"), "{problems}");
+    }
+
+    // Nothing readable.
+    #[test]
+    fn nothing_readable_is_none() {
+        let (value, problems) = found(&records(|_, _| Vec::new()));
+        assert_eq!(value, is("none"));
+        assert!(problems.contains("no name is readable"), "{problems}");
+    }
+
+    // A name that changes between two questions to one instance is none.
+    #[test]
+    fn changing_names_are_refused() {
+        let mut records = records(|_, number| vec![("ip", format!("10.0.0.{}", number / 5))]);
+        assert_eq!(word(&records), is("ip"));
+        for record in records.iter_mut().filter(|record| record.phase == "again") {
+            record.host_ids.insert("ip".to_owned(), "10.9.9.9".to_owned());
+        }
+        assert_eq!(word(&records), is("none"));
+    }
+
+    // Two names that agree outvote one that comes first in the order.
+    #[test]
+    fn agreement_outvotes_order() {
+        let records = records(|round, number| {
+            let host = (round * 12 + number) / 5;
+            vec![
+                ("instance_root_id", format!("half-{}", number % 2)),
+                ("boot_id", format!("boot-{host}")),
+                ("ip", format!("10.0.0.{host}")),
+            ]
+        });
+        assert_eq!(word(&records), is("boot_id"));
+    }
+}

@@ -1,0 +1,79 @@
+//! The records of one study as analyses see them: by experiment and group, with what holds for all of them.
+
+use crate::answers::Answers;
+use crate::clock::Clock;
+use crate::placed::HostSource;
+use record::Record;
+use std::collections::BTreeMap;
+
+/// Phase of a record that tells of a function that could not be created; no request was sent.
+const DEPLOY: &str = "deploy";
+
+/// Setting whose presence says why a record is in no figure: it was sent too late, or its round was not held together.
+const VOID: &str = "void";
+
+/// What every analysis reads.
+pub(crate) struct Study<'a> {
+    pub(crate) records: Vec<&'a Record>,
+    pub(crate) clock: Clock,
+    pub(crate) host: HostSource,
+}
+
+impl<'a> Study<'a> {
+    /// The sound requests of one experiment, in the order they came; says how many were not.
+    pub(crate) fn of(&self, experiment: &str, answers: &mut Answers) -> Vec<&'a Record> {
+        let all: Vec<&Record> = self.requests(experiment).collect();
+        let sound: Vec<&Record> = all.iter().copied().filter(|record| is_sound(record)).collect();
+        if let Some(void) = all.iter().find_map(|record| record.setting.get(VOID)) {
+            let count = all.len() - sound.len();
+            let text =
+                format!("{count} of {} requests are void and in no figure: {void}", all.len());
+            answers.note(experiment, &text);
+        }
+        let undeployed = self
+            .records
+            .iter()
+            .filter(|record| record.experiment == experiment && record.phase == DEPLOY);
+        if let Some(first) = undeployed.clone().next() {
+            let text =
+                format!("{} functions were not created: {}", undeployed.count(), first.error);
+            answers.note(experiment, &text);
+        }
+        sound
+    }
+
+    /// All requests of one experiment, void ones included.
+    pub(crate) fn requests(&self, experiment: &str) -> impl Iterator<Item = &'a Record> {
+        self.records
+            .iter()
+            .copied()
+            .filter(move |record| record.experiment == experiment && record.phase != DEPLOY)
+    }
+}
+
+/// Whether a request may be in a figure.
+pub(crate) fn is_sound(record: &Record) -> bool {
+    record.phase != DEPLOY && !record.setting.contains_key(VOID)
+}
+
+/// Records by key, keys ascending.
+pub(crate) fn group<'a, K: Ord>(
+    records: &[&'a Record],
+    key: impl Fn(&Record) -> K,
+) -> BTreeMap<K, Vec<&'a Record>> {
+    let mut groups: BTreeMap<K, Vec<&'a Record>> = BTreeMap::new();
+    for record in records {
+        groups.entry(key(record)).or_default().push(record);
+    }
+    groups
+}
+
+/// A setting's number; None where it is absent or no number.
+pub(crate) fn setting<T: std::str::FromStr>(record: &Record, name: &str) -> Option<T> {
+    record.setting.get(name)?.trim().parse().ok()
+}
+
+/// Nanoseconds from `earlier` to `later`, negative where it is the other way round.
+pub(crate) fn between(earlier: u64, later: u64) -> f64 {
+    (i128::from(later) - i128::from(earlier)) as f64
+}

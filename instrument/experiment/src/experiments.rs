@@ -1,0 +1,154 @@
+//! All experiments, listed in one place.
+
+mod coldstart;
+mod cpu;
+mod exposure;
+mod identity;
+mod idle;
+mod placement;
+mod scaling;
+
+use crate::experiment::{About, Experiment, Unit};
+use crate::scope::Scope;
+
+pub use coldstart::ColdStart;
+pub use cpu::{Cpu, CpuStep};
+pub use exposure::Exposure;
+pub use identity::Identity;
+pub(crate) use idle::idle_limit;
+pub use idle::{Idle, IdleStage, IdleStep};
+pub use placement::{Placement, PlacementStep};
+pub use scaling::{Scaling, ScalingStep};
+
+/// Which experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// [`Identity`].
+    Identity,
+    /// [`Exposure`].
+    Exposure,
+    /// [`ColdStart`].
+    ColdStart,
+    /// [`Scaling`].
+    Scaling,
+    /// [`Placement`].
+    Placement,
+    /// [`Idle`].
+    Idle,
+    /// [`Cpu`].
+    Cpu,
+}
+
+/// Evaluates an expression with the experiment of a kind.
+macro_rules! with_experiment {
+    ($kind:expr, $experiment:ident => $then:expr) => {
+        match $kind {
+            $crate::Kind::Identity => {
+                let $experiment = &$crate::Identity;
+                $then
+            }
+            $crate::Kind::Exposure => {
+                let $experiment = &$crate::Exposure;
+                $then
+            }
+            $crate::Kind::ColdStart => {
+                let $experiment = &$crate::ColdStart;
+                $then
+            }
+            $crate::Kind::Scaling => {
+                let $experiment = &$crate::Scaling;
+                $then
+            }
+            $crate::Kind::Placement => {
+                let $experiment = &$crate::Placement;
+                $then
+            }
+            $crate::Kind::Idle => {
+                let $experiment = &$crate::Idle;
+                $then
+            }
+            $crate::Kind::Cpu => {
+                let $experiment = &$crate::Cpu;
+                $then
+            }
+        }
+    };
+}
+pub(crate) use with_experiment;
+
+impl Kind {
+    /// All of them, as they are listed for a reader.
+    pub const ALL: [Self; 7] = [
+        Self::Identity,
+        Self::Exposure,
+        Self::ColdStart,
+        Self::Scaling,
+        Self::Placement,
+        Self::Idle,
+        Self::Cpu,
+    ];
+
+    /// The one of that name; None where there is none.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.about().name == name)
+    }
+
+    /// Its name, question and needs.
+    pub fn about(self) -> About {
+        with_experiment!(self, experiment => experiment.about())
+    }
+
+    /// Its units of work.
+    pub fn plan(self, scope: &Scope) -> Vec<Unit> {
+        with_experiment!(self, experiment => {
+            experiment.plan(scope).into_iter().map(|planned| planned.unit).collect()
+        })
+    }
+}
+
+/// The ladder, upwards in even rounds and downwards in odd ones, so that what a burst leaves behind is met by larger
+/// and by smaller ones.
+pub(crate) fn alternating(ladder: &[u32], round: u32) -> Vec<u32> {
+    let mut ladder = ladder.to_vec();
+    if round % 2 == 1 {
+        ladder.reverse();
+    }
+    ladder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scope::{Basis, Scale};
+    use std::collections::BTreeSet;
+
+    // Names of experiments and units are unique and safe as file names, at every scale.
+    #[test]
+    fn names_are_unique_and_safe() {
+        let safe = |name: &str| {
+            !name.is_empty()
+                && !name.starts_with('.')
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b))
+        };
+        for scale in [Scale::Quick, Scale::Default, Scale::Full] {
+            let scope = Scope::local(&Basis {
+                scale,
+                seed: 1,
+                runtimes: vec!["provided.al2023".into(), "python3.11".into(), "nodejs20.x".into()],
+                memory_range_mib: (128, 10_240),
+                cores: 2,
+                max_concurrency: 200,
+            });
+            let mut names = BTreeSet::new();
+            for kind in Kind::ALL {
+                assert_eq!(Kind::named(kind.about().name), Some(kind));
+                for unit in kind.plan(&scope) {
+                    assert!(safe(&unit.name), "{}", unit.name);
+                    assert!(names.insert((kind, unit.name.clone())), "{}", unit.name);
+                }
+            }
+        }
+    }
+}

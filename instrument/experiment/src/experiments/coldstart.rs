@@ -1,0 +1,106 @@
+//! Cold start: how long from sending a request to the function's first statement, with and without a new instance?
+//!
+//! The paper (section 5.2): 1,000 fresh functions per runtime and memory size, each invoked twice; the latency is the
+//! function's start on its own clock minus the send at the vantage point. `--full` does the same number. Better here:
+//! settings alternate in an order drawn anew in each round, so that slow hours fall on all of them; each function has
+//! unique code bytes; several warm requests follow each cold one; the platform's own report is asked for; the
+//! send is the first byte on an open connection; and a start counts as cold by the instance's own count of
+//! invocations, never by its latency.
+
+use crate::bench::{Bench, Setting, Shot, Try};
+use crate::experiment::{About, Experiment, Need, Planned, Unit};
+use crate::scope::Scope;
+use crate::vantage::{Report, Sent, Vantage};
+use model::Span;
+use probe::Request;
+use record::{Forced, Record};
+
+/// The cold and warm start experiment. A step is a round over all runtimes and memory sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ColdStart;
+
+impl Experiment for ColdStart {
+    type Step = u32;
+
+    fn about(&self) -> About {
+        About {
+            name: "coldstart",
+            question: "How long does a request wait for a new instance, and for one that is there?",
+            method: "Fresh functions, each with code bytes of its own, one after another: the first \
+                request is the cold start, the ones right after it are warm. Latency is from \
+                the first byte sent on an open connection to the handler's first statement; \
+                the overhead is the round trip less the function's own duration, and needs no \
+                second clock.",
+            paper_design: "1,000 functions per memory size and language, each invoked twice; latency by \
+                two clocks that nothing synchronised.",
+            needs: &[Need::QuietPlatform],
+            leaves: "",
+            adapts: false,
+        }
+    }
+
+    fn plan(&self, scope: &Scope) -> Vec<Planned<u32>> {
+        let settings = (scope.runtimes.len() * scope.coldstart.memory_mib.len()) as u64;
+        let each = scope.control + scope.start + scope.coldstart.spacing;
+        let unit = |round: u32| Unit {
+            name: format!("round-{round:04}"),
+            functions: settings,
+            invocations: settings * u64::from(1 + scope.coldstart.warm),
+            expected: each * settings,
+        };
+        (0..scope.coldstart.rounds)
+            .map(|round| Planned { unit: unit(round), step: round })
+            .collect()
+    }
+
+    async fn run<V: Vantage>(&self, bench: &Bench<'_, V>, round: &u32) -> Vec<Record> {
+        let scope = bench.scope;
+        let sizes = &scope.coldstart.memory_mib;
+        let settings = scope
+            .runtimes
+            .iter()
+            .flat_map(|runtime| sizes.iter().map(move |size| (runtime.as_str(), *size)))
+            .collect();
+        let mut records = Vec::new();
+        for (runtime, memory_mib) in bench.shuffled(settings) {
+            let starts = bench
+                .sound(async |_| cold_then_warm(bench, *round, runtime, memory_mib).await)
+                .await;
+            records.extend(starts);
+        }
+        records
+    }
+}
+
+async fn cold_then_warm<V: Vantage>(
+    bench: &Bench<'_, V>,
+    round: u32,
+    runtime: &str,
+    memory_mib: u32,
+) -> Try {
+    let function = match bench.deploy(bench.spec(runtime, memory_mib)).await {
+        Ok(function) => function,
+        Err(record) => return Try::failed(*record, round),
+    };
+    bench.rest(bench.scope.coldstart.spacing).await;
+    let mut records = Vec::new();
+    for request in 0..=bench.scope.coldstart.warm {
+        let (phase, sequence, forced_by) = match request {
+            0 => ("cold", 0, Forced::FreshFunction),
+            warm => ("warm", warm - 1, Forced::Nothing),
+        };
+        let shot = Shot {
+            phase,
+            round,
+            setting: Setting::new(),
+            request: Request::default(),
+            sent: Sent { intended: bench.soon(1), report: Report::Ask, forced_by },
+        };
+        records.push(bench.send(&function, &shot, sequence).await);
+    }
+    bench.remove(function).await;
+    let round_trip =
+        |record: &Record| Span::from_nanos(record.received_ns.saturating_sub(record.sent_ns));
+    let statistic = records.iter().map(round_trip).min().unwrap_or(Span::ZERO);
+    Try { records, statistic, held_until: None }
+}

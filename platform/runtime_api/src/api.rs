@@ -1,0 +1,532 @@
+//! The state of one instance's Runtime API: who may ask what, and who gets the event.
+
+use crate::answer::Answer;
+use crate::connection::{CONNECTIONS_LIMIT, Connection, Read};
+use crate::event::Event;
+use crate::head::{Head, Route};
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// The Runtime API of one function instance.
+#[derive(Debug)]
+pub struct RuntimeApi {
+    connections: Vec<Option<Connection>>,
+    state: State,
+    /// Connections that wait for an event, most recent last.
+    parked: Vec<usize>,
+    /// The event in the runtime's hands, kept to be handed over again.
+    event: Option<Event>,
+    delivery: Delivery,
+    happened: VecDeque<Happened>,
+}
+
+/// One connection of one [`RuntimeApi`]. The number of one that was closed is given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnectionId(pub usize);
+
+/// What a runtime did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// It waits for an event.
+    Ready,
+    /// It answered its event.
+    Response(Bytes),
+    /// It answered its event with an error: Lambda's error JSON.
+    Error(Bytes),
+    /// It answers its event with more bytes than allowed; this many, as far as is known yet.
+    TooLarge(u64),
+    /// Its init failed: Lambda's error JSON.
+    InitError(Bytes),
+    /// It does not speak the protocol; how.
+    Broken(&'static str),
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// The runtime closed it after it had read all that was sent.
+    Ended,
+    /// It was reset or cannot be written to: what was sent last may not have been read.
+    Reset,
+}
+
+/// The runtime does not wait for an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotReady;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Started,
+    InitError,
+    Ready,
+    Running,
+    ResponseSent,
+}
+
+impl State {
+    /// The name in AWS' error messages.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Started => "Started",
+            Self::InitError => "InitError",
+            Self::Ready => "Ready",
+            Self::Running => "Running",
+            Self::ResponseSent => "RuntimeResponseSentState",
+        }
+    }
+}
+
+/// What is known of the event's way to the runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// Handed to this connection.
+    To(usize),
+    /// Its connection took it and is gone, as clients do that use one connection per request.
+    Read,
+    /// Its connection was lost before it took it.
+    Lost,
+    /// The runtime hung up in the middle of its answer.
+    Truncated,
+}
+
+impl Default for RuntimeApi {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RuntimeApi {
+    /// The API of an instance whose runtime has just been started.
+    pub fn new() -> Self {
+        Self {
+            connections: Vec::new(),
+            state: State::Started,
+            parked: Vec::new(),
+            event: None,
+            delivery: Delivery::Read,
+            happened: VecDeque::new(),
+        }
+    }
+
+    /// A connection was accepted. None where [`CONNECTIONS_LIMIT`] are open.
+    pub fn open(&mut self) -> Option<ConnectionId> {
+        let free = self.connections.iter().position(Option::is_none);
+        let id = free.unwrap_or(self.connections.len());
+        if id >= CONNECTIONS_LIMIT {
+            return None;
+        }
+        if free.is_none() {
+            self.connections.push(None);
+        }
+        self.connections[id] = Some(Connection::new());
+        Some(ConnectionId(id))
+    }
+
+    /// Where to read bytes of a connection to; empty while nothing is to be read from it.
+    pub fn space(&mut self, id: ConnectionId) -> &mut [u8] {
+        self.connection(id.0).map_or(&mut [], Connection::space)
+    }
+
+    /// The first `count` bytes of [`Self::space`] were filled.
+    pub fn filled(&mut self, id: ConnectionId, count: usize) {
+        if let Some(connection) = self.connection(id.0) {
+            connection.filled(count);
+            self.read(id.0);
+        }
+    }
+
+    /// Bytes to write to a connection, in order.
+    pub fn output(&self, id: ConnectionId) -> [&[u8]; 2] {
+        match self.connections.get(id.0) {
+            Some(Some(connection)) => connection.output.pending(),
+            _ => [&[], &[]],
+        }
+    }
+
+    /// The first `count` bytes of [`Self::output`] were written.
+    pub fn wrote(&mut self, id: ConnectionId, count: usize) {
+        if let Some(connection) = self.connection(id.0) {
+            let was_full = connection.output.is_full();
+            connection.output.wrote(count);
+            if was_full {
+                self.read(id.0);
+            }
+        }
+    }
+
+    /// Whether the driver should close a connection now: everything was written, and nothing more is to come.
+    pub fn is_finished(&self, id: ConnectionId) -> bool {
+        matches!(self.connections.get(id.0), Some(Some(connection)) if connection.is_finished())
+    }
+
+    /// A connection was closed, by either side.
+    pub fn close(&mut self, id: ConnectionId, closing: Closing) {
+        let Some(connection) = self.connections.get_mut(id.0).and_then(Option::take) else {
+            return;
+        };
+        self.parked.retain(|parked| *parked != id.0);
+        if self.state != State::Running {
+            return;
+        }
+        if let Some(Head { route, .. }) = connection.unfinished()
+            && let Route::Response { request_id } | Route::Error { request_id } = route
+            && self.is_current(request_id)
+        {
+            self.delivery = Delivery::Truncated;
+        } else if self.delivery == Delivery::To(id.0) {
+            if closing == Closing::Ended && connection.output.is_empty() {
+                self.delivery = Delivery::Read;
+            } else {
+                self.delivery = Delivery::Lost;
+                self.deliver();
+            }
+        }
+    }
+
+    /// Whether a live connection waits for an event.
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Ready && !self.parked.is_empty()
+    }
+
+    /// The connection that would get the next event.
+    pub fn parked(&self) -> Option<ConnectionId> {
+        self.parked.last().copied().map(ConnectionId)
+    }
+
+    /// Why the runtime seems to be gone, if it does: it may still exit, or ask again.
+    pub fn lost(&self) -> Option<&'static str> {
+        match (self.state, self.delivery) {
+            (State::Ready, _) if self.parked.is_empty() => {
+                Some("the runtime closed its connection while it waited for an event")
+            }
+            (State::Running, Delivery::Lost) => {
+                Some("the runtime closed its connection before it read its event")
+            }
+            (State::Running, Delivery::Truncated) => {
+                Some("the runtime closed its connection in the middle of its response")
+            }
+            _ => None,
+        }
+    }
+
+    /// Hands an event to the connection that waits; its bytes are then that connection's output.
+    ///
+    /// Where that connection is lost before it was written, another one that asks gets it.
+    pub fn invoke(&mut self, event: Event) -> Result<(), NotReady> {
+        if !self.is_ready() {
+            return Err(NotReady);
+        }
+        self.event = Some(event);
+        self.state = State::Running;
+        self.delivery = Delivery::Lost;
+        self.deliver();
+        Ok(())
+    }
+
+    /// What the runtime did next, oldest first.
+    pub fn poll_happened(&mut self) -> Option<Happened> {
+        self.happened.pop_front()
+    }
+
+    fn connection(&mut self, id: usize) -> Option<&mut Connection> {
+        self.connections.get_mut(id)?.as_mut()
+    }
+
+    fn is_current(&self, request_id: &str) -> bool {
+        self.event.as_ref().is_some_and(|event| &*event.request_id == request_id)
+    }
+
+    /// Hands the event over, and goes on with what its connection has sent since.
+    fn deliver(&mut self) {
+        if let Some(id) = self.hand_over() {
+            self.read(id);
+        }
+    }
+
+    /// Gives the event to the connection that asked for one last. Returns it.
+    fn hand_over(&mut self) -> Option<usize> {
+        let event = self.event.as_ref()?;
+        let id = self.parked.pop()?;
+        let connection = self.connections.get_mut(id)?.as_mut()?;
+        connection.output.push_event(event);
+        connection.answered();
+        self.delivery = Delivery::To(id);
+        Some(id)
+    }
+
+    /// Takes in everything that a connection has read.
+    fn read(&mut self, id: usize) {
+        while let Some(read) = self.connection(id).and_then(Connection::poll_read) {
+            match read {
+                Read::Oversize(size) => self.oversize(id, size),
+                Read::Malformed(reason) => {
+                    self.happened.push_back(Happened::Broken(reason));
+                    self.answer(id, Answer::Malformed(reason));
+                    return;
+                }
+                Read::Request { head, oversize: Some(_), .. } => {
+                    let answer = match head.route {
+                        Route::NotFound => Answer::NotFound,
+                        _ => Answer::TooLarge,
+                    };
+                    self.answer(id, answer);
+                }
+                Read::Request { head, body, .. } => match head.route {
+                    Route::Next => self.next(id),
+                    Route::Response { request_id } => {
+                        let happened = match body.error {
+                            Some(error) => Happened::Error(error),
+                            None => Happened::Response(body.bytes),
+                        };
+                        let answer = self.respond(&request_id, "InvocationResponse", happened);
+                        self.answer(id, answer);
+                    }
+                    Route::Error { request_id } => {
+                        let happened = Happened::Error(body.bytes);
+                        let answer = self.respond(&request_id, "InvocationErrorResponse", happened);
+                        self.answer(id, answer);
+                    }
+                    Route::InitError => {
+                        let answer = self.init_error(body.bytes);
+                        self.answer(id, answer);
+                    }
+                    Route::NotFound => self.answer(id, Answer::NotFound),
+                    Route::MethodNotAllowed => self.answer(id, Answer::MethodNotAllowed),
+                },
+            }
+        }
+    }
+
+    fn answer(&mut self, id: usize, answer: Answer) {
+        if let Some(connection) = self.connection(id) {
+            connection.output.push(answer);
+            if !answer.closes() {
+                connection.answered();
+            }
+        }
+        self.settle();
+    }
+
+    /// A `next` came: parked, or answered at once with the event that the runtime already has, as AWS does.
+    fn next(&mut self, id: usize) {
+        if self.state == State::InitError {
+            return self.answer(id, Answer::InvalidState(self.state.name(), "Ready"));
+        }
+        if let Some(connection) = self.connection(id) {
+            connection.park();
+            self.parked.push(id);
+        }
+        match self.state {
+            State::Running => {
+                self.hand_over();
+            }
+            // It asks again, where its connection was lost.
+            State::Ready => self.happened.push_back(Happened::Ready),
+            _ => self.settle(),
+        }
+    }
+
+    /// A runtime that answered (or has just been started) and waits is ready.
+    fn settle(&mut self) {
+        if matches!(self.state, State::Started | State::ResponseSent) && !self.parked.is_empty() {
+            self.state = State::Ready;
+            self.happened.push_back(Happened::Ready);
+        }
+    }
+
+    fn respond(&mut self, request_id: &str, to: &'static str, happened: Happened) -> Answer {
+        if self.state != State::Running {
+            return Answer::InvalidState(self.state.name(), to);
+        }
+        if !self.is_current(request_id) {
+            return Answer::InvalidRequestId;
+        }
+        self.state = State::ResponseSent;
+        self.event = None;
+        self.happened.push_back(happened);
+        Answer::Accepted
+    }
+
+    /// Tells a response that is too large while its bytes still come; their answer follows when they are through.
+    fn oversize(&mut self, id: usize, size: u64) {
+        let Some(Head {
+            route: Route::Response { request_id } | Route::Error { request_id }, ..
+        }) = self.connection(id).and_then(|connection| connection.unfinished()).cloned()
+        else {
+            return;
+        };
+        self.respond(&request_id, "InvocationResponse", Happened::TooLarge(size));
+    }
+
+    fn init_error(&mut self, body: Bytes) -> Answer {
+        if self.state != State::Started {
+            return Answer::InvalidState(self.state.name(), "InitError");
+        }
+        self.state = State::InitError;
+        self.happened.push_back(Happened::InitError(body));
+        Answer::Accepted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEXT: &str = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    fn post(path: &str, body: &str) -> String {
+        let length = body.len();
+        format!(
+            "POST /2018-06-01/runtime/{path} HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    }
+
+    fn event(request_id: &str) -> Event {
+        Event {
+            request_id: request_id.into(),
+            payload: Bytes::from_static(b"{}"),
+            deadline_unix_ms: 1_732_000_000_000,
+            function_arn: "arn:aws:lambda:eu-west-1:000000000001:function:f".into(),
+            trace_id: "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0".into(),
+            client_context: None,
+        }
+    }
+
+    fn send(api: &mut RuntimeApi, id: ConnectionId, text: &str) {
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let space = api.space(id);
+            let count = space.len().min(rest.len());
+            assert!(count > 0, "no space for {rest:?}");
+            space[..count].copy_from_slice(&rest[..count]);
+            rest = &rest[count..];
+            api.filled(id, count);
+        }
+    }
+
+    fn take_output(api: &mut RuntimeApi, id: ConnectionId) -> String {
+        let output = api.output(id).concat();
+        api.wrote(id, output.len());
+        String::from_utf8(output).expect("text")
+    }
+
+    fn ready() -> (RuntimeApi, ConnectionId) {
+        let mut api = RuntimeApi::new();
+        let id = api.open().expect("first connection");
+        send(&mut api, id, NEXT);
+        assert_eq!(api.poll_happened(), Some(Happened::Ready));
+        (api, id)
+    }
+
+    // One invocation from end to end, on one connection, with the headers that runtimes need.
+    #[test]
+    fn an_invocation() {
+        let (mut api, id) = ready();
+        let mut sent = event("r1");
+        sent.client_context = Some("{\"k\":1}".into());
+        api.invoke(sent).expect("ready");
+        let answer = take_output(&mut api, id);
+        for line in [
+            "HTTP/1.1 200 OK",
+            "Lambda-Runtime-Aws-Request-Id: r1",
+            "Lambda-Runtime-Deadline-Ms: 1732000000000",
+            "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:eu-west-1:000000000001:function:f",
+            "Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0",
+            "Lambda-Runtime-Client-Context: {\"k\":1}",
+            "Content-Length: 2\r\n\r\n{}",
+        ] {
+            assert!(answer.contains(line), "{line} in {answer}");
+        }
+        send(&mut api, id, &post("invocation/r1/response", "[1]"));
+        assert_eq!(api.poll_happened(), Some(Happened::Response(Bytes::from_static(b"[1]"))));
+        assert!(take_output(&mut api, id).starts_with("HTTP/1.1 202 Accepted\r\n"));
+        assert!(!api.is_ready());
+        send(&mut api, id, NEXT);
+        assert!(api.is_ready());
+    }
+
+    // A wrong id, a wrong state and a wrong path get the answers that AWS gives, and change nothing.
+    #[test]
+    fn wrong_requests_are_refused() {
+        let (mut api, id) = ready();
+        let other = api.open().expect("second connection");
+        send(&mut api, other, &post("invocation/r1/response", ""));
+        assert!(take_output(&mut api, other).contains("403 Forbidden"));
+        api.invoke(event("r1")).expect("ready");
+        send(&mut api, other, &post("invocation/r0/response", ""));
+        assert!(take_output(&mut api, other).contains("InvalidRequestID"));
+        send(&mut api, other, &post("init/error", ""));
+        assert!(take_output(&mut api, other).contains("InvalidStateTransition"));
+        send(&mut api, other, &post("no/such", ""));
+        assert!(take_output(&mut api, other).contains("404"));
+        assert_eq!(api.poll_happened(), None);
+        send(&mut api, id, &post("invocation/r1/error", "{}"));
+        assert_eq!(api.poll_happened(), Some(Happened::Error(Bytes::from_static(b"{}"))));
+    }
+
+    // An event that a dead connection was to get goes to the next one that asks.
+    #[test]
+    fn a_dead_long_poll_swallows_no_event() {
+        let (mut api, id) = ready();
+        api.close(id, Closing::Ended);
+        assert!(!api.is_ready() && api.lost().is_some());
+        assert_eq!(api.invoke(event("r1")), Err(NotReady));
+        let id = api.open().expect("second connection");
+        send(&mut api, id, NEXT);
+        assert!(api.lost().is_none());
+        api.invoke(event("r1")).expect("ready");
+        api.close(id, Closing::Reset);
+        assert!(api.lost().is_some());
+        let id = api.open().expect("third connection");
+        send(&mut api, id, NEXT);
+        assert!(api.lost().is_none());
+        assert!(take_output(&mut api, id).contains("r1"));
+    }
+
+    // A client with one connection per request is fine; one that hangs up inside its answer is not.
+    #[test]
+    fn connections_may_close_between_requests_only() {
+        let (mut api, id) = ready();
+        api.invoke(event("r1")).expect("ready");
+        take_output(&mut api, id);
+        api.close(id, Closing::Ended);
+        assert_eq!(api.lost(), None);
+        let id = api.open().expect("second connection");
+        let whole = post("invocation/r1/response", "12345");
+        send(&mut api, id, &whole[..whole.len() - 1]);
+        api.close(id, Closing::Ended);
+        assert!(api.lost().is_some_and(|reason| reason.contains("middle")));
+    }
+
+    // A response beyond the limit is told at once, drained, refused with 413, and the instance goes on.
+    #[test]
+    fn a_response_too_large() {
+        let (mut api, id) = ready();
+        api.invoke(event("r1")).expect("ready");
+        take_output(&mut api, id);
+        let size = crate::RESPONSE_LIMIT + 1;
+        let path = "/2018-06-01/runtime/invocation/r1/response";
+        send(&mut api, id, &format!("POST {path} HTTP/1.1\r\nContent-Length: {size}\r\n\r\n"));
+        assert_eq!(api.poll_happened(), Some(Happened::TooLarge(size)));
+        assert_eq!(take_output(&mut api, id), "");
+        send(&mut api, id, &"x".repeat(size as usize));
+        assert!(take_output(&mut api, id).contains("413"));
+        send(&mut api, id, NEXT);
+        assert_eq!(api.poll_happened(), Some(Happened::Ready));
+    }
+
+    // A client that waits for it gets its 100 Continue before it has sent the body.
+    #[test]
+    fn expect_continue() {
+        let (mut api, id) = ready();
+        api.invoke(event("r1")).expect("ready");
+        take_output(&mut api, id);
+        let path = "/2018-06-01/runtime/invocation/r1/response";
+        let head =
+            format!("POST {path} HTTP/1.1\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
+        send(&mut api, id, &head);
+        assert_eq!(take_output(&mut api, id), "HTTP/1.1 100 Continue\r\n\r\n");
+        send(&mut api, id, "1");
+        assert_eq!(api.poll_happened(), Some(Happened::Response(Bytes::from_static(b"1"))));
+    }
+}

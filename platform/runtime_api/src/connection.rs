@@ -1,0 +1,215 @@
+//! One connection: requests in their order, one at a time, and the bytes on their way out.
+
+use crate::answer::{Answer, Output};
+use crate::body::{Body, Complete};
+use crate::head::{self, Expects, HEAD_LIMIT, Head, Keep};
+
+/// Most connections that one instance may have open; a driver accepts no more.
+pub const CONNECTIONS_LIMIT: usize = 32;
+/// Bytes of a fresh input buffer, which nearly every request fits.
+const INPUT_SIZE: usize = 2 << 10;
+/// Bytes of the input buffer while a body comes through it.
+const BODY_INPUT_SIZE: usize = 64 << 10;
+
+/// One connection of a runtime.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    input: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Up to here no end of a head was found.
+    scanned: usize,
+    phase: Phase,
+    keep: Keep,
+    pub output: Output,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Head,
+    Body(Box<(Head, Body)>),
+    /// A `next` waits for its event; later requests wait behind it.
+    Parked,
+    /// Nothing is read any more.
+    Closed,
+}
+
+/// What a connection has read.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// A head whose body is larger than the limit; the body is thrown away before [`Read::Request`] comes.
+    Oversize(u64),
+    /// A whole request; `oversize` where its body was thrown away.
+    Request { head: Head, body: Complete, oversize: Option<u64> },
+    /// It cannot be read, and nothing after it.
+    Malformed(&'static str),
+}
+
+impl Connection {
+    pub fn new() -> Self {
+        Self {
+            input: vec![0; INPUT_SIZE],
+            start: 0,
+            end: 0,
+            scanned: 0,
+            phase: Phase::Head,
+            keep: Keep::Alive,
+            output: Output::default(),
+        }
+    }
+
+    /// Where to read bytes to; empty while nothing more is to be read.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.reads_into_body() {
+            return match &mut self.phase {
+                Phase::Body(request) => request.1.space(),
+                _ => &mut [],
+            };
+        }
+        if self.end == self.input.len() && self.start > 0 {
+            self.input.copy_within(self.start..self.end, 0);
+            self.scanned -= self.start.min(self.scanned);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        match self.phase {
+            Phase::Closed => return &mut [],
+            Phase::Head if self.end == self.input.len() && !self.output.is_full() => {
+                self.input.resize((self.end * 2).min(HEAD_LIMIT), 0);
+            }
+            // Chunks and what is thrown away pass through here: fewer, larger reads.
+            Phase::Body(_) if self.end == 0 && self.input.len() < BODY_INPUT_SIZE => {
+                self.input.resize(BODY_INPUT_SIZE, 0);
+            }
+            _ => {}
+        }
+        &mut self.input[self.end..]
+    }
+
+    /// The first `count` bytes of [`Self::space`] were filled.
+    pub fn filled(&mut self, count: usize) {
+        match &mut self.phase {
+            Phase::Body(request) if self.start == self.end && request.1.is_direct() => {
+                request.1.filled(count);
+            }
+            _ => self.end += count,
+        }
+    }
+
+    /// Whether bytes go straight into the body: those read before it was known to come are used up.
+    fn reads_into_body(&self) -> bool {
+        self.start == self.end
+            && matches!(&self.phase, Phase::Body(request) if request.1.is_direct())
+    }
+
+    /// The next thing that was read, if it is all there. Nothing while the output is full or a `next` is parked.
+    pub fn poll_read(&mut self) -> Option<Read> {
+        if matches!(self.phase, Phase::Head) && !self.output.is_full() {
+            match self.read_head() {
+                Ok(None) => return None,
+                Ok(Some(oversize)) => {
+                    if let Some(size) = oversize {
+                        return Some(Read::Oversize(size));
+                    }
+                }
+                Err(reason) => return Some(self.malformed(reason)),
+            }
+        }
+        let Phase::Body(request) = &mut self.phase else { return None };
+        let (_, body) = request.as_mut();
+        let fitted = body.oversize().is_none();
+        match body.feed(&self.input[self.start..self.end]) {
+            Ok(count) => self.start += count,
+            Err(reason) => return Some(self.malformed(reason)),
+        }
+        if let Some(complete) = body.take() {
+            let oversize = body.oversize();
+            return Some(self.complete(complete, oversize));
+        }
+        self.compact();
+        let Phase::Body(request) = &self.phase else { return None };
+        request.1.oversize().filter(|_| fitted).map(Read::Oversize)
+    }
+
+    /// Reads a head if it is all there. Returns the size of its body where that is beyond the limit.
+    fn read_head(&mut self) -> Result<Option<Option<u64>>, &'static str> {
+        // Empty lines before a request are ignored (RFC 9112, 2.2).
+        while self.start < self.end && matches!(self.input[self.start], b'\r' | b'\n') {
+            self.start += 1;
+        }
+        let from = self.scanned.max(self.start);
+        let filled = &self.input[..self.end];
+        if !filled[from..].windows(4).any(|window| window == b"\r\n\r\n") {
+            // The end may straddle this read and the next.
+            self.scanned = self.end.saturating_sub(3).max(self.start);
+            if self.end - self.start >= HEAD_LIMIT {
+                return Err("request head is larger than 128 KiB");
+            }
+            self.compact();
+            return Ok(None);
+        }
+        let (head, size) = head::parse(&filled[self.start..])?;
+        self.start += size;
+        self.scanned = self.start;
+        let body = Body::new(head.length)?;
+        if head.expects == Expects::Continue && self.start == self.end {
+            self.output.push(Answer::Continue);
+        }
+        let oversize = body.oversize();
+        self.phase = Phase::Body(Box::new((head, body)));
+        Ok(Some(oversize))
+    }
+
+    fn complete(&mut self, body: Complete, oversize: Option<u64>) -> Read {
+        match std::mem::replace(&mut self.phase, Phase::Head) {
+            Phase::Body(request) => {
+                let (head, _) = *request;
+                self.keep = head.keep;
+                self.compact();
+                Read::Request { head, body, oversize }
+            }
+            _ => self.malformed("request ended without a head"),
+        }
+    }
+
+    fn malformed(&mut self, reason: &'static str) -> Read {
+        self.keep = Keep::Close;
+        self.phase = Phase::Closed;
+        Read::Malformed(reason)
+    }
+
+    /// Starts the buffer afresh where everything in it was used, and gives back what one large head took.
+    fn compact(&mut self) {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+            self.scanned = 0;
+            if self.input.len() > INPUT_SIZE && matches!(self.phase, Phase::Head) {
+                self.input = vec![0; INPUT_SIZE];
+            }
+        }
+    }
+
+    /// Holds the answer to the request read last: a `next` with no event yet.
+    pub fn park(&mut self) {
+        self.phase = Phase::Parked;
+    }
+
+    /// The request read last is answered, `output` holding the answer.
+    pub fn answered(&mut self) {
+        self.phase = if self.keep == Keep::Close { Phase::Closed } else { Phase::Head };
+    }
+
+    /// Whether everything was written and nothing more is to come.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.phase, Phase::Closed) && self.output.is_empty()
+    }
+
+    /// The head of the request whose body is being read.
+    pub fn unfinished(&self) -> Option<&Head> {
+        match &self.phase {
+            Phase::Body(request) => Some(&request.0),
+            _ => None,
+        }
+    }
+}

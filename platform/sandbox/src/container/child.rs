@@ -1,0 +1,355 @@
+//! What a new process does to become a sandbox, from its first namespace to the exec of the runtime.
+//!
+//! Everything that does not depend on function and host is done at once ([`become_prepared`]); the rest when the starter
+//! says what to become. The order is what keeps it safe, and each step says why it is where it is. Deliberately knows
+//! nothing of pools, and decides nothing.
+
+use super::channel::{Channel, MESSAGE_LIMIT, Received};
+use super::init;
+use super::mounts::{self, FileSystem, WRITABLE};
+use super::proc_view;
+use super::protocol::{self, CgroupView, Command, Failure, ProcView, Status, Step, Tmp};
+use super::rootfs::{GROUP, Privilege, USER};
+use super::seccomp::Filters;
+use super::system::{self, Landlock, Program};
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// Address of the Runtime API inside a sandbox, as AWS_LAMBDA_RUNTIME_API has it.
+pub const RUNTIME_API: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9001);
+
+/// What a sandbox starts with.
+#[derive(Debug)]
+pub(super) struct Birth<'a> {
+    /// To the starter.
+    pub(super) channel: Channel,
+    /// The root file system to copy.
+    pub(super) template: &'a OwnedFd,
+    pub(super) filters: &'a Filters,
+    pub(super) privilege: Privilege,
+    pub(super) proc_view: ProcView,
+}
+
+/// Descriptors beside a [`Command`].
+struct Descriptors {
+    status: Channel,
+    output: OwnedFd,
+    package: OwnedFd,
+    machine_id: OwnedFd,
+    boot_id: OwnedFd,
+    tmp: Option<OwnedFd>,
+    tasks: Vec<OwnedFd>,
+}
+
+impl Descriptors {
+    fn take(descriptors: Vec<OwnedFd>, command: &Command) -> Option<Self> {
+        let mut next = descriptors.into_iter();
+        let taken = Self {
+            status: Channel::from_descriptor(next.next()?),
+            output: next.next()?,
+            package: next.next()?,
+            machine_id: next.next()?,
+            boot_id: next.next()?,
+            tmp: if command.tmp == Tmp::Mount { Some(next.next()?) } else { None },
+            tasks: next.collect(),
+        };
+        (taken.tasks.len() == command.tasks).then_some(taken)
+    }
+}
+
+/// Number at which a new sandbox holds its channel; what the starter had open above is closed.
+pub(super) const CHANNEL: i32 = 3;
+/// Number at which it holds the root file system to copy.
+pub(super) const TEMPLATE: i32 = 4;
+
+/// Becomes a sandbox. Never returns to the starter's code.
+pub(super) fn run(birth: Birth<'_>) -> ! {
+    let channel = match become_prepared(&birth) {
+        Ok((channel, listener)) => {
+            let ready = protocol::encode(&None::<Failure>);
+            if channel.send(&[&ready], &[]).is_ok() {
+                become_function(&channel, listener, &birth);
+            }
+            system::exit(0)
+        }
+        Err((channel, failure)) => (channel, failure),
+    };
+    let (channel, failure) = channel;
+    // Without a starter there is nobody to tell.
+    let _gone = channel.send(&[&protocol::encode(&Some(failure))], &[]);
+    system::exit(1)
+}
+
+fn become_prepared(birth: &Birth<'_>) -> Result<(Channel, TcpListener), (Channel, Failure)> {
+    // The starter has nothing at these numbers that this process needs: its own descriptors are above them.
+    let moved = system::place_at(birth.channel.as_fd(), CHANNEL)
+        .and_then(|()| system::place_at(birth.template.as_fd(), TEMPLATE))
+        .and_then(|()| system::close_from(TEMPLATE + 1));
+    let channel = Channel::from_descriptor(system::adopt(CHANNEL));
+    let prepared = moved
+        .step(|| "cannot close descriptors".to_owned())
+        .and_then(|()| prepare(&system::adopt(TEMPLATE), birth));
+    match prepared {
+        Ok(listener) => Ok((channel, listener)),
+        Err(failure) => Err((channel, failure)),
+    }
+}
+
+fn prepare(template: &OwnedFd, birth: &Birth<'_>) -> Result<TcpListener, Failure> {
+    die_with_parent()?;
+    system::block_signals(&init::SIGNALS).step(|| "cannot block signals".to_owned())?;
+    system::default_signal(libc::SIGPIPE);
+    rustix::process::setsid().step(|| "cannot make a session".to_owned())?;
+    system::enter_namespace(template.as_fd(), libc::CLONE_NEWNS)
+        .step(|| "cannot enter the root file system".to_owned())?;
+    system::unshare(
+        libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS,
+    )
+    .step(|| "cannot make namespaces (see sysctl user.max_*_namespaces)".to_owned())?;
+    let proc =
+        FileSystem { kind: "proc", options: &[], attributes: WRITABLE | libc::MOUNT_ATTR_NOEXEC };
+    mounts::attach(mounts::new(proc)?, Path::new("/proc"))?;
+    if birth.proc_view == ProcView::MadeUp {
+        proc_view::hide()?;
+    }
+    let shared = FileSystem {
+        kind: "tmpfs",
+        options: &[("mode", "1777"), ("size", "64m"), ("nr_inodes", "4096")],
+        attributes: WRITABLE | libc::MOUNT_ATTR_NOEXEC,
+    };
+    mounts::attach(mounts::new(shared)?, Path::new("/dev/shm"))?;
+    listen()
+}
+
+/// The starter's end is the sandbox's end, also where the starter is killed.
+fn die_with_parent() -> Result<(), Failure> {
+    system::process_control(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64)
+        .step(|| "cannot bind this process to the starter".to_owned())
+}
+
+fn listen() -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(RUNTIME_API);
+    // A new namespace's loopback is down, and yet can be bound to; connections need it up.
+    let listener = listener.step(|| "cannot listen in the sandbox".to_owned())?;
+    system::loopback_up(listener.as_fd()).step(|| "cannot bring loopback up".to_owned())?;
+    listener.set_nonblocking(true).step(|| "cannot set the listener nonblocking".to_owned())?;
+    Ok(listener)
+}
+
+fn become_function(channel: &Channel, listener: TcpListener, birth: &Birth<'_>) {
+    let mut buffer = vec![0; MESSAGE_LIMIT];
+    let Ok(Received::Message(length, descriptors)) = channel.receive(&mut buffer) else { return };
+    let Ok((command, rest)) = protocol::decode::<Command>(&buffer[..length]) else { return };
+    let Some(mut descriptors) = Descriptors::take(descriptors, &command) else { return };
+    let tasks = std::mem::take(&mut descriptors.tasks);
+    let became = confine(&command, tasks, &descriptors, listener, birth)
+        .and_then(|()| execute(rest, &command, &descriptors));
+    let Descriptors { status, output, .. } = descriptors;
+    drop(output);
+    match became {
+        Ok(runtime) => {
+            let _gone = status.send(&[&protocol::encode(&Status::Executed)], &[]);
+            // Other processes of the sandbox cannot read this one's memory; secrets leave it all the same.
+            system::forget(buffer);
+            let status = keep_only(status);
+            init::look_after(runtime, &status)
+        }
+        Err(failure) => {
+            let _gone = status.send(&[&protocol::encode(&Status::Failed(failure))], &[]);
+        }
+    }
+}
+
+/// Closes every descriptor but the status channel, which moves to a low number.
+fn keep_only(status: Channel) -> Channel {
+    let moved = system::place_at(status.as_fd(), CHANNEL);
+    std::mem::forget(status);
+    if moved.is_err() || system::close_from(CHANNEL + 1).is_err() {
+        system::exit(1);
+    }
+    Channel::from_descriptor(system::adopt(CHANNEL))
+}
+
+fn confine(
+    command: &Command,
+    tasks: Vec<OwnedFd>,
+    descriptors: &Descriptors,
+    listener: TcpListener,
+    birth: &Birth<'_>,
+) -> Result<(), Failure> {
+    // First the limits, so that all memory from here on is the instance's. A process that writes its own `0` into
+    // `tasks` spares the wait for a grace period that other ways of joining have.
+    for file in tasks {
+        rustix::io::write(&file, b"0").step(|| "cannot join a control group".to_owned())?;
+    }
+    // After the join: before it, this namespace would show the path from the host's root.
+    if command.cgroup_view == CgroupView::Instance {
+        system::unshare(libc::CLONE_NEWCGROUP)
+            .step(|| "cannot make a control group namespace".to_owned())?;
+    }
+    furnish(command, descriptors)?;
+    rustix::system::sethostname(command.host_name.as_bytes())
+        .step(|| "cannot name the sandbox".to_owned())?;
+    become_user(command.host_user, birth.privilege)?;
+    die_with_parent()?;
+    let listening = protocol::encode(&Status::Listening);
+    descriptors
+        .status
+        .send(&[&listening], &[listener.as_fd()])
+        .step(|| "cannot hand the listener out".to_owned())?;
+    drop(listener);
+    limit_resources()?;
+    drop_capabilities()?;
+    system::process_control(libc::PR_SET_NO_NEW_PRIVS, 1)
+        .step(|| "cannot forgo new privileges".to_owned())?;
+    restrict_files()?;
+    rustix::process::chdir("/var/task").step(|| "cannot enter /var/task".to_owned())?;
+    birth.filters.install().map_err(|error| {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        Failure { step: format!("{error}: {}", source.unwrap_or_default()), errno: 0 }
+    })
+}
+
+/// Mounts what is the instance's own.
+fn furnish(command: &Command, descriptors: &Descriptors) -> Result<(), Failure> {
+    mounts::attach(&descriptors.package, Path::new("/var/task"))?;
+    mounts::attach(&descriptors.machine_id, Path::new("/etc/machine-id"))?;
+    mounts::attach(&descriptors.boot_id, Path::new("/proc/sys/kernel/random/boot_id"))?;
+    match (command.tmp, &descriptors.tmp) {
+        (Tmp::Mount, Some(tmp)) => mounts::attach(tmp, Path::new("/tmp")),
+        (Tmp::Memory(bytes), _) => {
+            let size = bytes.to_string();
+            let options = [("mode", "1777"), ("size", size.as_str()), ("nr_inodes", "32768")];
+            let tmpfs = FileSystem { kind: "tmpfs", options: &options, attributes: WRITABLE };
+            mounts::attach(mounts::new(tmpfs)?, Path::new("/tmp"))
+        }
+        (Tmp::Mount, None) => Err(Failure { step: "no /tmp was given".to_owned(), errno: 0 }),
+    }
+}
+
+/// Becomes the instance's own host user, then the only user of a namespace of its own.
+///
+/// The mount, network and pid namespaces are the host root's, and stay so: even all capabilities of the new namespace
+/// would change nothing in them.
+fn become_user(host_user: u32, privilege: Privilege) -> Result<(), Failure> {
+    let cannot = || "cannot become the function's user".to_owned();
+    if privilege == Privilege::Root {
+        use rustix::fs::{Gid, Uid};
+        let (user, group) = (Uid::from_raw(host_user), Gid::from_raw(host_user));
+        rustix::thread::set_thread_groups(&[]).step(cannot)?;
+        rustix::thread::set_thread_res_gid(group, group, group).step(cannot)?;
+        // Some distributions let only the privileged make user namespaces.
+        rustix::thread::set_keep_capabilities(true).step(cannot)?;
+        rustix::thread::set_thread_res_uid(user, user, user).step(cannot)?;
+        let permitted = system::permitted_capabilities().step(cannot)?;
+        system::set_capabilities(permitted, permitted).step(cannot)?;
+    }
+    system::unshare(libc::CLONE_NEWUSER)
+        .step(|| "cannot make a user namespace (see sysctl user.max_user_namespaces)".to_owned())?;
+    // The maps are files of this process, which are its own user's only while it could be dumped.
+    system::process_control(libc::PR_SET_DUMPABLE, 1).step(cannot)?;
+    for (file, text) in [
+        ("/proc/self/setgroups", "deny".to_owned()),
+        ("/proc/self/uid_map", format!("{USER} {host_user} 1")),
+        ("/proc/self/gid_map", format!("{GROUP} {host_user} 1")),
+    ] {
+        fs::write(file, text).step(|| format!("cannot write {file}"))?;
+    }
+    system::process_control(libc::PR_SET_DUMPABLE, 0).step(cannot)?;
+    match system::join_new_session_keyring() {
+        Err(error) if error.raw_os_error() != Some(libc::ENOSYS) => {
+            Err(Failure::new("cannot make a session keyring", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Limits that control groups do not know.
+fn limit_resources() -> Result<(), Failure> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    for (resource, limit) in [
+        // Zero does not stop a core_pattern that is a pipe; one does.
+        (Resource::Core, 1),
+        (Resource::Nofile, 1024),
+        (Resource::Nproc, 1025),
+        (Resource::Memlock, 64 << 10),
+        (Resource::Msgqueue, 0),
+        (Resource::Sigpending, 1024),
+        (Resource::Nice, 0),
+        (Resource::Rtprio, 0),
+    ] {
+        let limit = getrlimit(resource).maximum.map_or(limit, |maximum| maximum.min(limit));
+        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
+            .step(|| format!("cannot set the limit {resource:?}"))?;
+    }
+    Ok(())
+}
+
+fn drop_capabilities() -> Result<(), Failure> {
+    let cannot = || "cannot drop capabilities".to_owned();
+    for capability in 0..64 {
+        match system::process_control(libc::PR_CAPBSET_DROP, capability) {
+            // Beyond the last one that this kernel knows.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+            dropped => dropped.step(cannot)?,
+        }
+    }
+    system::set_capabilities(0, 0).step(cannot)
+}
+
+/// Landlock: files may be written in /tmp, /dev and /proc only, whatever is mounted how.
+fn restrict_files() -> Result<(), Failure> {
+    /// LANDLOCK_ACCESS_FS_* of the interface's first version: 13 rights, of which the first and third and fourth read.
+    const EXECUTE: u64 = 1;
+    const WRITE_FILE: u64 = 1 << 1;
+    const READ_FILE: u64 = 1 << 2;
+    const READ_DIR: u64 = 1 << 3;
+    const ALL: u64 = (1 << 13) - 1;
+    const MAKE_CHAR: u64 = 1 << 6;
+    const MAKE_BLOCK: u64 = 1 << 11;
+    const REFER: u64 = 1 << 13;
+    const TRUNCATE: u64 = 1 << 14;
+    const READ: u64 = EXECUTE | READ_FILE | READ_DIR;
+    let handled = match Landlock::version() {
+        None => return Ok(()),
+        Some(1) => ALL,
+        Some(2) => ALL | REFER,
+        Some(_) => ALL | REFER | TRUNCATE,
+    };
+    let cannot = || "cannot restrict files by landlock".to_owned();
+    let landlock = Landlock::new(handled).step(cannot)?;
+    let write = handled & !(MAKE_CHAR | MAKE_BLOCK);
+    for (path, allowed) in [
+        ("/", READ),
+        ("/tmp", write),
+        ("/dev/shm", write),
+        ("/dev", WRITE_FILE | TRUNCATE | READ),
+        ("/proc", WRITE_FILE | TRUNCATE | READ),
+    ] {
+        let beneath = File::open(path).step(|| format!("cannot open {path}"))?;
+        landlock.allow(beneath, allowed).step(cannot)?;
+    }
+    landlock.restrict().step(cannot)
+}
+
+fn execute(strings: &[u8], command: &Command, descriptors: &Descriptors) -> Result<i32, Failure> {
+    let cannot = || "cannot connect the runtime's output".to_owned();
+    let strings = protocol::strings(strings).step(|| "no valid arguments".to_owned())?;
+    let Some((arguments, environment)) = strings.split_at_checked(command.arguments) else {
+        return Err(Failure { step: "fewer arguments than promised".to_owned(), errno: 0 });
+    };
+    let program = Program { arguments: arguments.to_vec(), environment: environment.to_vec() };
+    let null = File::options().read(true).write(true).open("/dev/null").step(cannot)?;
+    system::duplicate_to(null.as_fd(), 0).step(cannot)?;
+    system::duplicate_to(descriptors.output.as_fd(), 1).step(cannot)?;
+    system::duplicate_to(descriptors.output.as_fd(), 2).step(cannot)?;
+    let runtime = system::spawn(&program).step(|| {
+        let file = program.arguments.first().map(|file| file.to_string_lossy());
+        format!("cannot execute {}", file.unwrap_or_default())
+    })?;
+    system::duplicate_to(null.as_fd(), 1).step(cannot)?;
+    system::duplicate_to(null.as_fd(), 2).step(cannot)?;
+    Ok(runtime)
+}

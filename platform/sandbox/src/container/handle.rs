@@ -1,0 +1,52 @@
+//! What a created sandbox offers to the driver of its instance.
+//!
+//! Deliberately knows nothing of how a sandbox is made, nor of the Runtime API that is spoken over its listener.
+
+use crate::{Grace, Usage};
+use std::future::Future;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+
+/// A sandbox whose runtime has been exec'd.
+#[derive(Debug)]
+pub struct Running<C> {
+    /// The Runtime API's listener: 127.0.0.1:9001 in the instance's own network namespace. Nonblocking.
+    pub listener: TcpListener,
+    /// Read end of the runtime's stdout and stderr. Nonblocking; at its end no process of the sandbox is left.
+    pub output: OwnedFd,
+    /// The sandbox itself.
+    pub control: C,
+}
+
+/// How the runtime of a sandbox ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exit {
+    /// Exit status, or None where a signal ended it.
+    pub status: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Whether the kernel killed a process of the sandbox because its memory limit was hit.
+    pub out_of_memory: bool,
+}
+
+/// A running sandbox, as the driver of an instance steers it. Dropping it kills the sandbox without grace.
+pub trait Control: Send + Sync + 'static {
+    /// Stops every process of the sandbox, in microseconds. Does nothing where the machine cannot.
+    fn freeze(&self) -> io::Result<()>;
+
+    /// Undoes [`Control::freeze`].
+    fn thaw(&self) -> io::Result<()>;
+
+    /// Sets the CPU ceiling of the settings; called once after init, which runs without it.
+    fn apply_ceiling(&self) -> io::Result<()>;
+
+    /// What the sandbox has used since its start.
+    fn usage(&self) -> Usage;
+
+    /// Returns when the runtime has ended. Cancel-safe; every call returns the same.
+    fn exited(&self) -> impl Future<Output = Exit> + Send;
+
+    /// SIGTERM, `grace`, SIGKILL; thaws a frozen sandbox. Returns when nothing of it is left.
+    fn destroy(self, grace: Grace) -> impl Future<Output = ()> + Send;
+}

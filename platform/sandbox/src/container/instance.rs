@@ -1,0 +1,286 @@
+//! A function instance in a container: its runtime, spoken to over the Runtime API.
+//!
+//! Deliberately knows nothing of how the sandbox is made (`handle`), and has no task of its own: whoever awaits a
+//! method drives sockets, output and exit, so that an instance at rest costs nothing.
+
+mod output;
+mod wire;
+
+use crate::container::{Control, Exit, Running};
+use crate::seam::{
+    End, Grace, Instance, Invocation, Log, Outcome, Settings, StartError, Tail, Usage,
+};
+use output::{Keep, Output};
+use runtime_api::{Event, Happened, RESPONSE_LIMIT};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+use tokio::time::{Sleep, sleep, timeout};
+use wire::Wire;
+
+/// How long a runtime whose connection was lost may take to exit, or to ask again.
+const LOST_GRACE: Duration = Duration::from_millis(500);
+
+/// A function instance in a container.
+#[derive(Debug)]
+pub struct ContainerInstance<C: Control> {
+    control: C,
+    wire: Wire,
+    output: Output,
+    rest: Rest,
+    lost: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Awake,
+    Frozen,
+}
+
+impl<C: Control> ContainerInstance<C> {
+    /// Takes over a sandbox whose runtime was exec'd at `started_at`, and waits until it asks for its first event; from
+    /// then on the CPU ceiling holds.
+    ///
+    /// Errors: [`StartError::Ended`] with the log's tail where the init failed, and [`StartError::Create`] where the
+    /// sandbox cannot be driven; nothing of the sandbox is left then.
+    pub async fn start(
+        running: Running<C>,
+        settings: &Settings,
+        started_at: Instant,
+    ) -> Result<Self, StartError> {
+        let Running { listener, output, control } = running;
+        let parts = Wire::new(listener).and_then(|wire| Ok((wire, Output::new(output)?)));
+        let (wire, output) = match parts {
+            Ok(parts) => parts,
+            Err(source) => {
+                let step = "cannot wait for the runtime; raise the limit of open files".to_owned();
+                return Err(abandon(control, step, source).await);
+            }
+        };
+        let mut instance = Self { control, wire, output, rest: Rest::Awake, lost: None };
+        let left = Duration::from(settings.init_timeout).saturating_sub(started_at.elapsed());
+        let init = timeout(left, instance.init()).await.unwrap_or(Err(End::InitTimedOut));
+        if let Err(end) = init {
+            let log = instance.output.take();
+            instance.control.destroy(Grace(model::Span::ZERO)).await;
+            return Err(StartError::Ended { end, log });
+        }
+        if let Err(source) = instance.control.apply_ceiling() {
+            let step = "cannot set the CPU ceiling".to_owned();
+            return Err(abandon(instance.control, step, source).await);
+        }
+        instance.output.begin(Keep::Nothing);
+        Ok(instance)
+    }
+
+    /// Waits for the first `next`.
+    async fn init(&mut self) -> Result<(), End> {
+        let mut exited = pin!(self.control.exited());
+        let mut turns = Turns {
+            wire: &mut self.wire,
+            output: &mut self.output,
+            lost: &mut self.lost,
+            exit: None,
+        };
+        loop {
+            match turns.next(exited.as_mut()).await? {
+                Happened::Ready => return Ok(()),
+                Happened::InitError(payload) => return Err(End::InitError(payload)),
+                Happened::Broken(reason) => return Err(End::Protocol(reason.to_owned())),
+                Happened::Response(_) | Happened::Error(_) | Happened::TooLarge(_) => {}
+            }
+        }
+    }
+
+    fn thaw(&mut self) -> Result<(), End> {
+        if self.rest == Rest::Frozen {
+            self.control.thaw().map_err(|error| End::Protocol(format!("cannot thaw: {error}")))?;
+            self.rest = Rest::Awake;
+        }
+        Ok(())
+    }
+
+    /// Runs one invocation as [`Instance::invoke`] says. `respond` is taken where it was used.
+    async fn run<R: FnOnce(Outcome) + Send>(
+        &mut self,
+        invocation: Invocation,
+        respond: &mut Option<R>,
+    ) -> Result<(), End> {
+        self.thaw()?;
+        let mut exited = pin!(self.control.exited());
+        let mut turns = Turns {
+            wire: &mut self.wire,
+            output: &mut self.output,
+            lost: &mut self.lost,
+            exit: None,
+        };
+        let mut event = Some(event_of(invocation));
+        loop {
+            if let Some(sent) = event.take() {
+                event = turns.wire.invoke(sent).err();
+            }
+            let outcome = match turns.next(exited.as_mut()).await? {
+                Happened::Ready if respond.is_none() => return Ok(()),
+                Happened::Response(payload) => {
+                    Outcome::Response { payload, tail: turns.tail(&self.control) }
+                }
+                Happened::Error(payload) => {
+                    Outcome::Error { payload, tail: turns.tail(&self.control) }
+                }
+                Happened::TooLarge(size) => {
+                    let end = End::ResponseTooLarge { size, limit: RESPONSE_LIMIT };
+                    Outcome::Ended { end, tail: turns.tail(&self.control) }
+                }
+                Happened::Broken(reason) => return Err(End::Protocol(reason.to_owned())),
+                Happened::Ready | Happened::InitError(_) => continue,
+            };
+            if let Some(respond) = respond.take() {
+                respond(outcome);
+            }
+        }
+    }
+}
+
+impl<C: Control> Instance for ContainerInstance<C> {
+    async fn invoke(
+        &mut self,
+        invocation: Invocation,
+        respond: impl FnOnce(Outcome) + Send,
+    ) -> Result<(), End> {
+        self.output.begin(match invocation.log {
+            Log::Tail => Keep::Tail,
+            Log::Drop => Keep::Nothing,
+        });
+        let mut respond = Some(respond);
+        let ended = self.run(invocation, &mut respond).await;
+        if let (Err(end), Some(respond)) = (&ended, respond) {
+            let tail = tail(&mut self.output, &self.control);
+            respond(Outcome::Ended { end: end.clone(), tail });
+        }
+        self.output.begin(Keep::Nothing);
+        ended
+    }
+
+    async fn rest(&mut self) {
+        if self.rest == Rest::Awake && self.control.freeze().is_ok() {
+            self.rest = Rest::Frozen;
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        self.control.usage()
+    }
+
+    async fn ended(&mut self) -> End {
+        let mut exited = pin!(self.control.exited());
+        let mut turns = Turns {
+            wire: &mut self.wire,
+            output: &mut self.output,
+            lost: &mut self.lost,
+            exit: None,
+        };
+        loop {
+            match turns.next(exited.as_mut()).await {
+                Err(end) => return end,
+                Ok(Happened::Broken(reason)) => return End::Protocol(reason.to_owned()),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    async fn stop(self, grace: Grace) {
+        let Self { control, mut output, wire, .. } = self;
+        let mut destroyed = pin!(control.destroy(grace));
+        // Its last lines must not hold it up.
+        poll_fn(|cx| {
+            output.poll(cx);
+            destroyed.as_mut().poll(cx)
+        })
+        .await;
+        drop(wire);
+    }
+}
+
+/// What drives an instance, beside its exit.
+struct Turns<'a> {
+    wire: &'a mut Wire,
+    output: &'a mut Output,
+    lost: &'a mut Option<Pin<Box<Sleep>>>,
+    /// How the runtime ended, once it has; what it said before comes first.
+    exit: Option<Exit>,
+}
+
+/// What goes with an outcome; nothing is read where nobody asked for it.
+fn tail(output: &mut Output, control: &impl Control) -> Tail {
+    if output.keeps() == Keep::Nothing {
+        return Tail::default();
+    }
+    Tail { log: output.take(), memory_peak_bytes: control.usage().memory_peak_bytes }
+}
+
+impl Turns<'_> {
+    fn tail(&mut self, control: &impl Control) -> Tail {
+        tail(self.output, control)
+    }
+
+    /// What the runtime does next, or how it ended. Cancel-safe.
+    async fn next(
+        &mut self,
+        mut exited: Pin<&mut (impl Future<Output = Exit> + Send)>,
+    ) -> Result<Happened, End> {
+        poll_fn(|cx| self.poll(cx, exited.as_mut())).await
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        exited: Pin<&mut impl Future<Output = Exit>>,
+    ) -> Poll<Result<Happened, End>> {
+        if let Poll::Ready(happened) = self.wire.poll(cx) {
+            return Poll::Ready(Ok(happened));
+        }
+        self.output.poll(cx);
+        if self.exit.is_none()
+            && let Poll::Ready(exit) = exited.poll(cx)
+        {
+            self.exit = Some(exit);
+            self.wire.last_words();
+        }
+        if let Some(exit) = self.exit {
+            return Poll::Ready(self.wire.poll_happened().ok_or(end_of(exit)));
+        }
+        let Some(reason) = self.wire.lost() else {
+            *self.lost = None;
+            return Poll::Pending;
+        };
+        let grace = self.lost.get_or_insert_with(|| Box::pin(sleep(LOST_GRACE)));
+        grace.as_mut().poll(cx).map(|()| Err(End::Protocol(reason.to_owned())))
+    }
+}
+
+async fn abandon(control: impl Control, step: String, source: io::Error) -> StartError {
+    control.destroy(Grace(model::Span::ZERO)).await;
+    StartError::Create { step, source }
+}
+
+fn end_of(exit: Exit) -> End {
+    if exit.out_of_memory {
+        End::OutOfMemory
+    } else {
+        End::Exited { status: exit.status, signal: exit.signal }
+    }
+}
+
+fn event_of(invocation: Invocation) -> Event {
+    let deadline = invocation.deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Event {
+        request_id: invocation.request_id,
+        payload: invocation.payload,
+        deadline_unix_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
+        function_arn: invocation.function_arn,
+        trace_id: invocation.trace_id,
+        client_context: invocation.client_context,
+    }
+}

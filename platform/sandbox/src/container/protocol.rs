@@ -1,0 +1,255 @@
+//! What server, starter and sandboxes say to each other.
+//!
+//! Deliberately knows nothing of how any of it is carried out.
+
+use super::cgroup::Cgroups;
+use super::rootfs::RootSpec;
+use model::{HostId, InstanceId, MemoryMib};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::ffi::CStr;
+use std::io;
+use std::path::PathBuf;
+
+/// Server to starter.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// First of all.
+    Configure(Configuration),
+    /// Makes a cell. Answered by [`Reply::Host`].
+    MakeHost(HostSpec),
+    /// Removes a cell that has no instances. Answered by [`Reply::Host`].
+    RemoveHost(HostId),
+    /// Starts a sandbox; with it come the status channel and the write end of the output. Answered on the status channel.
+    Start(StartSpec),
+    /// Sends SIGTERM to the runtime.
+    Terminate(InstanceId),
+    /// Kills and removes. Answered by [`Reply::Gone`], also where there is no such sandbox.
+    Remove(InstanceId),
+}
+
+/// Starter to server.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Reply {
+    /// The starter has been configured.
+    Ready {
+        /// Where the cgroups are.
+        cgroups: Cgroups,
+        /// What cannot be enforced.
+        limitations: Vec<String>,
+    },
+    /// The starter cannot work here.
+    Unusable(Failure),
+    /// A cell was made or removed, or could not be.
+    Host {
+        /// Which.
+        host: HostId,
+        /// Why not.
+        failure: Option<Failure>,
+    },
+    /// Nothing is left of this sandbox.
+    Gone(InstanceId),
+}
+
+/// Sandbox to server, on the status channel.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Status {
+    /// The Runtime API's listener is beside this message.
+    Listening,
+    /// The runtime has been exec'd.
+    Executed,
+    /// The sandbox could not be made.
+    Failed(Failure),
+    /// The runtime has ended, with this wait status. The end of the channel without it: the whole sandbox was killed.
+    Exited(i32),
+}
+
+/// A step that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Failure {
+    /// What was tried, with the remedy where there is one.
+    pub(super) step: String,
+    /// The kernel's error number, or zero.
+    pub(super) errno: i32,
+}
+
+impl Failure {
+    pub(super) fn new(step: impl Into<String>, error: &io::Error) -> Self {
+        let step = step.into();
+        match error.raw_os_error() {
+            Some(errno) => Self { step, errno },
+            None => Self { step: format!("{step}: {error}"), errno: 0 },
+        }
+    }
+
+    pub(super) fn error(&self) -> io::Error {
+        if self.errno == 0 {
+            io::Error::other(self.step.clone())
+        } else {
+            io::Error::from_raw_os_error(self.errno)
+        }
+    }
+}
+
+/// Names the step of a failed operation.
+pub(super) trait Step<T> {
+    fn step(self, step: impl FnOnce() -> String) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
+    fn step(self, step: impl FnOnce() -> String) -> Result<T, Failure> {
+        self.map_err(|error| Failure::new(step(), &error.into()))
+    }
+}
+
+/// What a starter works with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Configuration {
+    /// Part of the name of everything that outlives a process.
+    pub(super) server: String,
+    /// Directory for mount points and the files behind /tmp, on a disk.
+    pub(super) directory: PathBuf,
+    /// Root file system of the sandboxes.
+    pub(super) root: RootSpec,
+    /// How many prepared sandboxes to keep.
+    pub(super) pool: usize,
+    /// Size of the /tmp of prepared file systems.
+    pub(super) tmp: MemoryMib,
+}
+
+/// A cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HostSpec {
+    pub(super) host: HostId,
+    pub(super) memory: MemoryMib,
+    pub(super) milli_cpus: u32,
+    pub(super) cpus: Option<String>,
+    pub(super) reveal: HostIds,
+}
+
+impl HostSpec {
+    /// Name of its control group.
+    pub(super) fn group(&self) -> String {
+        self.reveal.instance_root_id.clone().unwrap_or_else(|| self.host.to_string())
+    }
+}
+
+/// What instances see of their host. What is None is made up anew for each instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HostIds {
+    /// /etc/machine-id: 32 hexadecimal digits.
+    pub(super) machine_id: Option<String>,
+    /// /proc/sys/kernel/random/boot_id: a UUID.
+    pub(super) boot_id: Option<String>,
+    /// First part of the path in /proc/self/cgroup, as in `sandbox-root-1f6b2c`; the second names the instance.
+    pub(super) instance_root_id: Option<String>,
+}
+
+impl HostIds {
+    /// Whether nothing of the host is shown: then /proc shows processes and made-up values only.
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One start.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StartSpec {
+    pub(super) instance: InstanceId,
+    pub(super) host: HostId,
+    /// Directory that is seen as /var/task.
+    pub(super) package: PathBuf,
+    pub(super) memory: MemoryMib,
+    pub(super) cpu_weight: u32,
+    pub(super) tmp: MemoryMib,
+    /// How many of the strings that follow are arguments; the others are the environment.
+    pub(super) arguments: usize,
+}
+
+/// Starter to a prepared sandbox: what to become. The strings of the start follow.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Command {
+    /// How many strings are arguments.
+    pub(super) arguments: usize,
+    /// User and group, as the host sees them.
+    pub(super) host_user: u32,
+    /// How many `tasks` descriptors to join, by writing `0`.
+    pub(super) tasks: usize,
+    /// What is seen as the root of cgroups.
+    pub(super) cgroup_view: CgroupView,
+    /// What /tmp is.
+    pub(super) tmp: Tmp,
+    /// Name of the machine inside.
+    pub(super) host_name: String,
+}
+
+/// What is seen as the root of cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum CgroupView {
+    /// The instance's own cgroup.
+    Instance,
+    /// The server's cgroup, so that host and instance are seen below it.
+    Server,
+}
+
+/// How /proc is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum ProcView {
+    /// As the kernel shows it.
+    Kernel,
+    /// Everything that tells of the machine is hidden or made up.
+    MadeUp,
+}
+
+/// What /tmp is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Tmp {
+    /// A file system beside the message.
+    Mount,
+    /// A tmpfs of this size in bytes.
+    Memory(u64),
+}
+
+/// A message as bytes: the length of its JSON, and the JSON. What follows is the message's own.
+pub(super) fn encode(message: &impl Serialize) -> Vec<u8> {
+    let mut bytes = vec![0; 4];
+    serde_json::to_writer(&mut bytes, message).expect("messages have string keys only");
+    let length = (bytes.len() - 4) as u32;
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    bytes
+}
+
+/// The message in `bytes`, and what follows it.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<(T, &[u8])> {
+    let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidData, text.to_owned());
+    let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| invalid("short message"))?;
+    let (json, rest) = rest
+        .split_at_checked(u32::from_le_bytes(*length) as usize)
+        .ok_or_else(|| invalid("cut message"))?;
+    Ok((serde_json::from_slice(json)?, rest))
+}
+
+/// The C strings in `bytes`.
+pub(super) fn strings(bytes: &[u8]) -> io::Result<Vec<&CStr>> {
+    bytes
+        .split_inclusive(|byte| *byte == 0)
+        .map(|text| CStr::from_bytes_with_nul(text).map_err(io::Error::other))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A message and the strings behind it come back as they were; a cut one is an error.
+    #[test]
+    fn messages_come_back() {
+        let mut bytes = encode(&Request::Remove(InstanceId(7)));
+        bytes.extend_from_slice(b"one\0\0");
+        let (request, rest) = decode::<Request>(&bytes).expect("whole");
+        assert!(matches!(request, Request::Remove(InstanceId(7))));
+        assert_eq!(strings(rest).expect("terminated"), [c"one", c""]);
+        assert!(decode::<Request>(&bytes[..9]).is_err());
+        assert!(strings(b"one").is_err());
+    }
+}

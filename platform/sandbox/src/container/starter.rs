@@ -1,0 +1,273 @@
+//! The starter: one small, single-threaded process that makes sandboxes and owns them.
+//!
+//! `peek serve` runs itself again as the starter before it loads any secret. At the end of the connection to the server the
+//! starter thaws, kills, reaps and removes everything. Deliberately knows nothing of invocations, and keeps no environment
+//! of a function longer than it takes to hand it on.
+
+mod equipment;
+mod lifecycle;
+mod sandbox;
+
+use super::channel::{Channel, MESSAGE_LIMIT, Received};
+use super::protocol::{self, Configuration, Failure, HostSpec, ProcView, Reply, Request, Step};
+use super::system;
+use equipment::Equipment;
+use model::{HostId, InstanceId};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use sandbox::{Sandbox, Users};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long nothing must have been asked for before prepared sandboxes are made, so that no start waits for one.
+const QUIET: Duration = Duration::from_millis(2);
+
+/// Runs the starter, with its connection to the server at standard input. For a process that does nothing else.
+/// There are no `arguments` yet: everything comes over the connection.
+pub fn main(arguments: &[String]) -> ! {
+    if !arguments.is_empty() {
+        eprintln!("peek starter: unexpected arguments {arguments:?}: it is started by peek serve");
+        system::exit(2);
+    }
+    let status = match serve() {
+        Ok(()) => 0,
+        Err(failure) => {
+            eprintln!("peek starter: {}: {}", failure.step, failure.error());
+            1
+        }
+    };
+    system::exit(status)
+}
+
+fn serve() -> Result<(), Failure> {
+    let cannot = || "cannot begin".to_owned();
+    // Ctrl-C is for the server; the starter ends when the server's end of the connection closes.
+    // Where this fails, it leads its session already.
+    let _leads = rustix::process::setsid();
+    system::block_signals(&[libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGHUP])
+        .step(cannot)?;
+    let null = File::options().read(true).write(true).open("/dev/null").step(cannot)?;
+    let input = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 10).step(cannot)?;
+    system::duplicate_to(null.as_fd(), 0).step(cannot)?;
+    // Children place descriptors at these numbers; nothing else may be there.
+    std::mem::forget(null);
+    for number in [super::child::CHANNEL, super::child::TEMPLATE] {
+        system::reserve(number).step(cannot)?;
+    }
+    let channel = Channel::from_descriptor(input);
+    let mut buffer = vec![0; MESSAGE_LIMIT];
+    let Received::Message(length, _) = channel.receive(&mut buffer).step(cannot)? else {
+        return Ok(());
+    };
+    let (request, _) = protocol::decode::<Request>(&buffer[..length]).step(cannot)?;
+    let Request::Configure(configuration) = request else {
+        return Err(Failure { step: "the first request is no configuration".into(), errno: 0 });
+    };
+    match Equipment::gather(&configuration) {
+        Ok(equipment) => {
+            let starter = Starter::new(channel, configuration, equipment);
+            let limitations = starter.equipment.limitations.clone();
+            let cgroups = starter.equipment.cgroups.clone();
+            starter.reply(&Reply::Ready { cgroups, limitations })?;
+            starter.run(buffer)
+        }
+        Err(failure) => channel
+            .send(&[&protocol::encode(&Reply::Unusable(failure))], &[])
+            .step(|| "the server is gone".to_owned()),
+    }
+}
+
+/// A cell as the starter knows it.
+#[derive(Debug)]
+struct Host {
+    spec: HostSpec,
+    group: String,
+    machine_id: Option<PathBuf>,
+    boot_id: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Starter {
+    server: Channel,
+    configuration: Configuration,
+    equipment: Equipment,
+    hosts: BTreeMap<HostId, Host>,
+    /// By process id.
+    sandboxes: BTreeMap<i32, Sandbox>,
+    instances: BTreeMap<InstanceId, i32>,
+    /// Prepared or soon prepared, and not bound to an instance.
+    pool: VecDeque<i32>,
+    users: Users,
+    /// The view of /proc that the pool's sandboxes have: that of the cell made last.
+    proc_view: ProcView,
+    quiet_from: Instant,
+}
+
+/// What is ready to be looked at.
+#[derive(Debug, Default)]
+struct Events {
+    server: bool,
+    signals: bool,
+    maker: bool,
+    prepared: Vec<i32>,
+}
+
+impl Starter {
+    fn new(server: Channel, configuration: Configuration, equipment: Equipment) -> Self {
+        let users = Users::new(&configuration.server, equipment.privilege);
+        Self {
+            server,
+            configuration,
+            equipment,
+            hosts: BTreeMap::new(),
+            sandboxes: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            pool: VecDeque::new(),
+            users,
+            proc_view: ProcView::MadeUp,
+            quiet_from: Instant::now(),
+        }
+    }
+
+    /// Serves until the server is gone, then removes everything.
+    fn run(mut self, mut buffer: Vec<u8>) -> Result<(), Failure> {
+        loop {
+            let events = self.wait()?;
+            if events.signals {
+                self.reap()?;
+            }
+            if events.maker {
+                self.take_in_tmp()?;
+            }
+            for pid in events.prepared {
+                self.take_in_prepared(pid);
+            }
+            if events.server {
+                let received = self.server.try_receive(&mut buffer);
+                match received.step(|| "the connection to the server broke".to_owned())? {
+                    None => {}
+                    Some(Received::End) => return self.remove_all(),
+                    Some(Received::Message(length, descriptors)) => {
+                        self.handle(&buffer[..length], descriptors)?;
+                        // It may have held a function's environment.
+                        buffer[..length].fill(0);
+                    }
+                }
+                self.quiet_from = Instant::now() + QUIET;
+            } else if self.is_pool_short() && Instant::now() >= self.quiet_from {
+                self.prepare_one();
+            }
+        }
+    }
+
+    /// Waits for something to do; not for long where the pool is short.
+    fn wait(&mut self) -> Result<Events, Failure> {
+        let pids: Vec<i32> = self
+            .sandboxes
+            .iter()
+            .filter(|(_, sandbox)| sandbox.is_preparing())
+            .map(|(pid, _)| *pid)
+            .collect();
+        let mut polled = vec![
+            PollFd::new(&self.server, PollFlags::IN),
+            PollFd::new(&self.equipment.signals, PollFlags::IN),
+        ];
+        let sandboxes = pids.iter().filter_map(|pid| self.sandboxes[pid].channel.as_ref());
+        polled.extend(sandboxes.map(|channel| PollFd::new(channel, PollFlags::IN)));
+        let maker = self.equipment.maker.as_ref();
+        polled.extend(maker.map(|maker| PollFd::new(maker, PollFlags::IN)));
+        let timeout = self.is_pool_short().then(|| {
+            let left = self.quiet_from.saturating_duration_since(Instant::now());
+            Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) }
+        });
+        match poll(&mut polled, timeout.as_ref()) {
+            Err(rustix::io::Errno::INTR) => return Ok(Events::default()),
+            polled => polled.step(|| "cannot wait for events".to_owned())?,
+        };
+        let is_ready = |index: usize| polled.get(index).is_some_and(|fd| !fd.revents().is_empty());
+        Ok(Events {
+            server: is_ready(0),
+            signals: is_ready(1),
+            maker: maker.is_some() && is_ready(2 + pids.len()),
+            prepared: pids
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| is_ready(2 + index))
+                .map(|(_, pid)| *pid)
+                .collect(),
+        })
+    }
+
+    fn handle(&mut self, message: &[u8], descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
+        let (request, strings) = protocol::decode::<Request>(message)
+            .step(|| "the server is not understood".to_owned())?;
+        match request {
+            Request::Configure(_) => Ok(()),
+            Request::MakeHost(spec) => {
+                let host = spec.host;
+                let failure = self.make_host(spec).err();
+                self.reply(&Reply::Host { host, failure })
+            }
+            Request::RemoveHost(host) => {
+                let failure = self.remove_host(host).err();
+                self.reply(&Reply::Host { host, failure })
+            }
+            Request::Start(spec) => {
+                self.start(spec, strings, descriptors);
+                Ok(())
+            }
+            Request::Terminate(instance) => {
+                self.terminate(instance);
+                Ok(())
+            }
+            Request::Remove(instance) => self.remove(instance),
+        }
+    }
+
+    /// A server that is gone is noticed at the end of its connection.
+    fn reply(&self, reply: &Reply) -> Result<(), Failure> {
+        match self.server.send(&[&protocol::encode(reply)], &[]) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            sent => sent.step(|| "cannot answer the server".to_owned()),
+        }
+    }
+
+    fn make_host(&mut self, spec: HostSpec) -> Result<(), Failure> {
+        let group = spec.group();
+        if self.hosts.contains_key(&spec.host) || self.hosts.values().any(|h| h.group == group) {
+            return Err(Failure { step: format!("{} exists already", spec.host), errno: 0 });
+        }
+        self.equipment.cgroups.make_host(&group, &spec)?;
+        let file = |name: &str, text: Option<&String>| -> Result<Option<PathBuf>, Failure> {
+            let Some(text) = text else { return Ok(None) };
+            let path = self.configuration.directory.join("ids").join(format!("{group}-{name}"));
+            fs::write(&path, format!("{text}\n"))
+                .step(|| format!("cannot write {}", path.display()))?;
+            Ok(Some(path))
+        };
+        let machine_id = file("machine-id", spec.reveal.machine_id.as_ref())?;
+        let boot_id = file("boot-id", spec.reveal.boot_id.as_ref())?;
+        self.proc_view = proc_view(&spec);
+        self.hosts.insert(spec.host, Host { spec, group, machine_id, boot_id });
+        Ok(())
+    }
+
+    fn remove_host(&mut self, id: HostId) -> Result<(), Failure> {
+        let Some(host) = self.hosts.get(&id) else { return Ok(()) };
+        if self.sandboxes.values().any(|sandbox| sandbox.is_on(id)) {
+            return Err(Failure { step: format!("{id} still has instances"), errno: 0 });
+        }
+        self.equipment.cgroups.remove_host(&host.group)?;
+        for path in [&host.machine_id, &host.boot_id].into_iter().flatten() {
+            fs::remove_file(path).step(|| format!("cannot remove {}", path.display()))?;
+        }
+        self.hosts.remove(&id);
+        Ok(())
+    }
+}
+
+fn proc_view(spec: &HostSpec) -> ProcView {
+    if spec.reveal.is_nothing() { ProcView::MadeUp } else { ProcView::Kernel }
+}

@@ -1,0 +1,286 @@
+//! Room for new instances: an instance for each invocation that waits, on a host that has room or is given some.
+//!
+//! Deliberately knows nothing of how hosts are chosen among those that fit: that is placement's.
+
+use crate::instance::{Instance, State};
+use crate::policy::{Choice, Growth, Want};
+use crate::rooms::Owner;
+use crate::scheduler::Scheduler;
+use crate::{Action, HostPhase, Rejection, StopReason};
+use model::{FunctionId, HostId, InstanceId, MemoryMib, Span};
+
+/// Hosts looked at in search of idle instances to evict, on a machine that is full.
+const HOSTS_SEARCHED: usize = 256;
+
+/// Where a new instance can be.
+enum Room {
+    /// On this host.
+    Here(HostId),
+    /// Somewhere, once instances that are stopping are reclaimed.
+    Later,
+    /// Nowhere; why.
+    Nowhere(String),
+}
+
+impl Scheduler {
+    /// Starts an instance for each invocation of the function that waits and has none.
+    pub(crate) fn cover(&mut self, function: FunctionId) {
+        while self.start_one(function, 0) {}
+    }
+
+    /// Starts one instance, if an invocation waits that has none. Returns whether another one may be needed.
+    pub(crate) fn start_one(&mut self, function: FunctionId, attempts: u32) -> bool {
+        let Some(state) = self.functions.get_mut(&function) else { return false };
+        if !state.lacks_starts() {
+            return false;
+        }
+        let owner = self.profile.owner(&state.settings);
+        let memory = state.settings.memory.max(MemoryMib(1));
+        match self.find_room(owner, memory) {
+            Room::Here(host) => self.place(function, host, attempts),
+            Room::Later => {
+                self.stand_in_line(function);
+                return false;
+            }
+            Room::Nowhere(reason) => self.reject_youngest(function, Rejection::NoHost(reason)),
+        }
+        true
+    }
+
+    /// Asks for the start of an instance whose host is ready.
+    pub(crate) fn start(&mut self, instance: InstanceId) {
+        let Some(it) = self.instances.get_mut(instance) else { return };
+        it.state = State::Starting;
+        it.born = self.now;
+        let (host, function, epoch) = (it.host, it.function, it.epoch);
+        self.counters.instances_started += 1;
+        self.act(Action::Start { instance, host, function, epoch });
+    }
+
+    /// Tries again for the functions that wait for room, those that wait longest first.
+    pub(crate) fn serve_short(&mut self) {
+        for _ in 0..self.machine.short.len() {
+            let Some(function) = self.machine.short.pop_front() else { return };
+            if let Some(state) = self.functions.get_mut(&function) {
+                state.short = false;
+            }
+            self.cover(function);
+        }
+    }
+
+    pub(crate) fn memory_free(&mut self, free: MemoryMib) {
+        self.machine.free = Some(free);
+        self.serve_short();
+    }
+
+    /// MiB by which the machine is too full for a host of this size.
+    pub(crate) fn shortage_mib(&self, memory: MemoryMib) -> u64 {
+        let wanted = self.machine.used_mib + u64::from(memory.0);
+        wanted.saturating_sub(self.limit_mib())
+    }
+
+    fn limit_mib(&self) -> u64 {
+        let overcommit = self.profile.hosts.overcommit;
+        // A float too large for the integer becomes the largest integer.
+        self.profile.limits.memory.map_or(u64::MAX, |it| (f64::from(it.0) * overcommit) as u64)
+    }
+
+    fn place(&mut self, function: FunctionId, host: HostId, attempts: u32) {
+        let Some(state) = self.functions.get_mut(&function) else { return };
+        state.starting += 1;
+        let memory = state.settings.memory.max(MemoryMib(1));
+        let it = Instance {
+            function,
+            revision: state.revision,
+            epoch: state.epoch,
+            host,
+            memory,
+            state: State::Waiting,
+            born: self.now,
+            init: Span::ZERO,
+            due: None,
+            attempts,
+        };
+        let instance = self.instances.push(it);
+        self.join_host(host, instance, memory);
+        if self.hosts.get(host).is_some_and(|it| it.phase == HostPhase::Ready) {
+            self.start(instance);
+        }
+    }
+
+    fn stand_in_line(&mut self, function: FunctionId) {
+        if let Some(state) = self.functions.get_mut(&function)
+            && !state.short
+        {
+            state.short = true;
+            self.machine.short.push_back(function);
+        }
+    }
+
+    fn find_room(&mut self, owner: Owner, memory: MemoryMib) -> Room {
+        let reserve = self.profile.limits.memory_reserve;
+        if let Some(free) = self.machine.free
+            && free < reserve
+        {
+            return self.squeeze(owner, free);
+        }
+        let growth = self.growth(memory);
+        let want = Want { owner, memory, growth };
+        match self.profile.placement.policy().choose(&self.rooms, &want) {
+            Choice::Host(host) => Room::Here(host),
+            Choice::NewHost => Room::Here(self.open_host(owner, memory)),
+            Choice::Nowhere if self.evict_for(owner, memory) => Room::Later,
+            Choice::Nowhere if growth == Growth::Impossible && self.empty_for(memory) => {
+                if self.growth(memory) == Growth::Possible {
+                    Room::Here(self.open_host(owner, memory))
+                } else {
+                    Room::Later
+                }
+            }
+            Choice::Nowhere => Room::Nowhere(self.fullness(memory, growth)),
+        }
+    }
+
+    fn growth(&self, memory: MemoryMib) -> Growth {
+        let (size, _) = self.profile.hosts.size_for(memory);
+        let fits_ahead = size == self.profile.hosts.memory && !self.machine.ahead.is_empty();
+        let shortage = self.shortage_mib(size);
+        if fits_ahead || shortage == 0 || self.spare(shortage).is_some() {
+            Growth::Possible
+        } else {
+            Growth::Impossible
+        }
+    }
+
+    /// Hosts without instances that can be given back at once to free that much, if there are enough.
+    fn spare(&self, shortage_mib: u64) -> Option<Vec<HostId>> {
+        let mut freed = 0;
+        let mut spare = Vec::new();
+        let ahead = self.machine.ahead.iter().copied();
+        for host in self.rooms.empties().chain(ahead).take(HOSTS_SEARCHED) {
+            if let Some(it) = self.hosts.get(host)
+                && it.phase == HostPhase::Ready
+            {
+                freed += u64::from(it.memory.0);
+                spare.push(host);
+            }
+            if freed >= shortage_mib {
+                return Some(spare);
+            }
+        }
+        None
+    }
+
+    /// A host for this owner that was started ahead, or a new one.
+    fn open_host(&mut self, owner: Owner, memory: MemoryMib) -> HostId {
+        let (size, milli_cpus) = self.profile.hosts.size_for(memory);
+        if size == self.profile.hosts.memory {
+            let ready = |host: &&HostId| {
+                self.hosts.get(**host).is_some_and(|it| it.phase == HostPhase::Ready)
+            };
+            let ahead = &self.machine.ahead;
+            if let Some(&host) = ahead.iter().find(ready).or(ahead.first()) {
+                self.claim(host, owner);
+                return host;
+            }
+        }
+        let shortage = self.shortage_mib(size);
+        if shortage > 0 {
+            for host in self.spare(shortage).unwrap_or_default() {
+                self.stop_host(host);
+            }
+        }
+        self.start_host(Some(owner), size, milli_cpus)
+    }
+
+    /// Evicts idle instances from one of the owner's hosts until it will have room, unless stopping ones leave enough.
+    fn evict_for(&mut self, owner: Owner, memory: MemoryMib) -> bool {
+        let hosts = || self.rooms.of(owner).rev().take(HOSTS_SEARCHED);
+        let room =
+            |host: HostId| self.hosts.get(host).map_or(MemoryMib(0), |it| it.free() + it.stopping);
+        if hosts().any(|host| room(host) >= memory) {
+            return true;
+        }
+        let idle = |host: HostId| self.hosts.get(host).map_or(MemoryMib(0), |it| it.idle_memory);
+        let Some(host) = hosts().find(|&host| room(host) + idle(host) >= memory) else {
+            return false;
+        };
+        let mut missing = memory - room(host);
+        for instance in self.least_recently_idle(host) {
+            if missing == MemoryMib(0) {
+                break;
+            }
+            missing = missing - self.instances.get(instance).map_or(MemoryMib(0), |it| it.memory);
+            self.reclaim(instance, StopReason::Evicted);
+        }
+        true
+    }
+
+    /// Empties hosts of anybody on which nothing runs, until the machine will have room for one of this size.
+    fn empty_for(&mut self, memory: MemoryMib) -> bool {
+        let (size, _) = self.profile.hosts.size_for(memory);
+        let mut missing = self.shortage_mib(size);
+        let mut condemned = Vec::new();
+        for (_, it) in self.hosts.iter().take(HOSTS_SEARCHED) {
+            if it.phase == HostPhase::Leaving {
+                missing = missing.saturating_sub(u64::from(it.memory.0));
+            }
+        }
+        for (host, it) in self.hosts.iter().take(HOSTS_SEARCHED) {
+            if missing > 0 && it.is_quiet() {
+                missing = missing.saturating_sub(u64::from(it.memory.0));
+                condemned.push(host);
+            }
+        }
+        if missing > 0 {
+            return false;
+        }
+        for host in condemned {
+            self.condemn(host);
+        }
+        true
+    }
+
+    /// The machine is really short of memory: one idle instance goes, the owner's own first.
+    fn squeeze(&mut self, owner: Owner, free: MemoryMib) -> Room {
+        let idle = |host: &HostId| self.hosts.get(*host).is_some_and(|it| it.idle > 0);
+        let own = self.rooms.of(owner).rev().take(HOSTS_SEARCHED).find(idle);
+        let other = || self.hosts.iter().map(|(host, _)| host).take(HOSTS_SEARCHED).find(idle);
+        if let Some(host) = own.or_else(other) {
+            let instance = self.least_recently_idle(host).first().copied();
+            if let Some(instance) = instance {
+                self.reclaim(instance, StopReason::Evicted);
+            }
+            return Room::Later;
+        }
+        let mut searched = self.hosts.iter().take(HOSTS_SEARCHED);
+        if searched.any(|(_, it)| it.stopping > MemoryMib(0)) {
+            return Room::Later;
+        }
+        let reserve = self.profile.limits.memory_reserve;
+        Room::Nowhere(format!(
+            "the machine has {free} of memory free, and limits.memory_reserve_mib keeps {reserve} back"
+        ))
+    }
+
+    fn least_recently_idle(&self, host: HostId) -> Vec<InstanceId> {
+        let mut idle = self.idle_on(host);
+        idle.sort_unstable_by_key(|&(_, sequence, _)| sequence);
+        idle.into_iter().map(|(_, _, instance)| instance).collect()
+    }
+
+    fn fullness(&self, memory: MemoryMib, growth: Growth) -> String {
+        let (size, _) = self.profile.hosts.size_for(memory);
+        match growth {
+            Growth::Possible => {
+                format!("no host has {memory} free, and placement.max_hosts allows no other")
+            }
+            Growth::Impossible => format!(
+                "hosts have {} MiB of at most {} MiB (limits.memory_mib times hosts.overcommit), \
+                 no room for one of {size}",
+                self.machine.used_mib,
+                self.limit_mib(),
+            ),
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The file form of a profile: sections, keys and their limits.
+//!
+//! Deliberately knows nothing of where the text came from.
+
+use super::{
+    Billing, Cpu, CpuCeiling, CpuWeight, Hosts, InitBilling, Limits, Profile, Reveal, Sharing,
+};
+use crate::policy::{BinPack, Fixed, Halving, KeepAlive, NoKeeping, Placement, Spread};
+use model::{MemoryMib, Span};
+use serde::Deserialize;
+
+/// Why a text is no profile.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// It is no TOML, or has a key too many or too few.
+    #[error("cannot read the profile: {0}")]
+    Text(#[from] toml::de::Error),
+    /// A value is out of its limits.
+    #[error("{key} is {value}, must be {limit}")]
+    Value {
+        /// Section and key.
+        key: &'static str,
+        /// What the file says.
+        value: String,
+        /// What it may be.
+        limit: &'static str,
+    },
+    /// A key is missing that the chosen policy needs.
+    #[error("{key} is missing, {policy} needs it")]
+    Missing {
+        /// Section and key.
+        key: &'static str,
+        /// Section and choice.
+        policy: &'static str,
+    },
+    /// A key is there that the chosen policy does not have.
+    #[error("{key} has no meaning with {policy}: remove it")]
+    Foreign {
+        /// Section and key.
+        key: &'static str,
+        /// Section and choice.
+        policy: &'static str,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    hosts: HostsSection,
+    placement: PlacementSection,
+    keep_alive: KeepAliveSection,
+    cpu: CpuSection,
+    limits: LimitsSection,
+    billing: BillingSection,
+    rest: RestSection,
+    reveal: RevealSection,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HostsSection {
+    memory_mib: u32,
+    vcpus: f64,
+    sharing: Sharing,
+    warm: u32,
+    idle_s: f64,
+    overcommit: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PlacementName {
+    BinPack,
+    Spread,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlacementSection {
+    policy: PlacementName,
+    max_hosts: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum KeepAliveName {
+    None,
+    Fixed,
+    Halving,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeepAliveSection {
+    policy: KeepAliveName,
+    limit_s: Option<f64>,
+    interval_s: Option<f64>,
+    floor: Option<u32>,
+    lifetime_cap_s: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum CeilingName {
+    None,
+    Proportional,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CpuSection {
+    ceiling: CeilingName,
+    full_mib: Option<u32>,
+    weight: CpuWeight,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsSection {
+    account_concurrency: u32,
+    queue: u32,
+    queue_wait_s: f64,
+    memory_min_mib: u32,
+    memory_max_mib: u32,
+    timeout_max_s: f64,
+    memory_mib: Option<u32>,
+    memory_reserve_mib: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BillingSection {
+    grain_ms: f64,
+    init: InitBilling,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RestSection {
+    after_ms: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevealSection {
+    host: Reveal,
+}
+
+/// Longest span that a profile can name: ten years.
+const LONGEST_S: f64 = 315_360_000.0;
+
+pub(super) fn read(text: &str) -> Result<Profile, ProfileError> {
+    let file: File = toml::from_str(text)?;
+    Ok(Profile {
+        name: file.name,
+        hosts: hosts(&file.hosts)?,
+        placement: placement(&file.placement)?,
+        lifetime_cap: file
+            .keep_alive
+            .lifetime_cap_s
+            .map(|cap| positive("keep_alive.lifetime_cap_s", cap))
+            .transpose()?,
+        keep_alive: keep_alive(&file.keep_alive)?,
+        cpu: cpu(&file.cpu)?,
+        limits: limits(&file.limits)?,
+        billing: Billing {
+            grain: milliseconds("billing.grain_ms", file.billing.grain_ms)?,
+            init: file.billing.init,
+        },
+        rest_after: file
+            .rest
+            .after_ms
+            .map(|after| milliseconds("rest.after_ms", after))
+            .transpose()?,
+        reveal: file.reveal.host,
+    })
+}
+
+fn hosts(section: &HostsSection) -> Result<Hosts, ProfileError> {
+    let HostsSection { memory_mib, vcpus, sharing, warm, idle_s, overcommit } = *section;
+    require(memory_mib >= 1, "hosts.memory_mib", memory_mib, "at least 1")?;
+    require((0.001..=4096.0).contains(&vcpus), "hosts.vcpus", vcpus, "from 0.001 to 4096")?;
+    require(warm <= 10_000, "hosts.warm", warm, "at most 10000")?;
+    require(
+        (1.0..=1e6).contains(&overcommit),
+        "hosts.overcommit",
+        overcommit,
+        "a factor from 1 to 1000000",
+    )?;
+    Ok(Hosts {
+        memory: MemoryMib(memory_mib),
+        milli_cpus: (vcpus * 1000.0).round() as u32,
+        sharing,
+        warm,
+        idle: span("hosts.idle_s", idle_s)?,
+        overcommit,
+    })
+}
+
+fn placement(section: &PlacementSection) -> Result<Placement, ProfileError> {
+    const KEY: &str = "placement.max_hosts";
+    match section.policy {
+        PlacementName::BinPack => {
+            foreign(&section.max_hosts, KEY, "placement.policy bin_pack")?;
+            Ok(Placement::BinPack(BinPack))
+        }
+        PlacementName::Spread => {
+            let max_hosts = needed(section.max_hosts, KEY, "placement.policy spread")?;
+            require(max_hosts >= 1, KEY, max_hosts, "at least 1")?;
+            Ok(Placement::Spread(Spread { max_hosts }))
+        }
+    }
+}
+
+fn keep_alive(section: &KeepAliveSection) -> Result<KeepAlive, ProfileError> {
+    const LIMIT: &str = "keep_alive.limit_s";
+    const INTERVAL: &str = "keep_alive.interval_s";
+    const FLOOR: &str = "keep_alive.floor";
+    let KeepAliveSection { ref policy, limit_s, interval_s, floor, lifetime_cap_s: _ } = *section;
+    match policy {
+        KeepAliveName::None => {
+            let choice = "keep_alive.policy none";
+            foreign(&limit_s, LIMIT, choice)?;
+            foreign(&interval_s, INTERVAL, choice)?;
+            foreign(&floor, FLOOR, choice)?;
+            Ok(KeepAlive::None(NoKeeping))
+        }
+        KeepAliveName::Fixed => {
+            let choice = "keep_alive.policy fixed";
+            foreign(&interval_s, INTERVAL, choice)?;
+            foreign(&floor, FLOOR, choice)?;
+            Ok(KeepAlive::Fixed(Fixed { limit: positive(LIMIT, needed(limit_s, LIMIT, choice)?)? }))
+        }
+        KeepAliveName::Halving => {
+            let choice = "keep_alive.policy halving";
+            Ok(KeepAlive::Halving(Halving {
+                interval: positive(INTERVAL, needed(interval_s, INTERVAL, choice)?)?,
+                floor: needed(floor, FLOOR, choice)?,
+                limit: positive(LIMIT, needed(limit_s, LIMIT, choice)?)?,
+            }))
+        }
+    }
+}
+
+fn cpu(section: &CpuSection) -> Result<Cpu, ProfileError> {
+    const KEY: &str = "cpu.full_mib";
+    let ceiling = match section.ceiling {
+        CeilingName::None => {
+            foreign(&section.full_mib, KEY, "cpu.ceiling none")?;
+            CpuCeiling::None
+        }
+        CeilingName::Proportional => {
+            let full = needed(section.full_mib, KEY, "cpu.ceiling proportional")?;
+            require(full >= 1, KEY, full, "at least 1")?;
+            CpuCeiling::Proportional { full: MemoryMib(full) }
+        }
+    };
+    Ok(Cpu { ceiling, weight: section.weight })
+}
+
+fn limits(section: &LimitsSection) -> Result<Limits, ProfileError> {
+    let least = section.memory_min_mib;
+    let most = section.memory_max_mib;
+    require(least >= 1, "limits.memory_min_mib", least, "at least 1")?;
+    require(most >= least, "limits.memory_max_mib", most, "at least limits.memory_min_mib")?;
+    if let Some(memory) = section.memory_mib {
+        require(memory >= 1, "limits.memory_mib", memory, "at least 1")?;
+    }
+    Ok(Limits {
+        account_concurrency: section.account_concurrency,
+        queue: section.queue,
+        queue_wait: positive("limits.queue_wait_s", section.queue_wait_s)?,
+        memory_min: MemoryMib(least),
+        memory_max: MemoryMib(most),
+        timeout_max: positive("limits.timeout_max_s", section.timeout_max_s)?,
+        memory: section.memory_mib.map(MemoryMib),
+        memory_reserve: MemoryMib(section.memory_reserve_mib),
+    })
+}
+
+fn require(
+    holds: bool,
+    key: &'static str,
+    value: impl ToString,
+    limit: &'static str,
+) -> Result<(), ProfileError> {
+    if holds {
+        return Ok(());
+    }
+    Err(ProfileError::Value { key, value: value.to_string(), limit })
+}
+
+fn needed<T>(value: Option<T>, key: &'static str, policy: &'static str) -> Result<T, ProfileError> {
+    value.ok_or(ProfileError::Missing { key, policy })
+}
+
+fn foreign<T>(
+    value: &Option<T>,
+    key: &'static str,
+    policy: &'static str,
+) -> Result<(), ProfileError> {
+    if value.is_none() {
+        return Ok(());
+    }
+    Err(ProfileError::Foreign { key, policy })
+}
+
+fn span(key: &'static str, seconds: f64) -> Result<Span, ProfileError> {
+    let holds = (0.0..=LONGEST_S).contains(&seconds);
+    require(holds, key, seconds, "from 0 s to ten years (315360000 s)")?;
+    Ok(Span::from_secs_f64(seconds))
+}
+
+fn positive(key: &'static str, seconds: f64) -> Result<Span, ProfileError> {
+    require(seconds >= 1e-9, key, seconds, "more than 0 s")?;
+    span(key, seconds)
+}
+
+fn milliseconds(key: &'static str, milliseconds: f64) -> Result<Span, ProfileError> {
+    let holds = (1e-6..=LONGEST_S * 1e3).contains(&milliseconds);
+    require(holds, key, milliseconds, "more than 0 ms and at most ten years")?;
+    Ok(Span::from_secs_f64(milliseconds / 1e3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCAL: &str = include_str!("../../../../profiles/local.toml");
+
+    fn complaint(from: &str, to: &str) -> String {
+        assert!(LOCAL.contains(from), "{from} is in local.toml");
+        Profile::from_toml(&LOCAL.replacen(from, to, 1)).expect_err(to).to_string()
+    }
+
+    // A misspelt key is refused and the right ones are named.
+    #[test]
+    fn unknown_keys_name_the_known_ones() {
+        let text = complaint("vcpus =", "vcpu =");
+        assert!(text.contains("`vcpu`") && text.contains("`vcpus`"), "{text}");
+        let text = complaint("[billing]", "[biling]");
+        assert!(text.contains("`billing`"), "{text}");
+        let text = complaint("policy = \"bin_pack\"", "policy = \"binpack\"");
+        assert!(text.contains("`bin_pack`"), "{text}");
+    }
+
+    // A value out of its limits is refused with key, value and limit.
+    #[test]
+    fn values_are_checked() {
+        let text = complaint("overcommit = 64.0", "overcommit = 0.5");
+        assert_eq!(text, "hosts.overcommit is 0.5, must be a factor from 1 to 1000000");
+        let text = complaint("limit_s = 600.0", "limit_s = nan");
+        assert_eq!(text, "keep_alive.limit_s is NaN, must be more than 0 s");
+        let text = complaint("after_ms = 5.0", "after_ms = -1.0");
+        assert!(text.starts_with("rest.after_ms is -1, must be"), "{text}");
+        assert!(complaint("memory_mib = 3328", "memory_mib = -1").contains("invalid value"));
+    }
+
+    // A policy's keys belong to it: none may be missing, none of another's may be there.
+    #[test]
+    fn policies_have_their_own_keys() {
+        let text = complaint("limit_s = 600.0", "");
+        assert_eq!(text, "keep_alive.limit_s is missing, keep_alive.policy fixed needs it");
+        let text = complaint("limit_s = 600.0", "limit_s = 600.0\nfloor = 2");
+        assert_eq!(text, "keep_alive.floor has no meaning with keep_alive.policy fixed: remove it");
+        let text = complaint("policy = \"bin_pack\"", "policy = \"spread\"");
+        assert_eq!(text, "placement.max_hosts is missing, placement.policy spread needs it");
+    }
+}

@@ -1,0 +1,141 @@
+//! What the scheduler holds, for gauges, tests and whoever asks. Nothing here changes anything.
+
+use crate::Epoch;
+use crate::instance::{Idle, Rest, State};
+use crate::rooms::Owner;
+use crate::scheduler::Scheduler;
+use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib};
+
+/// One host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostView {
+    /// Host.
+    pub host: HostId,
+    /// Who may be on it; None while it is started ahead and unused.
+    pub owner: Option<Owner>,
+    /// Where it is in its life.
+    pub phase: HostPhase,
+    /// Memory that its instances may add up to.
+    pub memory: MemoryMib,
+    /// Memory that its instances add up to, stopping ones included.
+    pub used: MemoryMib,
+    /// CPUs, in thousandths.
+    pub milli_cpus: u32,
+    /// Instances on it, stopping ones included.
+    pub instances: usize,
+    /// Idle ones among them.
+    pub idle: usize,
+}
+
+/// Where a host is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostPhase {
+    /// Asked for.
+    Starting,
+    /// Ready.
+    Ready,
+    /// It takes no new instances, and is given back when its last one is reclaimed.
+    Leaving,
+}
+
+/// One function instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstanceView {
+    /// Instance.
+    pub instance: InstanceId,
+    /// Where it is.
+    pub host: HostId,
+    /// What it runs.
+    pub function: FunctionId,
+    /// In which state.
+    pub epoch: Epoch,
+    /// Its memory.
+    pub memory: MemoryMib,
+    /// What it is doing.
+    pub phase: InstancePhase,
+}
+
+/// What an instance is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstancePhase {
+    /// Its host is being made; its start was not asked for yet.
+    Waiting,
+    /// Its start was asked for.
+    Starting,
+    /// It runs this invocation.
+    Busy(InvocationId),
+    /// It has answered, and is not idle yet.
+    Finishing,
+    /// It may be reused at once.
+    Idle,
+    /// It may be reused, and is frozen.
+    Resting,
+    /// Its reclaim was asked for.
+    Stopping,
+}
+
+/// One function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionView {
+    /// Function.
+    pub function: FunctionId,
+    /// Its present state.
+    pub epoch: Epoch,
+    /// Invocations accepted and not ended, waiting ones included.
+    pub in_flight: u32,
+    /// Invocations that wait for an instance.
+    pub queued: usize,
+    /// Idle instances.
+    pub idle: usize,
+}
+
+impl Scheduler {
+    /// Every host, oldest first.
+    pub fn hosts(&self) -> impl Iterator<Item = HostView> + '_ {
+        self.hosts.iter().map(|(host, it)| HostView {
+            host,
+            owner: it.owner,
+            phase: it.phase,
+            memory: it.memory,
+            used: it.used,
+            milli_cpus: it.milli_cpus,
+            instances: it.instances.len(),
+            idle: it.idle,
+        })
+    }
+
+    /// Every instance, oldest first.
+    pub fn instances(&self) -> impl Iterator<Item = InstanceView> + '_ {
+        self.instances.iter().map(|(instance, it)| InstanceView {
+            instance,
+            host: it.host,
+            function: it.function,
+            epoch: it.epoch,
+            memory: it.memory,
+            phase: phase(&it.state),
+        })
+    }
+
+    /// Every function, by number.
+    pub fn functions(&self) -> impl Iterator<Item = FunctionView> + '_ {
+        self.functions.iter().map(|(&function, it)| FunctionView {
+            function,
+            epoch: it.epoch,
+            in_flight: it.in_flight,
+            queued: it.queue.len(),
+            idle: it.idle.len(),
+        })
+    }
+}
+
+fn phase(state: &State) -> InstancePhase {
+    match state {
+        State::Waiting => InstancePhase::Waiting,
+        State::Starting => InstancePhase::Starting,
+        State::Busy(busy) => InstancePhase::Busy(busy.invocation),
+        State::Finishing => InstancePhase::Finishing,
+        State::Idle(Idle { rest: Rest::Resting, .. }) => InstancePhase::Resting,
+        State::Idle(_) => InstancePhase::Idle,
+        State::Stopping => InstancePhase::Stopping,
+    }
+}

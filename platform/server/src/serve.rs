@@ -1,0 +1,193 @@
+//! A server from its first line to its last: open, announce, serve, drain.
+
+use crate::identity;
+use crate::journal::Journal;
+use crate::memory;
+use crate::platform::Platform;
+use anyhow::Context;
+use gateway::{AccessKey, Gateway, GatewayConfig};
+use sandbox::Kind;
+use sandbox::container::{Container, ContainerConfig, Reveal};
+use scheduler::Profile;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Region in the ARNs of the platform's functions.
+const REGION: &str = "us-east-1";
+
+/// How long instances may take to end after the server was told to.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Sandboxes that are kept prepared: enough for one start after another; a burst makes its own.
+const POOL: usize = 4;
+
+/// What to serve, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Address of the API.
+    pub listen: SocketAddr,
+    /// Where functions, code and credentials are kept.
+    pub data: PathBuf,
+    /// How the platform behaves.
+    pub profile: Profile,
+    /// What instances can reach.
+    pub network: Network,
+    /// Addresses of this machine that instances may reach all the same.
+    pub allow: Vec<SocketAddr>,
+    /// Where to write what the platform really does.
+    pub journal: Option<PathBuf>,
+    /// Command that becomes a starter of sandboxes.
+    pub starter: Vec<OsString>,
+}
+
+/// What instances can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// The world where this machine can route it, else nothing.
+    Auto,
+    /// The world, by routed veths and NAT.
+    Routed,
+    /// Nothing.
+    None,
+}
+
+impl std::str::FromStr for Network {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "routed" => Ok(Self::Routed),
+            "none" => Ok(Self::None),
+            _ => Err(format!("network {text:?} is none of auto, routed, none")),
+        }
+    }
+}
+
+/// What a server that listens has to say.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// URL of the API.
+    pub endpoint: String,
+    /// Who may use it: key, secret and account of each.
+    pub access_keys: Vec<AccessKey>,
+    /// Region to sign for.
+    pub region: &'static str,
+    /// Kind of its sandboxes.
+    pub sandbox: &'static str,
+    /// Smallest and largest memory size of a function, MiB.
+    pub memory_mib: (u32, u32),
+    /// Runtimes that can be had.
+    pub runtimes: Vec<String>,
+    /// What cannot be enforced or offered here.
+    pub limitations: Vec<String>,
+}
+
+/// Runs the platform until SIGTERM or SIGINT, then ends what runs and removes what it held.
+///
+/// `announce` is called once, when the API answers.
+pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::Result<()> {
+    let Options { listen, data, mut profile, network, allow, journal, starter } = options;
+    let _lock = identity::lock(&data)?;
+    // Bound before anything else is made: a busy port costs nothing.
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen}: choose another address with --listen (port 0 takes a free one)")
+    })?;
+    let endpoint =
+        format!("http://{}", listener.local_addr().context("cannot read the own address")?);
+    let mut end = (
+        signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
+        signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
+    );
+    let container = Container::open(ContainerConfig {
+        data: data.clone(),
+        server_id: identity::server_id(&data)?,
+        starter,
+        reveal: reveal(profile.reveal),
+        pool: POOL,
+        interpreters: Vec::new(),
+    })
+    .await
+    .context("cannot run functions in containers")?;
+    let access_keys = identity::credentials(&data)?;
+    let catalog = catalog::Catalog::open(&data)
+        .with_context(|| format!("cannot open the catalog in {}", data.display()))?;
+    if profile.limits.memory.is_none() {
+        profile.limits.memory = memory::total_and_available().map(|(total, _)| total);
+    }
+    let ready = Ready {
+        endpoint,
+        access_keys: access_keys.clone(),
+        region: REGION,
+        sandbox: container.facts().name,
+        memory_mib: (profile.limits.memory_min.0, profile.limits.memory_max.0),
+        runtimes: container.runtimes(),
+        limitations: container.facts().limitations,
+    };
+    let journal = journal.as_deref().map(Journal::create).transpose()?;
+    let config = gateway_config(&profile, access_keys);
+    let platform = Arc::new(Platform::new(container, profile, seed(), journal));
+    let gateway = Gateway::new(config, Arc::new(catalog), Arc::clone(&platform));
+    gateway.recover().await;
+    announce(&ready);
+    let stop = async move {
+        tokio::select! {
+            _ = end.0.recv() => {}
+            _ = end.1.recv() => {}
+        }
+    };
+    let watched = tokio::spawn(watch_memory(Arc::clone(&platform)));
+    gateway.serve(listener, stop).await;
+    watched.abort();
+    platform.close(DRAIN).await;
+    Ok(())
+}
+
+/// Tells the platform, every second, how much memory is really free.
+async fn watch_memory<K: Kind>(platform: Arc<Platform<K>>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        if let Some((_, available)) = memory::total_and_available() {
+            platform.memory_free(available);
+        }
+    }
+}
+
+fn reveal(reveal: scheduler::Reveal) -> Reveal {
+    match reveal {
+        scheduler::Reveal::BootId => Reveal::BootId,
+        scheduler::Reveal::MachineId => Reveal::MachineId,
+        scheduler::Reveal::InstanceRootId => Reveal::InstanceRootId,
+        scheduler::Reveal::None => Reveal::Nothing,
+    }
+}
+
+fn gateway_config(profile: &Profile, access_keys: Vec<AccessKey>) -> GatewayConfig {
+    GatewayConfig {
+        region: REGION.to_owned(),
+        access_keys,
+        limits: gateway::Limits {
+            memory_min: profile.limits.memory_min,
+            memory_max: profile.limits.memory_max,
+            timeout_s_max: u32::try_from(profile.limits.timeout_max.as_millis() / 1000)
+                .unwrap_or(u32::MAX),
+            concurrency: profile.limits.account_concurrency,
+            ..gateway::Limits::default()
+        },
+    }
+}
+
+/// A seed of its own for every start: nothing outside may foresee a choice.
+fn seed() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0
+}
+
+/// Whether this process may do everything.
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|it| std::os::unix::fs::MetadataExt::uid(&it) == 0)
+}
