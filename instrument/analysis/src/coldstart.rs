@@ -120,7 +120,7 @@ fn add(study: &Study, answers: &mut Answers, group: Group) {
                  figure: the platform prepares, keeps or replaces instances on its own",
                 meant.len() - sample.len(),
                 meant.len(),
-                group.finding.setting["runtime"],
+                group.finding.setting["runtime"].as_str().unwrap_or_default(),
                 group.finding.setting["memory_mib"],
             ),
         );

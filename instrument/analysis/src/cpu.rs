@@ -5,9 +5,10 @@
 //! host as it really was, whatever was intended. Instances of one host are one cluster.
 
 use crate::answers::Answers;
+use crate::estimates::add_median;
 use crate::finding::Finding;
+use crate::statistics::bootstrap;
 use crate::statistics::cluster::Row;
-use crate::statistics::{bootstrap, order_statistic};
 use crate::study::{Study, group, setting};
 use record::{Outcome, Record};
 use serde::Deserialize;
@@ -111,28 +112,15 @@ fn add_alone(answers: &mut Answers, memory_mib: u32, records: &[&Record]) {
             .with_method(method, windows.len())
             .with_clusters("round", windows.len())
     };
+    let rows = |value: fn(&Window) -> f64| -> Vec<Row<f64>> {
+        windows.iter().map(|(round, window)| Row::new(*round, value(window))).collect()
+    };
     let share_method =
         "CPU time of all busy threads over wall time, one per vCPU, alone; median of instances";
     let tick_method =
         "milliseconds in which a stamp was taken, as the paper counts them; median of instances";
-    let values: [(&str, &str, fn(&Window) -> f64); 2] = [
-        ("cpu.share", share_method, Window::share),
-        ("cpu.tick_share", tick_method, Window::tick_share),
-    ];
-    for (metric, method, value) in values {
-        let rows: Vec<_> =
-            windows.iter().map(|(round, window)| Row::new(*round, value(window))).collect();
-        match order_statistic::quantile(&order_statistic::sorted(&rows), 0.5) {
-            Some(median) => answers.add_with(
-                finding(metric, method).with_number(median),
-                order_statistic::interval(&rows, 0.5),
-            ),
-            None => {
-                let why = "no instance measured its CPU; see the failures for the reason";
-                answers.add_unknown(finding(metric, method), why);
-            }
-        }
-    }
+    add_median(answers, finding("cpu.share", share_method), &rows(Window::share));
+    add_median(answers, finding("cpu.tick_share", tick_method), &rows(Window::tick_share));
     let shares: Vec<f64> = windows.iter().map(|(_, window)| window.share()).collect();
     let spread = finding("cpu.share_sd", "standard deviation of instances' CPU shares, alone");
     match deviation(&shares) {

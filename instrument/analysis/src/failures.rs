@@ -1,8 +1,8 @@
 //! Requests that failed, by experiment.
 
 use crate::answers::Answers;
+use crate::estimates::add_share;
 use crate::finding::Finding;
-use crate::shares::add_share;
 use crate::statistics::cluster::Row;
 use crate::study::{Study, group};
 use record::{Outcome, Record};

@@ -7,16 +7,17 @@ mod answers;
 mod clock;
 mod coldstart;
 mod cpu;
+mod estimates;
 mod exposure;
 mod failures;
 mod finding;
 mod identity;
+mod idle;
 mod latency;
 mod paper;
 mod placed;
 mod placement;
 mod scaling;
-mod shares;
 pub mod statistics;
 mod study;
 mod truth;
@@ -67,6 +68,7 @@ fn analyse_sandbox(records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     coldstart::analyse(&study, &mut answers);
     scaling::analyse(&study, &mut answers);
     placement::analyse(&study, &mut answers);
+    idle::analyse(&study, &mut answers);
     cpu::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
     (answers.findings, answers.problems)

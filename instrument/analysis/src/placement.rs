@@ -8,9 +8,9 @@
 mod policy;
 
 use crate::answers::Answers;
+use crate::estimates::add_share;
 use crate::finding::Finding;
 use crate::placed::{HostSource, together};
-use crate::shares::add_share;
 use crate::statistics::bracket;
 use crate::statistics::cluster::Row;
 use crate::study::{Study, group, setting};

@@ -4,12 +4,12 @@
 //! request of the burst. Deliberately knows nothing of hosts.
 
 use crate::answers::Answers;
+use crate::estimates::{add_median, add_share};
 use crate::finding::Finding;
 use crate::placed::together;
-use crate::shares::add_share;
+use crate::statistics::bracket;
 use crate::statistics::cluster::Row;
 use crate::statistics::set::{self, Extent};
-use crate::statistics::{bracket, order_statistic};
 use crate::study::{Study, between, group, setting};
 use record::{Outcome, Record};
 use std::collections::BTreeMap;
@@ -173,16 +173,6 @@ fn add_size(answers: &mut Answers, concurrency: u32, memory_mib: u32, bursts: &[
         rate.disturbed = Some(format!("requests were sent up to {lag_ms:.1} ms late"));
     }
     add_median(answers, rate, &rates);
-}
-
-/// Adds the median over rounds with its order-statistic interval.
-fn add_median(answers: &mut Answers, finding: Finding, rows: &[Row<f64>]) {
-    match order_statistic::quantile(&order_statistic::sorted(rows), 0.5) {
-        Some(median) => {
-            answers.add_with(finding.with_number(median), order_statistic::interval(rows, 0.5));
-        }
-        None => answers.add_unknown(finding, "no request was answered; see the failures"),
-    }
 }
 
 /// Adds what holds for one function over all burst sizes.

@@ -52,6 +52,11 @@ impl Experiment for Cpu {
         About {
             name: "cpu",
             question: "How much of a CPU does an instance get, alone and beside others?",
+            method: "One busy thread per CPU that the function sees, for a second, with gaps in its \
+                own clock readings as time without a CPU; alone at each memory size, then \
+                beside others of one host in a common window.",
+            paper_design: "Calls of the clock for 1,000 ms; the share of milliseconds in which one was \
+                recorded, alone and beside up to 20 instances on one VM.",
             needs: &[Need::EmptyHosts, Need::QuietPlatform],
             leaves: "",
             adapts: false,

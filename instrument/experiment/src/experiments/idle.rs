@@ -79,6 +79,12 @@ impl Experiment for Idle {
         About {
             name: "idle",
             question: "How long is an idle instance kept, and how does a pool of them shrink?",
+            method: "Pairs of requests to fresh functions with a silence between them, all delays \
+                silent at once: a geometric grid first, then even steps where the first \
+                instance was lost, then repetitions at the ends of that bracket. Pools of \
+                instances are held together once and probed once, each after its own silence.",
+            paper_design: "Binary search over delays of 1 to 120 minutes, then 100 repetitions around the \
+                limit.",
             needs: &[Need::QuietPlatform],
             leaves: "",
             adapts: true,

@@ -1,0 +1,325 @@
+//! The halving rule, fitted to pools.
+//!
+//! The rule: every `interval`, by a clock of each host, of the `n` instances of a function that are idle there
+//! max(ceil(n / 2), floor) stay. What is observed: `launched` instances of a pool on a host, and `alive` of them after an idle
+//! time. Clocks of hosts are out of step, so an idle time of d has seen floor(d / interval) ticks, or one more with the
+//! probability of the fraction that is left. That gives the likelihood of interval and floor, of which the
+//! most likely pair is taken; pools on their floor only say that enough ticks have passed. Where a host's clock stands is
+//! not known, but it is the same for all pools on that host, so all phases are tried for all of them together, and whole
+//! hosts are resampled for the interval.
+
+use crate::statistics::{Interval, NoInterval, bootstrap};
+use std::collections::BTreeMap;
+
+/// Probability that an observation has another cause.
+const ERROR: f64 = 0.02;
+
+/// Floors that are tried.
+const FLOORS: std::ops::RangeInclusive<u32> = 1..=6;
+
+/// Ticks of one observation at most: 2^12 instances are on any floor by then.
+const TICKS_MAX: usize = 12;
+
+/// Intervals tried in the first pass are this factor apart, in the second this.
+const COARSE: f64 = 1.02;
+const FINE: f64 = 1.005;
+
+/// How much less likely, in logarithms, than the best an interval may be to share the top.
+const TOP: f64 = 1e-9;
+
+/// Share of telling observations that the rule must allow.
+const ALLOWED: f64 = 0.9;
+
+/// Telling observations, at least.
+const TELLING_MIN: usize = 8;
+
+/// How much more likely, in logarithms, halving must be than instances that go independently.
+const ADVANTAGE: f64 = 5.0;
+
+/// Phases of a host's clock that are tried, evenly over one interval.
+const PHASES: u32 = 20;
+
+/// Part of a pool on one host.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Observation {
+    /// Number of the host's clock; a pool's own where nothing names the host.
+    pub(super) clock: usize,
+    /// When it fell idle, s.
+    pub(super) from_s: f64,
+    /// When it was probed, s, by the same clock.
+    pub(super) to_s: f64,
+    pub(super) delay_ms: u64,
+    pub(super) launched: u32,
+    pub(super) alive: u32,
+}
+
+/// The rule's interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Fit {
+    pub(super) interval_s: f64,
+    pub(super) ci: Result<Interval, NoInterval>,
+    pub(super) observations: usize,
+    /// Hosts, or pools where nothing names the host.
+    pub(super) clocks: usize,
+}
+
+/// The most likely rule, where halving explains the observations; None where it does not.
+pub(super) fn fit(observations: &[Observation]) -> Option<Fit> {
+    let shortest = observations.iter().map(Observation::idle_s).reduce(f64::min)?;
+    let longest = observations.iter().map(Observation::idle_s).reduce(f64::max)?;
+    // Below, even the shortest idle time is past the last halving of thousands; above, hardly any tick is seen.
+    let coarse = grid(shortest / 8.0, longest * 4.0, COARSE);
+    let likelihood = |interval_s: f64, floor: u32| -> f64 {
+        observations.iter().map(|one| one.likelihood(interval_s, floor)).sum()
+    };
+    let (mut floor, mut interval_s, mut best) = (0, 0.0, f64::NEG_INFINITY);
+    for tried in FLOORS {
+        for at in &coarse {
+            let found = likelihood(*at, tried);
+            if found > best {
+                (floor, interval_s, best) = (tried, *at, found);
+            }
+        }
+    }
+    if !explains(observations, interval_s, floor, best) {
+        return None;
+    }
+    let fine = grid(interval_s / 1.3, interval_s * 1.3, FINE);
+    let mut clocks: BTreeMap<usize, Vec<&Observation>> = BTreeMap::new();
+    for one in observations {
+        clocks.entry(one.clock).or_default().push(one);
+    }
+    let clocks: Vec<Vec<f64>> = clocks
+        .values()
+        .map(|of_clock| fine.iter().map(|at| clock_likelihood(of_clock, *at, floor)).collect())
+        .collect();
+    let most_likely = |clocks: &[&Vec<f64>]| {
+        let mut sums = vec![0.0; fine.len()];
+        for clock in clocks {
+            sums.iter_mut().zip(*clock).for_each(|(sum, one)| *sum += one);
+        }
+        // The middle of the best ones: a likelihood of steps has flat tops.
+        let best = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let tops = || (0..fine.len()).filter(|index| sums[*index] >= best - TOP);
+        Some(f64::midpoint(fine[tops().min()?], fine[tops().max()?]))
+    };
+    Some(Fit {
+        interval_s: most_likely(&clocks.iter().collect::<Vec<_>>())?,
+        ci: bootstrap::interval(&clocks, most_likely),
+        observations: observations.len(),
+        clocks: clocks.len(),
+    })
+}
+
+/// Logarithm of the probability of what was seen on one host, whose clock may stand anywhere.
+fn clock_likelihood(observations: &[&Observation], interval_s: f64, floor: u32) -> f64 {
+    if let [one] = observations {
+        return one.likelihood(interval_s, floor);
+    }
+    let of_phase = |phase: u32| -> f64 {
+        let phase = (f64::from(phase) + 0.5) / f64::from(PHASES);
+        let tick = |at_s: f64| (at_s / interval_s - phase).floor();
+        let one = |one: &&Observation| {
+            let ticks = (tick(one.to_s) - tick(one.from_s)) as usize;
+            let alike = left(one.launched, ticks, floor) == one.alive;
+            one.with_error(f64::from(u8::from(alike)))
+        };
+        observations.iter().map(one).product()
+    };
+    ((0..PHASES).map(of_phase).sum::<f64>() / f64::from(PHASES)).ln()
+}
+
+impl Observation {
+    pub(super) fn idle_s(&self) -> f64 {
+        self.to_s - self.from_s
+    }
+
+    /// Logarithm of the probability of what was seen, wherever the clock stands.
+    fn likelihood(&self, interval_s: f64, floor: u32) -> f64 {
+        self.with_error(self.probability(interval_s, floor)).ln()
+    }
+
+    fn with_error(&self, probability: f64) -> f64 {
+        (1.0 - ERROR) * probability + ERROR / f64::from(self.launched + 1)
+    }
+
+    /// Probability of what was seen under the rule alone.
+    fn probability(&self, interval_s: f64, floor: u32) -> f64 {
+        let ticks = self.idle_s() / interval_s;
+        let part = ticks.fract();
+        let after = |count: f64| left(self.launched, count as usize, floor) == self.alive;
+        (1.0 - part) * f64::from(u8::from(after(ticks.floor())))
+            + part * f64::from(u8::from(after(ticks.floor() + 1.0)))
+    }
+}
+
+/// Instances left of `launched` after so many ticks.
+fn left(launched: u32, ticks: usize, floor: u32) -> u32 {
+    let mut idle = launched;
+    for _ in 0..ticks.min(TICKS_MAX) {
+        idle = idle.div_ceil(2).max(floor).min(idle);
+    }
+    idle
+}
+
+/// Whether the rule allows nearly all that it speaks of, and does so better than independent losses at each delay.
+fn explains(observations: &[Observation], interval_s: f64, floor: u32, likelihood: f64) -> bool {
+    let telling: Vec<&Observation> =
+        observations.iter().filter(|one| one.launched > floor.max(2)).collect();
+    let shrunk = telling.iter().filter(|one| one.alive < one.launched).count();
+    let allowed = telling.iter().filter(|one| one.probability(interval_s, floor) > 0.0).count();
+    shrunk >= TELLING_MIN
+        && allowed as f64 >= ALLOWED * telling.len() as f64
+        && likelihood - independent(observations) > ADVANTAGE
+}
+
+/// Log-likelihood where each instance goes for itself, with the same probability at the same delay.
+fn independent(observations: &[Observation]) -> f64 {
+    let mut delays: BTreeMap<u64, (u32, u32)> = BTreeMap::new();
+    for one in observations {
+        let (alive, all) = delays.entry(one.delay_ms).or_default();
+        *alive += one.alive;
+        *all += one.launched;
+    }
+    let likelihood = |one: &Observation| {
+        let (alive, all) = delays[&one.delay_ms];
+        let share = f64::from(alive) / f64::from(all.max(1));
+        let power = |count: u32, share: f64| {
+            if count == 0 { 0.0 } else { f64::from(count) * share.ln() }
+        };
+        choose(one.launched, one.alive)
+            + power(one.alive, share)
+            + power(one.launched - one.alive, 1.0 - share)
+    };
+    observations.iter().map(likelihood).sum()
+}
+
+/// Logarithm of the binomial coefficient.
+fn choose(of: u32, taken: u32) -> f64 {
+    use statrs::function::gamma::ln_gamma;
+    let factorial = |count: u32| ln_gamma(f64::from(count) + 1.0);
+    factorial(of) - factorial(taken) - factorial(of - taken)
+}
+
+/// Values from `from` to `to`, each `factor` times the one before.
+fn grid(from: f64, to: f64, factor: f64) -> Vec<f64> {
+    let steps = ((to / from).ln() / factor.ln()).ceil().max(0.0) as i32;
+    (0..=steps).map(|step| from * factor.powi(step)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    /// A study's pools: five each at five delays up to 0.9 of the limit and, later, at five around the first loss; twelve
+    /// instances fit on a host, pools are packed one after another, and each host has a clock of its own.
+    fn pools(
+        random: &mut Pcg64,
+        limit_s: f64,
+        mut alive: impl FnMut(&mut Pcg64, (f64, f64), f64, u32) -> u32,
+    ) -> Vec<Observation> {
+        let mut observations = Vec::new();
+        let (mut clock, mut free, mut phase) = (0, 12, random.random::<f64>());
+        let spread = [0.9, 0.7, 0.5, 0.3, 0.1].map(|part| part * limit_s);
+        let early = [0.25, 0.21, 0.18, 0.15, 0.12].map(|part| part * limit_s);
+        let mut from_s = 0.0;
+        for idle_s in spread.into_iter().chain(early) {
+            for _ in 0..5 {
+                from_s += limit_s / 40.0;
+                let mut wanted = 20;
+                while wanted > 0 {
+                    if free == 0 {
+                        (clock, free, phase) = (clock + 1, 12, random.random::<f64>());
+                    }
+                    let launched = wanted.min(free);
+                    (wanted, free) = (wanted - launched, free - launched);
+                    let delay_ms = (idle_s * 1e3) as u64;
+                    let to_s = from_s + idle_s;
+                    let alive = alive(random, (from_s, to_s), phase, launched);
+                    observations.push(Observation {
+                        clock,
+                        from_s,
+                        to_s,
+                        delay_ms,
+                        launched,
+                        alive,
+                    });
+                }
+            }
+        }
+        observations
+    }
+
+    fn halved(interval_s: f64, floor: u32, (from_s, to_s): (f64, f64), phase: f64, of: u32) -> u32 {
+        let tick = |at_s: f64| (at_s / interval_s + phase).floor();
+        left(of, (tick(to_s) - tick(from_s)) as usize, floor)
+    }
+
+    // The interval is found within 10 %, and its interval holds the truth, for several rules.
+    #[test]
+    fn interval_is_found() {
+        let (mut close, mut covered) = (0, 0);
+        for (interval_s, floor, limit_s) in [(3.0, 2, 9.0), (300.0, 2, 1620.0), (5.0, 3, 20.0)] {
+            for seed in 0..12 {
+                let mut random = Pcg64::seed_from_u64(seed);
+                let seen = pools(&mut random, limit_s, |_, window, phase, launched| {
+                    halved(interval_s, floor, window, phase, launched)
+                });
+                let fit = fit(&seen).expect("halving is told");
+                close += u32::from((fit.interval_s / interval_s - 1.0).abs() <= 0.1);
+                covered += u32::from(fit.ci.unwrap().contains(interval_s));
+            }
+        }
+        // 31 of 36 is the 1 % point of a binomial of 0.95.
+        assert!(close >= 31, "{close} of 36");
+        assert!(covered >= 31, "{covered} of 36");
+    }
+
+    // Instances that also end for other causes do not hide the rule.
+    #[test]
+    fn other_causes_are_borne() {
+        let mut found = 0;
+        for seed in 0..10 {
+            let mut random = Pcg64::seed_from_u64(seed);
+            let seen = pools(&mut random, 9.0, |random, window, phase, launched| {
+                let alive = halved(3.0, 2, window, phase, launched);
+                if random.random_bool(0.03) { alive.saturating_sub(1) } else { alive }
+            });
+            found +=
+                u32::from(fit(&seen).is_some_and(|fit| (fit.interval_s / 3.0 - 1.0).abs() < 0.1));
+        }
+        assert!(found >= 8, "{found} of 10");
+    }
+
+    // Independent losses, also such that leave half on average, are not halving.
+    #[test]
+    fn independent_losses_are_not_halving() {
+        for seed in 0..20 {
+            let mut random = Pcg64::seed_from_u64(seed);
+            let seen = pools(&mut random, 9.0, |random, (from_s, to_s), _, launched| {
+                let survives = 0.5_f64.powf((to_s - from_s) / 3.0);
+                (0..launched).filter(|_| random.random_bool(survives)).count() as u32
+            });
+            assert_eq!(fit(&seen), None, "seed {seed}");
+        }
+    }
+
+    // Whole pools, empty pools and no pools at all have no interval.
+    #[test]
+    fn nothing_halved_has_no_interval() {
+        let mut random = Pcg64::seed_from_u64(1);
+        assert_eq!(fit(&pools(&mut random, 9.0, |_, _, _, launched| launched)), None);
+        assert_eq!(fit(&pools(&mut random, 9.0, |_, _, _, _| 0)), None);
+        assert_eq!(fit(&[]), None);
+    }
+
+    // The platform's own example: 21, 11, 6, 3, 2.
+    #[test]
+    fn halves_round_up_to_the_floor() {
+        let sizes: Vec<u32> = (0..6).map(|ticks| left(21, ticks, 2)).collect();
+        assert_eq!(sizes, [21, 11, 6, 3, 2, 2]);
+        assert_eq!(left(1, 5, 2), 1);
+    }
+}

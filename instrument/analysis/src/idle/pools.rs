@@ -1,0 +1,150 @@
+//! Pools of idle instances: what was launched, what was still there, and which rule shrank them.
+//!
+//! A pool is probed once, since a probe uses its instances again. Deliberately judges pools only below the limit of single
+//! instances: beyond it everything is gone, whatever the rule.
+
+use super::halving::{self, Fit, Observation};
+use super::{LOSS_LEVEL, OTHER_CAUSES, POOL_MIN, delay_ms};
+use crate::statistics::binomial;
+use crate::study::{Study, between, group};
+use record::{Outcome, Record};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Pools below the limit that must have stayed whole, up to this part of it, for the limit to be the only rule.
+const WATCHED: f64 = 0.5;
+
+/// One pool.
+pub(super) struct Pool {
+    /// Delay as planned, ms.
+    pub(super) delay_ms: u64,
+    /// When the median response arrived, s since the run began.
+    from_s: f64,
+    /// When the median probe was sent.
+    to_s: f64,
+    /// By host: its name, instances launched and instances still there. One entry where nothing names the host.
+    hosts: Vec<(String, u32, u32)>,
+}
+
+impl Pool {
+    fn idle_s(&self) -> f64 {
+        self.to_s - self.from_s
+    }
+
+    fn launched(&self) -> u32 {
+        self.hosts.iter().map(|(_, launched, _)| launched).sum()
+    }
+
+    /// Share of the launched instances that were still there.
+    pub(super) fn alive_fraction(&self) -> f64 {
+        let alive: u32 = self.hosts.iter().map(|(_, _, alive)| alive).sum();
+        f64::from(alive) / f64::from(self.launched().max(1))
+    }
+}
+
+/// The pools whose requests were all answered.
+pub(super) fn pools(study: &Study, records: &[&Record]) -> Vec<Pool> {
+    let key = |record: &Record| (record.function.clone(), record.round, record.unit.clone());
+    group(records, key).values().filter_map(|records| pool(study, records)).collect()
+}
+
+fn pool(study: &Study, records: &[&Record]) -> Option<Pool> {
+    let of = |phase: &str| -> Vec<&Record> {
+        records.iter().copied().filter(|record| record.phase == phase).collect()
+    };
+    let (launch, probe) = (of("launch"), of("probe"));
+    // A probe without an answer may hide a survivor.
+    if probe.iter().any(|record| record.outcome != Outcome::Ok) || probe.len() < launch.len() {
+        return None;
+    }
+    let survivors: BTreeSet<&str> = probe.iter().map(|record| record.instance.as_str()).collect();
+    let launched: BTreeMap<&str, &Record> = launch
+        .iter()
+        .filter(|record| record.outcome == Outcome::Ok && !record.instance.is_empty())
+        .map(|record| (record.instance.as_str(), *record))
+        .collect();
+    // A host's clock may be another one in another stage, when the host's name is the same.
+    let own = &launch.first()?.function;
+    let clock = |record: &Record| match study.host.of(record) {
+        Some(host) => format!("{} {host}", record.unit),
+        None => own.clone(),
+    };
+    let mut hosts: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    for (instance, record) in &launched {
+        let (all, alive) = hosts.entry(clock(record)).or_default();
+        *all += 1;
+        *alive += u32::from(survivors.contains(instance));
+    }
+    let middle = |mut times: Vec<u64>| {
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    };
+    let received = middle(launched.values().map(|record| record.received_ns).collect())?;
+    let sent = middle(probe.iter().map(|record| record.sent_ns).collect())?;
+    Some(Pool {
+        delay_ms: delay_ms(launch.first()?)?,
+        from_s: between(0, received) / 1e9,
+        to_s: between(0, sent) / 1e9,
+        hosts: hosts.into_iter().map(|(clock, (all, alive))| (clock, all, alive)).collect(),
+    })
+}
+
+/// Which rule shrinks pools, given the shortest idle time at which single instances were gone.
+pub(super) fn judge(
+    pools: &[Pool],
+    limit_s: Option<f64>,
+) -> Result<(&'static str, Option<Fit>), &'static str> {
+    let watched: Vec<&Pool> = pools
+        .iter()
+        .filter(|pool| pool.idle_s() > 0.0 && limit_s.is_none_or(|limit| pool.idle_s() < limit))
+        .collect();
+    if watched.is_empty() {
+        return Err(
+            "no pool of idle instances was watched; with pools of 20 or more, halving could be told \
+                    from a fixed limit",
+        );
+    }
+    if watched.iter().map(|pool| pool.launched() as usize).max().unwrap_or(0) < POOL_MIN {
+        return Err("pools had fewer than 20 instances; larger ones would tell how they shrink");
+    }
+    let whole = watched.iter().flat_map(|pool| &pool.hosts).all(|(_, launched, alive)| {
+        let lost = u64::from(launched - alive);
+        let by_chance =
+            |lost: u64| 1.0 - binomial::cumulative(lost - 1, u64::from(*launched), OTHER_CAUSES);
+        // Few are lost by chance on any of many hosts.
+        lost == 0 || by_chance(lost) >= LOSS_LEVEL / watched.len() as f64
+    });
+    let longest = watched.iter().map(|pool| pool.idle_s()).fold(0.0, f64::max);
+    match (whole, limit_s) {
+        (true, None) => Err("nothing was lost within the longest delay; longer delays would tell"),
+        (true, Some(limit)) if longest < WATCHED * limit => {
+            Err("pools were watched for less than half of the limit; longer delays would tell")
+        }
+        (true, Some(_)) => Ok(("fixed", None)),
+        (false, _) => {
+            let observations = observations(&watched);
+            halving::fit(&observations)
+                .map(|fit| ("halving", Some(fit)))
+                .ok_or("pools shrink, but not by halves at a fixed interval; more pools, or host ids, might tell")
+        }
+    }
+}
+
+/// What the pools say of each host's clock.
+fn observations(pools: &[&Pool]) -> Vec<Observation> {
+    let mut clocks: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut observations = Vec::new();
+    for pool in pools {
+        for (clock, launched, alive) in &pool.hosts {
+            let next = clocks.len();
+            observations.push(Observation {
+                clock: *clocks.entry(clock).or_insert(next),
+                from_s: pool.from_s,
+                to_s: pool.to_s,
+                delay_ms: pool.delay_ms,
+                launched: *launched,
+                alive: *alive,
+            });
+        }
+    }
+    observations
+}
