@@ -27,7 +27,6 @@ pub use paper::join_paper;
 pub use truth::{Truth, join_truth};
 
 use answers::Answers;
-use clock::Clock;
 use record::Record;
 use std::collections::BTreeSet;
 use study::Study;
@@ -64,9 +63,8 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
         (&record.experiment, &record.unit, record.sent_ns, &record.function, record.sequence)
     });
     let mut answers = Answers::default();
-    let clock = Clock::of(&records);
     let host = identity::host_source(&records);
-    let study = Study { records, clock, host };
+    let study = Study::of_records(records, host);
     identity::analyse(&study, &mut answers);
     exposure::analyse(&study, &mut answers);
     coldstart::analyse(&study, &mut answers);
@@ -75,7 +73,7 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     idle::analyse(&study, &mut answers);
     cpu::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
-    (answers.findings, answers.problems)
+    answers.into_parts()
 }
 
 #[cfg(test)]

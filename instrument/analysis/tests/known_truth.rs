@@ -2,10 +2,10 @@
 //!
 //! Coverage of 95 % intervals is judged over 200 seeds by the 0.1 % point of a binomial of 0.95, which is 179.
 
-mod model;
+mod modelled;
 
 use analysis::{Finding, Value, analyse};
-use model::{Hosts, Keeping, Placing, Run, WAY_NS};
+use modelled::{Hosts, Keeping, Placing, Run, WAY_NS};
 use rand::RngExt;
 use record::{Outcome, Record};
 
@@ -272,7 +272,7 @@ fn window(begin_ns: u64, share: f64) -> String {
     )
 }
 
-fn measured(run: &mut Run, request: model::Request, share: f64, late_ns: u64) -> Record {
+fn measured(run: &mut Run, request: modelled::Request, share: f64, late_ns: u64) -> Record {
     let record = run.record(request);
     let detail = window(record.started_unix_ns + late_ns, share);
     Record { detail, ..record }
@@ -288,7 +288,7 @@ fn cpu_shares_are_found() {
         let mut records = Vec::new();
         for round in 0..20 {
             let noise = |run: &mut Run| 1.0 + 0.06 * (run.random.random::<f64>() - 0.5);
-            let request = |phase, number: u32, host| model::Request {
+            let request = |phase, number: u32, host| modelled::Request {
                 experiment: "cpu",
                 phase,
                 round,
@@ -299,7 +299,7 @@ fn cpu_shares_are_found() {
                 served: 1,
                 run_ns: 400_000_000,
                 host: Some(format!("{round}-{host}")),
-                ..model::Request::default()
+                ..modelled::Request::default()
             };
             let share = 0.25 * noise(&mut run);
             records.push(measured(&mut run, request("alone", 0, 0), share, 0));

@@ -79,8 +79,8 @@ impl Run {
     /// Cold starts as on AWS in 2018 (189.9 ms + lognormal of median 75.3 ms, sigma 1.29), each with two warm starts of
     /// 3 ms + lognormal of median 1 ms, sigma 0.5, that share part of their deviation.
     pub fn coldstarts(&mut self, rounds: u32) -> Vec<Record> {
-        let cold = LogNormal::new(75.3_f64.ln(), 1.29).unwrap();
-        let warm = LogNormal::new(0.0, 0.35).unwrap();
+        let cold = LogNormal::new(75.3_f64.ln(), 1.29).expect("sigma is positive");
+        let warm = LogNormal::new(0.0, 0.35).expect("sigma is positive");
         let mut records = Vec::new();
         for round in 0..rounds {
             let shared = warm.sample(&mut self.random);
