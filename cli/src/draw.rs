@@ -71,14 +71,15 @@ fn facts(directory: &Directory, study: &Study) -> StudyFacts {
         duration: model::Span::from_millis(study.measured_ms),
         machine: study.machine.clone(),
         limitations: study.limitations.clone(),
-        experiments: experiment::list()
+        experiments: experiment::Kind::ALL
+            .map(experiment::Kind::about)
             .into_iter()
-            .filter(|it| chosen(it.name))
-            .map(|it| ExperimentText {
-                name: it.name.to_owned(),
-                question: it.question.to_owned(),
-                method: it.method.to_owned(),
-                paper_design: it.paper_design.to_owned(),
+            .filter(|about| chosen(about.name))
+            .map(|about| ExperimentText {
+                name: about.name.to_owned(),
+                question: about.question.to_owned(),
+                method: about.method.to_owned(),
+                paper_design: about.paper_design.to_owned(),
             })
             .collect(),
         reproduce_command: format!(

@@ -55,16 +55,16 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 /// The profile of this name, or in this file.
 pub fn profile(name: &str) -> anyhow::Result<Profile> {
-    match Profile::named(name) {
-        Some(profile) => Ok(profile),
-        None => {
-            let text = std::fs::read_to_string(name).with_context(|| {
+    match name {
+        "local" => Ok(Profile::default()),
+        "study" => Ok(Profile::study()),
+        file => {
+            let text = std::fs::read_to_string(file).with_context(|| {
                 format!(
-                    "profile {name:?} is neither a name ({}) nor a file",
-                    Profile::NAMES.join(", ")
+                    "profile {file:?} is neither a name (local, study) nor a file that can be read"
                 )
             })?;
-            Profile::from_toml(&text).with_context(|| format!("cannot use profile {name}"))
+            Profile::from_toml(&text).with_context(|| format!("cannot use profile {file}"))
         }
     }
 }
@@ -84,36 +84,38 @@ fn default_data() -> anyhow::Result<PathBuf> {
 }
 
 /// Tells the user, and whoever started this, where the platform is and how to use it.
+///
+/// The lines up to the last `AWS_` one are read by programs; none of them changes its form.
 fn announce(ready: &server::Ready) {
-    let server::Ready {
-        endpoint,
-        access_key_id,
-        secret_access_key,
-        region,
-        account,
-        limitations,
-        runtimes,
-    } = ready;
-    for limitation in limitations {
-        println!("note {limitation}");
+    let (smallest, largest) = ready.memory_mib;
+    println!("sandbox {}", ready.sandbox);
+    println!("memory_mib {smallest} {largest}");
+    if !ready.limitations.is_empty() {
+        println!("limitations {}", ready.limitations.join(" | "));
     }
-    println!("endpoint {endpoint}");
-    println!("AWS_ENDPOINT_URL={endpoint}");
-    println!("AWS_ACCESS_KEY_ID={access_key_id}");
-    println!("AWS_SECRET_ACCESS_KEY={secret_access_key}");
-    println!("AWS_DEFAULT_REGION={region}");
-    let runtime = runtimes.iter().find(|it| it.starts_with("python")).map_or("python3.11", |it| it);
+    println!("AWS_DEFAULT_REGION={}", ready.region);
+    println!("AWS_REGION={}", ready.region);
+    println!("AWS_ENDPOINT_URL={}", ready.endpoint);
+    println!("endpoint {}", ready.endpoint);
+    for key in &ready.access_keys {
+        println!("AWS_ACCESS_KEY_ID={}", key.id);
+        println!("AWS_SECRET_ACCESS_KEY={}", key.secret);
+    }
     println!();
     println!("With these exported, deploy and invoke a function with the AWS CLI:");
+    let python = ready.runtimes.iter().rfind(|runtime| runtime.starts_with("python"));
+    let runtime = python.map_or("provided.al2023", |runtime| runtime);
+    let account = ready.access_keys.first().map(|key| key.tenant.to_string()).unwrap_or_default();
     println!(
         "  printf 'def handler(event, context):\\n    return {{\"hello\": event}}\\n' > app.py && zip app.zip app.py"
     );
     println!(
-        "  aws lambda create-function --function-name hello --runtime {runtime} --handler app.handler \
+        "  aws lambda create-function --function-name hello --runtime {runtime} --handler app.handler \\\n    \
          --role arn:aws:iam::{account}:role/any --zip-file fileb://app.zip"
     );
     println!(
-        "  aws lambda invoke --function-name hello --cli-binary-format raw-in-base64-out --payload '{{\"n\": 1}}' /dev/stdout"
+        "  aws lambda invoke --function-name hello --cli-binary-format raw-in-base64-out \\\n    \
+         --payload '{{\"n\": 1}}' /dev/stdout"
     );
     println!("ready");
 }

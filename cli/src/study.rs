@@ -4,7 +4,7 @@ use crate::directory::{Directory, Study, now};
 use crate::progress::{Progress, short};
 use crate::{draw, serve, truth};
 use analysis::Problem;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use experiment::{Basis, Ended, Kind, Scale, Scope, Unit};
 use model::Span;
 use record::Record;

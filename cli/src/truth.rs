@@ -6,7 +6,8 @@ use analysis::{Truth, Value};
 use anyhow::Context;
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span};
 use record::Record;
-use scheduler::{KeepAlive, Placement, Profile, Reveal};
+use scheduler::policy::{KeepAlive, Placement};
+use scheduler::{Profile, Reveal};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,12 +28,13 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
             .map(|metric| parameter(metric, number(limit.as_secs_f64())))
     };
     truths.push(parameter("idle.policy", word(idle_policy(&profile.keep_alive))));
-    match profile.keep_alive {
-        KeepAlive::None => {}
-        KeepAlive::Fixed { limit: span } => truths.extend(limit(span)),
-        KeepAlive::Halving { interval, limit: span, .. } => {
-            truths.extend(limit(span));
-            truths.push(parameter("idle.halving_interval_s", number(interval.as_secs_f64())));
+    match &profile.keep_alive {
+        KeepAlive::None(_) => {}
+        KeepAlive::Fixed(fixed) => truths.extend(limit(fixed.limit)),
+        KeepAlive::Halving(halving) => {
+            truths.extend(limit(halving.limit));
+            truths
+                .push(parameter("idle.halving_interval_s", number(halving.interval.as_secs_f64())));
         }
     }
     let of_cpu = || records.iter().filter(|record| record.experiment == "cpu");
@@ -75,16 +77,16 @@ fn host_id_source(reveal: Reveal) -> &'static str {
 
 fn placement(placement: &Placement) -> &'static str {
     match placement {
-        Placement::BinPack => "bin_pack",
-        Placement::Spread { .. } => "spread",
+        Placement::BinPack(_) => "bin_pack",
+        Placement::Spread(_) => "spread",
     }
 }
 
 fn idle_policy(keep_alive: &KeepAlive) -> &'static str {
     match keep_alive {
-        KeepAlive::None => "none",
-        KeepAlive::Fixed { .. } => "fixed",
-        KeepAlive::Halving { .. } => "halving",
+        KeepAlive::None(_) => "none",
+        KeepAlive::Fixed(_) => "fixed",
+        KeepAlive::Halving(_) => "halving",
     }
 }
 

@@ -11,7 +11,13 @@ fn main() -> Result<(), String> {
     // The same target triple as the embedding program's, named even where it is the host's: without it the flag
     // below would reach procedural macros, which cannot be static.
     let triple = variable("TARGET")?;
-    for path in ["../probe/src", "../probe/Cargo.toml", "build.rs"] {
+    for path in [
+        "../probe/src",
+        "../probe/native",
+        "../probe/exposure.txt",
+        "../probe/Cargo.toml",
+        "build.rs",
+    ] {
         println!("cargo::rerun-if-changed={path}");
     }
     let mut cargo = Command::new(variable("CARGO")?);
@@ -22,7 +28,8 @@ fn main() -> Result<(), String> {
         .arg(out.join("probe"))
         .arg("--manifest-path")
         .arg(root.join("Cargo.toml"))
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
+        // Static in both senses: nothing to load and nothing to relocate before the first statement.
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static\x1f-Crelocation-model=static")
         // Set by `cargo clippy` for the outer build; here it would lint instead of compile.
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("CARGO_BUILD_TARGET")

@@ -1,9 +1,10 @@
 //! What a target's own configuration declares, put beside what was found. For the report; no analysis sees it.
 
 use crate::finding::{Finding, Setting, Value};
+use serde::{Deserialize, Serialize};
 
 /// One declared value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
     /// The metric it is the truth of.
     pub metric: String,

@@ -37,6 +37,10 @@ pub struct About {
     pub name: &'static str,
     /// The question it answers.
     pub question: &'static str,
+    /// How it is measured here, in words for the report.
+    pub method: &'static str,
+    /// How Wang et al. (ATC 2018) did it; empty where they did not.
+    pub paper_design: &'static str,
     /// What must hold before it starts.
     pub needs: &'static [Need],
     /// What it leaves on the platform after its functions are removed, in words; empty where nothing.

@@ -138,6 +138,7 @@ mod tests {
                 seed: 1,
                 runtimes: vec!["provided.al2023".into(), "python3.11".into(), "nodejs20.x".into()],
                 memory_range_mib: (128, 10_240),
+                cores: 2,
                 max_concurrency: 200,
             });
             let mut names = BTreeSet::new();

@@ -15,6 +15,8 @@ pub struct Basis {
     pub runtimes: Vec<String>,
     /// Memory sizes that the target allows, smallest and largest, MiB.
     pub memory_range_mib: (u32, u32),
+    /// CPUs of the machine of the vantage point.
+    pub cores: u32,
     /// Most invocations that may run at once: half of the target's quota.
     pub max_concurrency: u32,
 }
@@ -180,6 +182,8 @@ pub struct CpuScope {
     pub shared_memory_mib: u32,
     /// Intended colevels.
     pub colevels: Vec<u32>,
+    /// CPUs that the platform shares with the vantage point; None where it runs on machines of its own.
+    pub shared_cores: Option<u32>,
 }
 
 /// Why a scope makes no sense.
@@ -226,7 +230,7 @@ impl Scope {
             runtimes: basis.runtimes.clone(),
             memory_min_mib: basis.memory_range_mib.0,
             max_concurrency: basis.max_concurrency,
-            max_instances: basis.max_concurrency.saturating_mul(5) / 2,
+            max_instances: basis.max_concurrency.saturating_mul(3),
             lead: BurstSpan { base: Span::from_millis(3), per_request: Span::from_micros(400) },
             hold: BurstSpan { base: Span::from_millis(300), per_request: Span::from_millis(8) },
             pause: Span::from_millis(50),
@@ -261,7 +265,7 @@ impl Scope {
             idle: IdleScope {
                 settings: basis.idle_settings(),
                 range: (Span::from_secs(1), Span::from_secs(20)),
-                delays: by(12, 16, 20),
+                delays: by(16, 16, 20),
                 pairs: 5,
                 confirm_pairs: by(5, 10, 34),
                 pool: 20,
@@ -277,6 +281,7 @@ impl Scope {
                 rounds: by(3, 10, 50),
                 memory_mib: basis.sizes(&[128, 256, 512, 1024]),
                 shared_memory_mib: basis.size(256),
+                shared_cores: Some(basis.cores),
                 colevels: scale.pick(vec![2, 6], vec![2, 3, 6], vec![1, 2, 3, 4, 5, 6]),
             },
         }
@@ -294,7 +299,7 @@ impl Scope {
             runtimes: basis.runtimes.clone(),
             memory_min_mib: basis.memory_range_mib.0,
             max_concurrency: basis.max_concurrency,
-            max_instances: basis.max_concurrency.saturating_mul(5) / 2,
+            max_instances: basis.max_concurrency.saturating_mul(3),
             lead: BurstSpan { base: Span::from_millis(300), per_request: Span::from_millis(5) },
             // 15 s is the paper's.
             hold: BurstSpan { base: Span::from_secs(15), per_request: Span::from_millis(20) },
@@ -341,6 +346,7 @@ impl Scope {
                 rounds: by(5, 15, 50),
                 memory_mib: basis.sizes(&[128, 256, 512, 1024, 1536]),
                 shared_memory_mib: basis.size(256),
+                shared_cores: None,
                 colevels: scale.pick(vec![2, 6], vec![2, 4, 8, 12], vec![1, 2, 4, 6, 8, 10, 12]),
             },
         }
@@ -443,6 +449,7 @@ mod tests {
             seed: 1,
             runtimes: vec!["provided.al2023".into()],
             memory_range_mib: (128, 10_240),
+            cores: 2,
             max_concurrency: 200,
         }
     }

@@ -1,4 +1,5 @@
-//! What the probe is asked to do, in this order: barrier, identity, exposure, disk counters, CPU, disk, network, hold.
+//! What the probe is asked to do, in this order: barrier, identity, exposure, disk counters, CPU, disk, network, hold,
+//! failure, background.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,9 @@ pub struct Request {
 }
 
 /// Take clock readings as fast as possible on one busy thread per vCPU.
+///
+/// Where the instance is throttled by a quota, the window begins as a throttled thread runs again, so that it holds
+/// whole periods of the quota; the search for that moment takes at most 250 ms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cpu {
@@ -64,11 +68,11 @@ pub struct Disk {
     pub rounds: u32,
 }
 
-/// Send bytes to a sink for a while.
+/// Send bytes to a sink for a while, and wait until it has read them and closed the connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// Address of the sink, `host:port`.
+    /// Address of the sink, `ADDRESS:PORT`, the address numeric.
     pub sink: String,
     /// How long to send, in milliseconds (the paper: 1000).
     pub window_ms: f64,

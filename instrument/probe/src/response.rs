@@ -25,7 +25,8 @@ pub struct Response {
     pub runtime: String,
     /// The version that the platform says this is (AWS_LAMBDA_FUNCTION_VERSION).
     pub version: String,
-    /// The mark that the deployer put into the environment (PEEK_MARK), which tells an update from its predecessor.
+    /// The mark that the deployer put into the environment (PEEK_MARK), a dot, and the mark in the package (its file
+    /// peek-mark): together they tell an update, of code or of settings, from its predecessor.
     pub mark: String,
     /// The memory size that the platform says this has (AWS_LAMBDA_FUNCTION_MEMORY_SIZE), MiB.
     pub memory_mib: u32,
@@ -101,13 +102,14 @@ pub struct DiskCounter {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cpu {
-    /// Window as it really was, monotonic nanoseconds.
+    /// Window as it really was, monotonic nanoseconds. Time after its end is in none of the sums.
     pub window_ns: u64,
     /// Wall clock at the window's start, nanoseconds since 1970.
     pub started_unix_ns: u64,
     /// Busy threads.
     pub threads: u32,
-    /// CPU time of the busy threads in the window, by their thread clocks, nanoseconds; 0 where there is no such clock.
+    /// CPU time of the busy threads in the window, by their thread clocks, nanoseconds; 0 where there is no such clock,
+    /// which `problems` then says under `cpu`.
     pub cpu_ns: u64,
     /// Time in which the threads ran, by gaps between monotonic stamps: sums of gaps below `gap_ns`, nanoseconds.
     pub running_ns: u64,
@@ -127,6 +129,8 @@ pub struct Disk {
     pub write_mib_s: Vec<f64>,
     /// Read back (page cache dropped where allowed), MiB/s, by round.
     pub read_mib_s: Vec<f64>,
+    /// Whether the page cache was bypassed (O_DIRECT). Where it was not, reads may be the memory's speed.
+    pub direct: bool,
     /// Wall clock at the first round's start, nanoseconds since 1970.
     pub started_unix_ns: u64,
     /// All rounds, nanoseconds.
@@ -137,9 +141,9 @@ pub struct Disk {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Network {
-    /// Sent to the sink, bytes.
+    /// Read by the sink, bytes.
     pub sent_bytes: u64,
-    /// In this time, nanoseconds.
+    /// From the first byte to the sink's close, nanoseconds: a little longer than the window.
     pub duration_ns: u64,
     /// Wall clock at the start, nanoseconds since 1970.
     pub started_unix_ns: u64,
@@ -151,9 +155,12 @@ pub struct Network {
 pub struct Background {
     /// Wall clock when it began, nanoseconds since 1970.
     pub started_unix_ns: u64,
-    /// Wall clock at its last sign of life, nanoseconds since 1970.
+    /// Wall clock at its last sign of life, nanoseconds since 1970. A pause of 500 ms or more ends it: then it is the
+    /// last one before that pause, so that a thaw for a later invocation is not taken for work.
     pub last_unix_ns: u64,
-    /// CPU time that it got, nanoseconds.
+    /// The longest time between two signs of life, nanoseconds.
+    pub longest_gap_ns: u64,
+    /// CPU time that it got, nanoseconds; 0 where there is no thread clock.
     pub cpu_ns: u64,
     /// True where it reached its own end rather than being stopped.
     pub finished: bool,

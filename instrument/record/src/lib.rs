@@ -13,7 +13,7 @@ mod write;
 
 pub use csv::write_csv;
 pub use name::{NameError, UnitName};
-pub use read::{ReadError, finished_units, read_all, read_experiment, read_unit};
+pub use read::{ReadError, finished_units, is_finished, read_all, read_experiment, read_unit};
 pub use row::{Forced, Outcome, Record};
 pub use write::{WriteError, write_unit};
 

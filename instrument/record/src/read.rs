@@ -107,6 +107,11 @@ pub fn finished_units(directory: &Path) -> Result<BTreeSet<UnitName>, ReadError>
     Ok(units)
 }
 
+/// Whether a unit's file is there. False for a name that cannot be a file's.
+pub fn is_finished(directory: &Path, experiment: &str, unit: &str) -> bool {
+    UnitName::new(experiment, unit).is_ok_and(|name| path_of(directory, &name).is_file())
+}
+
 fn collect(
     units: impl Iterator<Item = Result<Vec<Record>, ReadError>>,
 ) -> Result<Vec<Record>, ReadError> {

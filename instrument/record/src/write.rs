@@ -1,6 +1,6 @@
 //! Writing a unit's file: aside, synchronised, then renamed.
 
-use crate::name::UnitName;
+use crate::name::{NameError, UnitName};
 use crate::row::Record;
 use crate::{SCHEMA_KEY, SCHEMA_VERSION, column};
 use parquet::arrow::ArrowWriter;
@@ -18,6 +18,16 @@ pub(crate) const ENDING: &str = "parquet";
 /// Why a unit's records could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
+    /// The experiment's or the unit's name cannot be that of a file.
+    #[error("cannot keep records of {experiment:?}/{unit:?}")]
+    Name {
+        /// Name of the experiment.
+        experiment: String,
+        /// Name of the unit.
+        unit: String,
+        /// Which of them, and why.
+        source: NameError,
+    },
     /// The file system refuses.
     #[error("cannot {operation} {}", path.display())]
     File {
@@ -44,8 +54,18 @@ pub enum WriteError {
 /// What an interrupted write leaves aside is never read, and is overwritten by the next one.
 ///
 /// # Errors
-/// [`WriteError`] names the file.
-pub fn write_unit(directory: &Path, name: &UnitName, records: &[Record]) -> Result<(), WriteError> {
+/// [`WriteError`] names the file, or the name that cannot be one.
+pub fn write_unit(
+    directory: &Path,
+    experiment: &str,
+    unit: &str,
+    records: &[Record],
+) -> Result<(), WriteError> {
+    let name = &UnitName::new(experiment, unit).map_err(|source| WriteError::Name {
+        experiment: experiment.to_owned(),
+        unit: unit.to_owned(),
+        source,
+    })?;
     let folder = directory.join(name.experiment());
     fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
     let path = path_of(directory, name);

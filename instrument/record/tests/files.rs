@@ -8,8 +8,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 use record::{
-    Forced, Outcome, Record, UnitName, finished_units, read_all, read_experiment, read_unit,
-    write_unit,
+    Forced, Outcome, Record, UnitName, WriteError, finished_units, is_finished, read_all,
+    read_experiment, read_unit, write_unit,
 };
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -117,7 +117,7 @@ proptest! {
     fn records_come_back(records in proptest::collection::vec(any_record(), 0..20)) {
         let directory = tempfile::tempdir().expect("a directory");
         let unit = name("any", "unit");
-        write_unit(directory.path(), &unit, &records).expect("written");
+        write_unit(directory.path(), unit.experiment(), unit.unit(), &records).expect("written");
         prop_assert_eq!(read_unit(directory.path(), &unit).expect("read"), records);
     }
 }
@@ -129,13 +129,18 @@ fn units_are_listed_and_read() {
     assert!(finished_units(&directory.path().join("nowhere")).expect("no directory").is_empty());
     for (experiment, unit, round) in [("b", "2", 3), ("a", "9", 1), ("b", "1", 2)] {
         let records = [Record { round, ..Record::default() }];
-        write_unit(directory.path(), &name(experiment, unit), &records).expect("written");
+        write_unit(directory.path(), experiment, unit, &records).expect("written");
     }
     let rounds =
         |records: Vec<Record>| -> Vec<u32> { records.iter().map(|record| record.round).collect() };
     assert_eq!(rounds(read_all(directory.path()).expect("read")), [1, 2, 3]);
     assert_eq!(rounds(read_experiment(directory.path(), "b").expect("read")), [2, 3]);
     assert_eq!(finished_units(directory.path()).expect("listed").len(), 3);
+    assert!(is_finished(directory.path(), "b", "1"));
+    assert!(!is_finished(directory.path(), "b", "3"));
+    assert!(!is_finished(directory.path(), "b", "../a/9"));
+    let climbing = write_unit(directory.path(), "b", "../1", &sample());
+    assert!(matches!(climbing, Err(WriteError::Name { .. })), "{climbing:?}");
 }
 
 // The same records give the same bytes.
@@ -143,7 +148,7 @@ fn units_are_listed_and_read() {
 fn bytes_are_determined() {
     let directory = tempfile::tempdir().expect("a directory");
     for unit in ["one", "two"] {
-        write_unit(directory.path(), &name("a", unit), &sample()).expect("written");
+        write_unit(directory.path(), "a", unit, &sample()).expect("written");
     }
     let bytes = |unit: &str| fs::read(directory.path().join("a").join(unit)).expect("there");
     assert_eq!(bytes("one.parquet"), bytes("two.parquet"));
@@ -159,7 +164,7 @@ fn leftovers_are_ignored() {
         fs::write(folder.join(leftover), "half").expect("written");
     }
     assert!(finished_units(directory.path()).expect("listed").is_empty());
-    write_unit(directory.path(), &name("a", "one"), &sample()).expect("written");
+    write_unit(directory.path(), "a", "one", &sample()).expect("written");
     assert_eq!(read_all(directory.path()).expect("read"), sample());
     assert!(!folder.join(".one.parquet.part").exists());
 }
@@ -169,7 +174,7 @@ fn leftovers_are_ignored() {
 fn damage_is_named() {
     let directory = tempfile::tempdir().expect("a directory");
     let unit = name("a", "one");
-    write_unit(directory.path(), &unit, &sample()).expect("written");
+    write_unit(directory.path(), unit.experiment(), unit.unit(), &sample()).expect("written");
     let path = directory.path().join("a/one.parquet");
     let whole = fs::read(&path).expect("there");
     for length in (0..whole.len()).step_by(97) {
@@ -203,7 +208,7 @@ fn write_raw(path: &Path, batch: &RecordBatch, schema: Option<&str>) {
 fn other_schemas_are_named() {
     let directory = tempfile::tempdir().expect("a directory");
     let unit = name("a", "one");
-    write_unit(directory.path(), &unit, &sample()).expect("written");
+    write_unit(directory.path(), unit.experiment(), unit.unit(), &sample()).expect("written");
     let path = directory.path().join("a/one.parquet");
     let file = File::open(&path).expect("there");
     let mut batches =

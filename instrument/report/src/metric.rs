@@ -5,6 +5,7 @@
 use crate::number::Unit;
 use analysis::{Finding, Setting};
 use serde_json::Value as Json;
+use std::cmp::Ordering;
 
 /// Where a metric is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -220,6 +221,18 @@ pub(crate) fn setting(setting: &Setting) -> String {
     keys.sort_by_key(|key| (place(key), key.as_str()));
     let parts: Vec<String> = keys.iter().map(|key| setting_part(key, &setting[*key])).collect();
     parts.join(" · ")
+}
+
+/// Place of a setting among others of its metric: native runtimes first, then sizes ascending.
+pub(crate) fn setting_order(a: &Setting, b: &Setting) -> Ordering {
+    let runtime = |s: &Setting| s.get("runtime").map(setting_text).unwrap_or_default();
+    let (own, other) = (runtime(a), runtime(b));
+    let mut order = runtime_order(&own).cmp(&runtime_order(&other));
+    for key in ["memory_mib", "concurrency", "colevel", "delay_s"] {
+        let size = |s: &Setting| setting_number(s, key).unwrap_or(0.0);
+        order = order.then_with(|| size(a).total_cmp(&size(b)));
+    }
+    order
 }
 
 /// Settings in the order in which they are said.

@@ -89,8 +89,8 @@ fn plural(word: &str, n: u64) -> String {
 
 /// The few findings that answer the study's questions, in the order of `findings`' experiments and of metrics.
 ///
-/// Of a metric that was measured in many settings: per runtime the largest memory, of a share the smallest and the
-/// largest, of a ladder the highest step.
+/// Of a metric that was measured in many settings: per runtime the largest memory, of a CPU share the smallest and the
+/// largest, of instances on a host the smallest, of a ladder the highest step.
 pub(crate) fn answers(findings: &[Finding]) -> Vec<&Finding> {
     let mut experiments: Vec<&str> = Vec::new();
     for finding in findings {
@@ -102,13 +102,18 @@ pub(crate) fn answers(findings: &[Finding]) -> Vec<&Finding> {
     let first = |f: &&Finding| metric::rank(&f.metric) == Rank::First;
     let mut chosen: Vec<&Finding> =
         findings.iter().filter(first).filter(|f| is_extreme(f, findings)).collect();
-    chosen.sort_by_key(|f| (place(&f.experiment), metric::order(&f.metric)));
+    chosen.sort_by(|a, b| {
+        let key = |f: &Finding| (place(&f.experiment), metric::order(&f.metric));
+        key(a).cmp(&key(b)).then_with(|| metric::setting_order(&a.setting, &b.setting))
+    });
     chosen
 }
 
 /// Whether the finding stands for its metric: extreme in each numeric setting among those with equal other settings.
 pub(crate) fn is_extreme(finding: &Finding, findings: &[Finding]) -> bool {
     let both_ends = finding.metric == "cpu.share";
+    // The smallest size packs most densely.
+    let least_only = finding.metric == "placement.max_colevel";
     ["memory_mib", "concurrency", "colevel", "delay_s"].iter().all(|key| {
         let Some(own) = metric::setting_number(&finding.setting, key) else { return true };
         let runtime = finding.setting.get("runtime");
@@ -117,6 +122,6 @@ pub(crate) fn is_extreme(finding: &Finding, findings: &[Finding]) -> bool {
             .filter(|f| f.metric == finding.metric && f.setting.get("runtime") == runtime)
             .filter_map(|f| metric::setting_number(&f.setting, key));
         let (least, most) = others.fold((own, own), |(least, most), x| (x.min(least), x.max(most)));
-        own == most || (both_ends && own == least)
+        (own == most && !least_only) || (own == least && (both_ends || least_only))
     })
 }

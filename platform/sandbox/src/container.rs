@@ -1,13 +1,17 @@
-//! Containers: one Linux sandbox of namespaces, cgroups and filters per instance.
+//! Containers: one Linux sandbox of namespaces, control groups and filters per instance.
 //!
-//! Deliberately knows nothing of schedulers or of the Lambda API.
+//! `Container` asks the `client`, which asks the `starter`, a process of its own, which forks a `child`, which becomes a
+//! sandbox. Deliberately knows nothing of schedulers or of the Lambda API.
 
 mod cgroup;
 mod channel;
 mod child;
+mod client;
+mod control;
 mod handle;
 mod init;
 mod instance;
+mod kind;
 mod mounts;
 mod proc_view;
 mod protocol;
@@ -17,5 +21,7 @@ pub mod starter;
 mod system;
 mod tmp;
 
+pub use control::ContainerControl;
 pub use handle::{Control, Exit, Running};
 pub use instance::ContainerInstance;
+pub use kind::{Container, ContainerConfig, ContainerImage, OpenError, Program, Reveal};

@@ -31,7 +31,7 @@ pub trait Kind: Send + Sync + 'static {
     /// Takes a host away on which no instance is left.
     fn remove_host(&self, host: HostId) -> impl Future<Output = ()> + Send;
 
-    /// Ends whatever the kind keeps beside its instances. None is left by then.
+    /// Ends every instance and whatever owns them. Returns when nothing is left.
     fn close(&self) -> impl Future<Output = ()> + Send;
 
     /// Makes a package ready: unpack, compile, or boot and snapshot. Idempotent and content-addressed.

@@ -85,6 +85,7 @@ impl Scheduler {
         while let Some((due, alarm)) = self.timers.pop(now) {
             self.now = due.max(self.now);
             self.ring(alarm);
+            self.start_ahead();
         }
         self.now = now;
         self.counters.events += 1;
@@ -153,10 +154,7 @@ impl Scheduler {
             Alarm::Queue(function) => self.queue_due(function),
             Alarm::Tick(host) => self.tick(host),
             Alarm::Empty(host) => self.empty_due(host),
-            Alarm::Ahead => {
-                self.machine.ahead_due = None;
-                self.start_ahead();
-            }
+            Alarm::Ahead => self.machine.ahead_due = None,
         }
     }
 }

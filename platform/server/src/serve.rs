@@ -7,7 +7,7 @@ use crate::platform::Platform;
 use anyhow::Context;
 use gateway::{AccessKey, Gateway, GatewayConfig};
 use sandbox::Kind;
-use sandbox::container::{Container, ContainerConfig};
+use sandbox::container::{Container, ContainerConfig, Reveal};
 use scheduler::Profile;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -22,6 +22,9 @@ const REGION: &str = "us-east-1";
 
 /// How long instances may take to end after the server was told to.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Sandboxes that are kept prepared: enough for one start after another; a burst makes its own.
+const POOL: usize = 4;
 
 /// What to serve, and how.
 #[derive(Clone, Debug)]
@@ -100,15 +103,16 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
         signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
         signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
     );
-    let config = ContainerConfig {
+    let container = Container::open(ContainerConfig {
         data: data.clone(),
         server_id: identity::server_id(&data)?,
         starter,
-        network,
-        allow,
-        reveal: profile.reveal,
-    };
-    let container = open_container(config).await?;
+        reveal: reveal(profile.reveal),
+        pool: POOL,
+        interpreters: Vec::new(),
+    })
+    .await
+    .context("cannot run functions in containers")?;
     let access_keys = identity::credentials(&data)?;
     let catalog = catalog::Catalog::open(&data)
         .with_context(|| format!("cannot open the catalog in {}", data.display()))?;
@@ -151,6 +155,15 @@ async fn watch_memory<K: Kind>(platform: Arc<Platform<K>>) {
         if let Some((_, available)) = memory::total_and_available() {
             platform.memory_free(available);
         }
+    }
+}
+
+fn reveal(reveal: scheduler::Reveal) -> Reveal {
+    match reveal {
+        scheduler::Reveal::BootId => Reveal::BootId,
+        scheduler::Reveal::MachineId => Reveal::MachineId,
+        scheduler::Reveal::InstanceRootId => Reveal::InstanceRootId,
+        scheduler::Reveal::None => Reveal::Nothing,
     }
 }
 

@@ -26,6 +26,13 @@ impl Experiment for ColdStart {
         About {
             name: "coldstart",
             question: "How long does a request wait for a new instance, and for one that is there?",
+            method: "Fresh functions, each with code bytes of its own, one after another: the first \
+                request is the cold start, the ones right after it are warm. Latency is from \
+                the first byte sent on an open connection to the handler's first statement; \
+                the overhead is the round trip less the function's own duration, and needs no \
+                second clock.",
+            paper_design: "1,000 functions per memory size and language, each invoked twice; latency by \
+                two clocks that nothing synchronised.",
             needs: &[Need::QuietPlatform],
             leaves: "",
             adapts: false,

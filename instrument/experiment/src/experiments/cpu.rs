@@ -6,15 +6,23 @@
 //! here: windows of whole quota periods, one busy thread per vCPU, a common barrier for instances that share, and
 //! the colevel as it really was, from host ids, not as intended.
 //!
-//! Where platform and vantage point share a machine, the colevels are chosen so that they fit on one host of one vCPU.
+//! Where platform and vantage point share a machine, the study's profile gives a host one vCPU and the colevels fit on one
+//! host, so that one CPU is what all instances want together, and half of one is left for everything else. With
+//! fewer cores than that the records say that they are disturbed.
 
 use super::alternating;
-use crate::bench::{Bench, Setting, Shot, Try, setting};
+use crate::bench::{Bench, Setting, Shot, Try, mark, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
 use crate::scope::Scope;
 use crate::vantage::{Sent, Vantage};
 use probe::Request;
 use record::{Forced, Record};
+
+/// CPUs that instances want at most where the platform shares a machine: one host of one vCPU.
+const DEMAND_CPUS: f64 = 1.0;
+
+/// CPUs that platform and vantage point need beside them (TRUTH, 5).
+const SPARE_CPUS: f64 = 0.5;
 
 /// The CPU experiment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +52,11 @@ impl Experiment for Cpu {
         About {
             name: "cpu",
             question: "How much of a CPU does an instance get, alone and beside others?",
+            method: "One busy thread per CPU that the function sees, for a second, with gaps in its \
+                own clock readings as time without a CPU; alone at each memory size, then \
+                beside others of one host in a common window.",
+            paper_design: "Calls of the clock for 1,000 ms; the share of milliseconds in which one was \
+                recorded, alone and beside up to 20 instances on one VM.",
             needs: &[Need::EmptyHosts, Need::QuietPlatform],
             leaves: "",
             adapts: false,
@@ -80,23 +93,30 @@ impl Experiment for Cpu {
     }
 
     async fn run<V: Vantage>(&self, bench: &Bench<'_, V>, step: &CpuStep) -> Vec<Record> {
-        match *step {
+        let mut records = match *step {
             CpuStep::Alone { round } => {
                 let mut records = Vec::new();
                 for memory_mib in bench.shuffled(bench.scope.cpu.memory_mib.clone()) {
-                    records
-                        .extend(bench.sound(async |_| alone(bench, round, memory_mib).await).await);
+                    let sound = bench.sound(async |_| alone(bench, round, memory_mib).await).await;
+                    records.extend(sound);
                 }
                 records
             }
             CpuStep::Shared { round, colevel } => {
-                let records = bench
-                    .sound(async |attempt| shared(bench, (round, colevel), attempt).await)
-                    .await;
+                let round = async |attempt| shared(bench, (round, colevel), attempt).await;
+                let records = bench.sound(round).await;
                 bench.rest(bench.scope.pause).await;
                 records
             }
+        };
+        if let Some(cores) = bench.scope.cpu.shared_cores
+            && f64::from(cores) < DEMAND_CPUS + SPARE_CPUS
+        {
+            let needed = DEMAND_CPUS + SPARE_CPUS;
+            let reason = format!("platform and vantage point share {cores} CPUs, {needed} needed");
+            mark(&mut records, "disturbed", &reason);
         }
+        records
     }
 }
 

@@ -23,6 +23,10 @@ impl Experiment for Exposure {
         About {
             name: "exposure",
             question: "What of its host can a function read?",
+            method: "One request per runtime and round reads a list of files of procfs and sysfs, \
+                devices and environment variables that tell of the host, and says which of \
+                them it could.",
+            paper_design: "Read procfs and the environment by hand, platform by platform.",
             needs: &[],
             leaves: "",
             adapts: false,

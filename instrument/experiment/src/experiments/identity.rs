@@ -23,6 +23,12 @@ impl Experiment for Identity {
         About {
             name: "identity",
             question: "Which name tells that two instances share a host?",
+            method: "Rounds of concurrent requests to a fresh function, held together until all \
+                run, then the same again. Every name that might be the host's is read by each \
+                instance; the one that groups instances the same way in every round, and is \
+                neither one per instance nor one for all, names the host.",
+            paper_design: "The instance root id in /proc/self/cgroup named the VM on AWS, an environment \
+                variable on Azure, nothing on Google; checked by an I/O side channel.",
             needs: &[Need::EmptyHosts],
             leaves: "",
             adapts: false,

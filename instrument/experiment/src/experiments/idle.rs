@@ -79,6 +79,12 @@ impl Experiment for Idle {
         About {
             name: "idle",
             question: "How long is an idle instance kept, and how does a pool of them shrink?",
+            method: "Pairs of requests to fresh functions with a silence between them, all delays \
+                silent at once: a geometric grid first, then even steps where the first \
+                instance was lost, then repetitions at the ends of that bracket. Pools of \
+                instances are held together once and probed once, each after its own silence.",
+            paper_design: "Binary search over delays of 1 to 120 minutes, then 100 repetitions around the \
+                limit.",
             needs: &[Need::QuietPlatform],
             leaves: "",
             adapts: true,
@@ -211,24 +217,19 @@ fn pools<V: Vantage>(
     pairs: usize,
 ) -> Vec<Silence> {
     let idle = &bench.scope.idle;
-    let limit = seen.bracket().map_or(idle.range.1, |(_, gone)| gone);
-    let mut delays = match stage {
-        IdleStage::Refine(1) => centred(limit, idle.pool_delays),
-        IdleStage::Confirm => {
-            seen.first_pool_loss().map_or(Vec::new(), |loss| inside(loss, idle.pool_delays))
-        }
-        _ => Vec::new(),
-    };
     let free = bench.scope.max_instances.saturating_sub(pairs as u32);
-    let affordable = free / (idle.pool * idle.pools).max(1);
-    if delays.len() > affordable as usize {
+    let count = idle.pool_delays.min(free / (idle.pool * idle.pools).max(1));
+    let limit = seen.bracket().map_or(idle.range.1, |(_, gone)| gone);
+    let delays = match stage {
+        IdleStage::Refine(1) => centred(limit, count),
+        IdleStage::Confirm => seen.first_pool_loss().map_or(Vec::new(), |loss| inside(loss, count)),
+        _ => return Vec::new(),
+    };
+    if count < idle.pool_delays {
         bench.problem(format!(
-            "{} pool delays rather than {}: {} instances at once is the limit",
-            affordable,
-            delays.len(),
-            bench.scope.max_instances
+            "pools have {count} delays rather than {}: {} instances at once is the limit",
+            idle.pool_delays, bench.scope.max_instances
         ));
-        delays.truncate(affordable as usize);
     }
     let mut pools = numbered(&delays, idle.pools, idle.pool);
     // The longest wait starts first, so that all end at about the same time.

@@ -36,6 +36,12 @@ impl Experiment for Placement {
         About {
             name: "placement",
             question: "Over how many hosts are instances spread, and how much fits on one?",
+            method: "The same ladder of bursts at two memory sizes, by host; every fill ends with \
+                the smallest memory size. Count and memory per host over the ladder tell \
+                packing from spreading; the largest sum of memory that ran on one host, and \
+                the size that no longer fitted, bracket the host's memory.",
+            paper_design: "Functions of random memory sizes in bursts; the largest sum of instance memory \
+                seen on one VM was 3,328 MB.",
             needs: &[Need::EmptyHosts],
             leaves: "hosts that were started",
             adapts: false,

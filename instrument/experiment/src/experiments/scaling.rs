@@ -32,6 +32,11 @@ impl Experiment for Scaling {
         About {
             name: "scaling",
             question: "How many instances are made for N concurrent requests?",
+            method: "Bursts of concurrent requests to a fresh function, each held until one common \
+                moment after the slowest start, so that instances are counted that really ran \
+                at one instant. Burst sizes rise in one round and fall in the next.",
+            paper_design: "5i concurrent requests to the i-th of 40 functions, each sleeping 15 s, pauses \
+                of 10 s, 50 rounds.",
             needs: &[Need::EmptyHosts],
             leaves: "",
             adapts: false,

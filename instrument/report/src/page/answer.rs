@@ -82,7 +82,11 @@ impl Figure {
                 }
                 @if !self.caption.is_empty() { p class="caption" { (self.caption) } }
                 @if !self.sure.is_empty() {
-                    p class="sure" { "95 % interval " (self.sure) }
+                    p class="sure" {
+                        // "At least" says by itself that it is a bound.
+                        @if !self.sure.starts_with("at ") { "95 % interval " }
+                        (self.sure)
+                    }
                 }
                 @if let Some((verdict, truth)) = &self.mark { (mark(*verdict, truth)) }
             }

@@ -35,7 +35,7 @@ fn answers(findings: &[Finding]) -> Vec<Answer> {
         scaling(&chosen),
         exposure(&chosen, findings),
         identity(&chosen),
-        placement(&chosen, findings),
+        placement(&chosen),
         idle(&chosen),
         cpu(&chosen, findings),
     ]
@@ -131,11 +131,9 @@ fn figure_with_unit(finding: &Finding, caption: &str, unit: &str) -> Figure {
     if matches!(finding.value, Value::Number(_)) { figure.with_unit(unit) } else { figure }
 }
 
-fn placement(chosen: &[&Finding], findings: &[Finding]) -> Option<Answer> {
+fn placement(chosen: &[&Finding]) -> Option<Answer> {
     let policy = one(chosen, "placement.policy");
-    // The smallest memory size packs most densely.
-    let least = |f: &&Finding| setting_number(&f.setting, "memory_mib").unwrap_or(0.0) as u64;
-    let colevel = findings.iter().filter(|f| f.metric == "placement.max_colevel").min_by_key(least);
+    let colevel = one(chosen, "placement.max_colevel");
     let memory = one(chosen, "placement.host_memory_mib");
     let finding = policy.or(colevel).or(memory)?;
     let words = match policy.map(word_of) {
@@ -145,7 +143,7 @@ fn placement(chosen: &[&Finding], findings: &[Finding]) -> Option<Answer> {
         Some("spread") => "New instances are spread evenly over hosts.",
         Some("random") => "New instances go to hosts at random.",
         Some("one_per_host") => "Each instance has a host to itself.",
-        _ => "How new instances are given hosts could not be told apart.",
+        _ => "How a host is chosen for a new instance could not be told.",
     };
     let mut figures: Vec<Figure> = policy.into_iter().map(|f| Figure::of(f, "")).collect();
     if let Some(finding) = colevel {
@@ -167,13 +165,20 @@ fn placement(chosen: &[&Finding], findings: &[Finding]) -> Option<Answer> {
 fn idle(chosen: &[&Finding]) -> Option<Answer> {
     let policy = one(chosen, "idle.policy");
     let halving = one(chosen, "idle.halving_interval_s").filter(|f| f.value != Value::Null);
-    let most = one(chosen, "idle.max_idle_s");
-    let loss = one(chosen, "idle.first_loss_s");
-    let finding = most.or(loss).or(halving).or(policy)?;
+    let mut limits = all(chosen, "idle.max_idle_s");
+    if limits.is_empty() {
+        limits = all(chosen, "idle.first_loss_s");
+    }
+    let finding = limits.first().copied().or(halving).or(policy)?;
     let mut figures: Vec<Figure> = Vec::new();
     figures.extend(halving.map(|f| Figure::of(f, "half of a pool goes")));
-    figures.extend(most.or(loss).map(|f| {
-        Figure::of(f, if f.metric == "idle.max_idle_s" { "the last go" } else { "the first go" })
+    let several = limits.len() > 1;
+    figures.extend(limits.iter().map(|f| {
+        let words = if f.metric == "idle.max_idle_s" { "the last go" } else { "the first go" };
+        match metric::setting(&f.setting) {
+            setting if several => Figure::of(f, format!("{words} ({setting})")),
+            _ => Figure::of(f, words),
+        }
     }));
     if figures.is_empty() {
         figures.extend(policy.map(|f| Figure::of(f, "")));

@@ -12,7 +12,10 @@ pub(super) fn section(number: usize, shown: &Shown, findings: &Findings) -> Mark
     let id = file_stem(&text.name);
     let mut own: Vec<&Finding> =
         findings.findings.iter().filter(|f| f.experiment == text.name).collect();
-    own.sort_by_key(|f| metric::order(&f.metric));
+    own.sort_by(|a, b| {
+        let order = |f: &Finding| metric::order(&f.metric);
+        order(a).cmp(&order(b)).then_with(|| metric::setting_order(&a.setting, &b.setting))
+    });
     let (open, folded): (Vec<&Finding>, Vec<&Finding>) =
         own.iter().partition(|f| metric::rank(&f.metric) != Rank::Rest);
     let problems: Vec<&str> = findings
@@ -35,7 +38,7 @@ pub(super) fn section(number: usize, shown: &Shown, findings: &Findings) -> Mark
             }
             @if !problems.is_empty() {
                 aside class="problem-box" aria-label="Problems" {
-                    h3 { "What could not be measured" }
+                    h3 { "What could not be measured, and why" }
                     ul class="problems" { @for problem in &problems { li { (problem) } } }
                 }
             }

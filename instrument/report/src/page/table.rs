@@ -60,7 +60,7 @@ pub(super) fn table(caption: &str, findings: &[&Finding]) -> Markup {
 pub(super) fn folded(caption: &str, findings: &[&Finding]) -> Markup {
     html! {
         @if !findings.is_empty() {
-            details {
+            details class="further" {
                 summary { (findings.len()) " further findings" }
                 (table(caption, findings))
             }

@@ -51,7 +51,7 @@ impl Drawing for Boxes {
         let pitch = if beside { 44.0 } else { 58.0 };
         let area = Area {
             left,
-            right: width - 14.0,
+            right: width - canvas::RIGHT,
             top,
             bottom: top + self.rows.len() as f64 * pitch + 6.0,
         };

@@ -7,6 +7,9 @@ use std::fmt::Write;
 /// Rough width of one character of a plot's 12 px text, px; errs on the wide side.
 pub(super) const CHARACTER: f64 = 6.9;
 
+/// Room that every plot leaves right of its area, px.
+pub(super) const RIGHT: f64 = 14.0;
+
 /// Number of colours for series.
 pub(super) const SERIES: usize = 6;
 
@@ -118,7 +121,10 @@ pub(super) fn x_axis(area: Area, axis: &Axis, label: &Label) -> Markup {
     html! {
         @for tick in axis.ticks(most) {
             path class="grid" d=(format!("M{} {}V{}", px(axis.px(tick)), px(area.top), px(area.bottom))) {}
-            text class="mid" x=(px(axis.px(tick))) y=(px(area.bottom + 17.0)) { (tick_text(tick, label.unit)) }
+            @let text = tick_text(tick, label.unit);
+            // The last number ends where the picture does.
+            @let most = area.right + RIGHT - text.chars().count() as f64 * CHARACTER / 2.0;
+            text class="mid" x=(px(axis.px(tick).min(most))) y=(px(area.bottom + 17.0)) { (text) }
         }
         path class="base" d=(format!("M{} {}H{}", px(area.left), px(area.bottom), px(area.right))) {}
         text class="end" x=(px(area.right)) y=(px(area.bottom + 36.0)) { (label.name) }
@@ -250,7 +256,7 @@ mod tests {
             Axis::linear((0.0, 100.0), (0.0, 1.0)).ticks(5),
             [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]
         );
-        let log = Axis::log((0.5, 900.0), (0.0, 1.0)).ticks(5);
+        let log = Axis::log((0.5, 700.0), (0.0, 1.0)).ticks(5);
         assert_eq!(log, [1.0, 10.0, 100.0]);
         assert!(Axis::log((1e-300, 1e300), (0.0, 1.0)).ticks(6).len() <= 6);
     }

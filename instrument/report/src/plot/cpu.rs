@@ -1,7 +1,7 @@
 //! CPU share against memory size, and beside busy neighbours.
 
 use super::canvas::{self, Area, Axis, Key, Label, Shape, px};
-use super::{Drawing, Drawn, Plot, number, truth};
+use super::{DOTS_MOST, Drawing, Drawn, Plot, number, spread, truth};
 use crate::metric::{self, setting_number};
 use crate::number::{self as form, Unit};
 use analysis::Finding;
@@ -43,7 +43,7 @@ pub(super) fn by_memory(findings: &[Finding], records: &[&Record]) -> Option<Plo
             .into(),
         drawing: Box::new(Shares {
             series: vec![("found".into(), points)],
-            single: single(records),
+            single: spread(&single(records), DOTS_MOST),
             axis: Label { unit: &MIB, name: "memory size" },
         }),
     })
@@ -113,7 +113,8 @@ impl Drawing for Shares {
     fn draw(&self, width: f64) -> Drawn {
         let all = || self.series.iter().flat_map(|(_, points)| points);
         let (legend, top) = canvas::legend(&self.keys(), width);
-        let area = Area { left: 62.0, right: width - 22.0, top: top + 26.0, bottom: top + 266.0 };
+        let area =
+            Area { left: 62.0, right: width - canvas::RIGHT, top: top + 26.0, bottom: top + 266.0 };
         let most =
             |numbers: &mut dyn Iterator<Item = f64>| canvas::round_up(numbers.fold(0.0, f64::max));
         let x = most(&mut all().map(|p| p.x).chain(self.single.iter().map(|s| s.0)));

@@ -59,8 +59,12 @@ impl Drawing for Ecdf {
             .iter()
             .enumerate()
             .map(|(i, (runtime, lines))| {
-                let area =
-                    Area { left: 48.0, right: width - 14.0, top: y + 30.0, bottom: y + 170.0 };
+                let area = Area {
+                    left: 48.0,
+                    right: width - canvas::RIGHT,
+                    top: y + 30.0,
+                    bottom: y + 170.0,
+                };
                 let last = i + 1 == self.panels.len();
                 let name = if last { "from send to the function’s first line" } else { "" };
                 y = area.bottom + if last { 50.0 } else { 32.0 };

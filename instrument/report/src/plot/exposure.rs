@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const ROW: f64 = 23.0;
 
 /// Width of one runtime's column, px.
-const COLUMN: f64 = 62.0;
+const COLUMN: f64 = 66.0;
 
 struct Matrix {
     columns: Vec<String>,
@@ -97,7 +97,7 @@ impl Drawing for Matrix {
         // Two blocks side by side where there is room, or the list would be long.
         let column = COLUMN.min((width - 170.0) / self.columns.len().max(1) as f64);
         let dots = column * self.columns.len() as f64;
-        let blocks = if width / 2.0 - dots >= 190.0 && self.rows.len() > 8 { 2 } else { 1 };
+        let blocks = if width / 2.0 - dots >= 180.0 && self.rows.len() > 8 { 2 } else { 1 };
         let wide = (width - 24.0 * (blocks as f64 - 1.0)) / blocks as f64;
         let each = self.rows.len().div_ceil(blocks);
         let first = top + 26.0;

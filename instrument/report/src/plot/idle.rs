@@ -1,7 +1,7 @@
 //! Idle survival: which instances were still there after how long, and the bracket of the limit.
 
 use super::canvas::{self, Area, Axis, Key, Label, Shape, px};
-use super::{Drawing, Drawn, Plot, number, truth};
+use super::{DOTS_MOST, Drawing, Drawn, Plot, number, spread, truth};
 use crate::metric::setting_number;
 use crate::number::{self as form, Unit};
 use analysis::Finding;
@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 const STRIP: f64 = 24.0;
 
 /// One pair: idle time, s, and whether the same instance answered.
+#[derive(Clone, Copy)]
 struct Pair {
     idle_s: f64,
     alive: bool,
@@ -44,7 +45,8 @@ struct Idle {
 
 /// None where neither pairs nor alive fractions are there.
 pub(super) fn plot(findings: &[Finding], records: &[&Record]) -> Option<Plot> {
-    let pairs = pairs(records);
+    let all = pairs(records);
+    let pairs = spread(&all, DOTS_MOST);
     let shares = shares(findings);
     if pairs.is_empty() && shares.is_empty() {
         return None;
@@ -62,7 +64,7 @@ pub(super) fn plot(findings: &[Finding], records: &[&Record]) -> Option<Plot> {
     Some(Plot {
         stem: "idle_survival".into(),
         title: "How long an idle instance stays".into(),
-        description: format!("{} pairs of invocations: whether the instance of the first was still there for the second.", pairs.len()),
+        description: format!("{} pairs of invocations: whether the instance of the first was still there for the second.", all.len()),
         caption: "Each dot above or below is one pair of invocations with that much silence between: above, the same instance \
                   answered; below, it was gone. The curve is the share still there with its interval; shaded bands are the \
                   brackets of the limits."
@@ -131,7 +133,12 @@ impl Drawing for Idle {
         }
         let (legend, top) = canvas::legend(&keys, width);
         let top = top + 44.0;
-        let area = Area { left: 48.0, right: width - 14.0, top, bottom: top + 2.0 * STRIP + 190.0 };
+        let area = Area {
+            left: 48.0,
+            right: width - canvas::RIGHT,
+            top,
+            bottom: top + 2.0 * STRIP + 190.0,
+        };
         let x = Axis::linear((0.0, canvas::round_up(self.longest)), (area.left, area.right));
         let inner = Area { top: area.top + STRIP, bottom: area.bottom - STRIP, ..area };
         let y = Axis::linear((0.0, 1.0), (inner.bottom, inner.top));

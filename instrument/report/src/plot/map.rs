@@ -18,16 +18,47 @@ const COLUMN_LEAST: f64 = 62.0;
 /// Lines of squares in one cell before the squares become small.
 const LINES_MOST: usize = 6;
 
-/// One burst: for each host (by its number in order of appearance) its instances, new ones first.
+/// One burst: for each host (by its number in order of appearance) its instances, sorted by kind.
 struct Burst {
     requests: u64,
-    hosts: BTreeMap<usize, Vec<Age>>,
+    hosts: BTreeMap<usize, Vec<Kind>>,
 }
 
+/// What an instance was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Age {
+enum Kind {
+    /// Made for the burst.
     New,
+    /// Served the burst, but had served before.
     Reused,
+    /// Of the smallest size, sent while the burst is held to see what still fits.
+    Fill,
+}
+
+impl Kind {
+    fn of(record: &Record) -> Self {
+        match record.phase.as_str() {
+            "fill" => Self::Fill,
+            _ if record.instance_invocations > 1 => Self::Reused,
+            _ => Self::New,
+        }
+    }
+
+    fn class(self) -> &'static str {
+        match self {
+            Self::New => "s1",
+            Self::Reused => "hollow s1",
+            Self::Fill => "s2",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::New => "new instance",
+            Self::Reused => "had served before",
+            Self::Fill => "smallest size, to fill the gaps",
+        }
+    }
 }
 
 struct Map {
@@ -35,39 +66,42 @@ struct Map {
     hosts: usize,
 }
 
-/// One map per memory size, of its first round; none where hosts have no names.
+/// One map per memory size of the bursts, of its first round; none where hosts have no names.
 pub(super) fn plots(records: &[&Record], source: Option<&str>) -> Vec<Option<Plot>> {
     let Some(source) = source else { return Vec::new() };
-    let memories: BTreeSet<u32> = records.iter().map(|r| r.memory_mib).collect();
+    let memories: BTreeSet<u32> = records.iter().map(|r| burst_memory(r)).collect();
     memories.into_iter().map(|memory| of_memory(records, source, memory)).collect()
+}
+
+/// Memory size of the burst that a record belongs to, also where its own instance only fills gaps, MiB.
+fn burst_memory(record: &Record) -> u32 {
+    setting(record, "burst_memory_mib").map_or(record.memory_mib, |mib| mib as u32)
 }
 
 fn of_memory(records: &[&Record], source: &str, memory: u32) -> Option<Plot> {
     let named = |r: &&&Record| {
-        let known =
-            !r.instance.is_empty() && r.host_ids.get(source).is_some_and(|id| !id.is_empty());
-        r.memory_mib == memory && r.outcome == Outcome::Ok && known
+        let host = r.host_ids.get(source).is_some_and(|id| !id.is_empty());
+        burst_memory(r) == memory && r.outcome == Outcome::Ok && host && !r.instance.is_empty()
     };
     let mut own: Vec<&Record> = records.iter().filter(named).copied().collect();
     let round = own.iter().map(|r| r.round).min()?;
     own.retain(|r| r.round == round);
     own.sort_by_key(|r| (r.sent_ns, r.sequence));
     let mut hosts: Vec<&str> = Vec::new();
-    let mut bursts: BTreeMap<u64, BTreeMap<&str, (usize, Age)>> = BTreeMap::new();
+    let mut seen: BTreeMap<u64, BTreeMap<&str, (usize, Kind)>> = BTreeMap::new();
     for record in own {
         let id = record.host_ids.get(source)?.as_str();
         let host = hosts.iter().position(|h| *h == id).unwrap_or_else(|| {
             hosts.push(id);
             hosts.len() - 1
         });
-        let age = if record.instance_invocations <= 1 { Age::New } else { Age::Reused };
         let size = setting(record, "concurrency").unwrap_or(0.0) as u64;
-        bursts.entry(size).or_default().entry(&record.instance).or_insert((host, age));
+        let burst = seen.entry(size).or_default();
+        burst.entry(&record.instance).or_insert((host, Kind::of(record)));
     }
-    let bursts: Vec<Burst> =
-        bursts.into_iter().map(|(requests, seen)| burst(requests, seen)).collect();
-    let (instances, count) =
-        (bursts.iter().map(|b| b.hosts.values().map(Vec::len).sum::<usize>()).max()?, hosts.len());
+    let bursts: Vec<Burst> = seen.into_iter().map(|(size, seen)| burst(size, seen)).collect();
+    let instances = bursts.iter().map(|b| b.hosts.values().map(Vec::len).sum::<usize>()).max()?;
+    let count = hosts.len();
     Some(Plot {
         stem: format!("placement_map_{memory}"),
         title: format!("Where instances of {memory} MiB went"),
@@ -79,12 +113,12 @@ fn of_memory(records: &[&Record], source: &str, memory: u32) -> Option<Plot> {
     })
 }
 
-fn burst(requests: u64, seen: BTreeMap<&str, (usize, Age)>) -> Burst {
-    let mut hosts: BTreeMap<usize, Vec<Age>> = BTreeMap::new();
-    for (host, age) in seen.into_values() {
-        hosts.entry(host).or_default().push(age);
+fn burst(requests: u64, seen: BTreeMap<&str, (usize, Kind)>) -> Burst {
+    let mut hosts: BTreeMap<usize, Vec<Kind>> = BTreeMap::new();
+    for (host, kind) in seen.into_values() {
+        hosts.entry(host).or_default().push(kind);
     }
-    hosts.values_mut().for_each(|ages| ages.sort_unstable());
+    hosts.values_mut().for_each(|kinds| kinds.sort_unstable());
     Burst { requests, hosts }
 }
 
@@ -112,14 +146,16 @@ impl Cell {
 
 impl Drawing for Map {
     fn draw(&self, width: f64) -> Drawn {
-        let reused =
-            self.bursts.iter().flat_map(|b| b.hosts.values()).flatten().any(|a| *a == Age::Reused);
-        let mut keys =
-            vec![Key { class: "s1".into(), shape: Shape::Square, words: "new instance".into() }];
-        if reused {
-            let class = "hollow s1".into();
-            keys.push(Key { class, shape: Shape::Square, words: "had served before".into() });
-        }
+        let kinds: BTreeSet<Kind> =
+            self.bursts.iter().flat_map(|b| b.hosts.values()).flatten().copied().collect();
+        let keys: Vec<Key> = kinds
+            .into_iter()
+            .map(|kind| Key {
+                class: kind.class().into(),
+                shape: Shape::Square,
+                words: kind.words().into(),
+            })
+            .collect();
         let (legend, top) = canvas::legend(&keys, width);
         let columns = ((width - LEFT) / COLUMN_LEAST).floor().max(1.0) as usize;
         let shown = spread(&self.bursts.iter().collect::<Vec<&Burst>>(), columns);
@@ -150,24 +186,19 @@ impl Drawing for Map {
     }
 }
 
-fn squares(ages: &[Age], cell: &Cell, (x, y): (f64, f64)) -> Markup {
+fn squares(kinds: &[Kind], cell: &Cell, (x, y): (f64, f64)) -> Markup {
     let pitch = cell.square + 2.0;
-    // The middle of the square's outline lies inside it, so that both kinds have one size.
     html! {
         rect class="cell" x=(px(x)) y=(px(y)) width=(px(cell.width)) height=(px(cell.height)) rx="4" {
-            @if !ages.is_empty() { title { (ages.len()) " instances" } }
+            @if !kinds.is_empty() { title { (kinds.len()) " instances" } }
         }
-        @for (n, age) in ages.iter().enumerate() {
-            @let (left, top) = (x + 6.0 + (n % cell.across) as f64 * pitch, y + 6.0 + (n / cell.across) as f64 * pitch);
-            @match age {
-                Age::New => {
-                    rect class="s1" x=(px(left)) y=(px(top)) width=(px(cell.square)) height=(px(cell.square)) rx="1.5" {}
-                }
-                Age::Reused => {
-                    rect class="hollow s1" x=(px(left + 0.7)) y=(px(top + 0.7))
-                        width=(px(cell.square - 1.4)) height=(px(cell.square - 1.4)) rx="1" {}
-                }
-            }
+        @for (n, kind) in kinds.iter().enumerate() {
+            @let left = x + 6.0 + (n % cell.across) as f64 * pitch;
+            @let top = y + 6.0 + (n / cell.across) as f64 * pitch;
+            // A hollow square's outline lies inside it, so that all kinds have one size.
+            @let inset = if *kind == Kind::Reused { 0.7 } else { 0.0 };
+            rect class=(kind.class()) x=(px(left + inset)) y=(px(top + inset)) rx="1.5"
+                width=(px(cell.square - 2.0 * inset)) height=(px(cell.square - 2.0 * inset)) {}
         }
     }
 }

@@ -151,6 +151,9 @@ fn setting(record: &Record, key: &str) -> Option<f64> {
     record.setting.get(key)?.parse().ok().filter(|x: &f64| x.is_finite())
 }
 
+/// Dots of single invocations or pairs that a plot draws at most; more would hide each other and bloat the page.
+const DOTS_MOST: usize = 800;
+
 /// At most `most` of `all`, evenly spread, the last always among them.
 fn spread<T: Copy>(all: &[T], most: usize) -> Vec<T> {
     if all.len() <= most || most == 0 {

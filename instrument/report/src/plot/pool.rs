@@ -1,7 +1,7 @@
 //! Decay of idle pools: how many instances of a pool are left after some silence, and the halving found in it.
 
 use super::canvas::{self, Area, Axis, Key, Label, Shape};
-use super::{Drawing, Drawn, Plot, number};
+use super::{DOTS_MOST, Drawing, Drawn, Plot, number, spread};
 use crate::number::{self as form, Unit};
 use analysis::Finding;
 use maud::html;
@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const HALVINGS_MOST: usize = 12;
 
 /// One pool, probed once.
+#[derive(Clone, Copy)]
 struct Pool {
     idle_s: f64,
     launched: usize,
@@ -49,7 +50,11 @@ pub(super) fn plot(findings: &[Finding], records: &[&Record]) -> Option<Plot> {
         caption: format!(
             "Each dot is one pool of instances, launched together, left alone, and probed once.{found}"
         ),
-        drawing: Box::new(Decay { pools, halving_s, gone_s: find("idle.max_idle_s") }),
+        drawing: Box::new(Decay {
+            pools: spread(&pools, DOTS_MOST),
+            halving_s,
+            gone_s: find("idle.max_idle_s"),
+        }),
     })
 }
 
@@ -99,7 +104,8 @@ impl Drawing for Decay {
             keys.push(Key { class: "guide".into(), shape: Shape::Line, words });
         }
         let (legend, top) = canvas::legend(&keys, width);
-        let area = Area { left: 48.0, right: width - 14.0, top: top + 26.0, bottom: top + 246.0 };
+        let area =
+            Area { left: 48.0, right: width - canvas::RIGHT, top: top + 26.0, bottom: top + 246.0 };
         let longest = self.pools.iter().map(|p| p.idle_s).fold(0.0, f64::max);
         let end = canvas::round_up(longest);
         let x = Axis::linear((0.0, end), (area.left, area.right));

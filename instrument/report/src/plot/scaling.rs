@@ -75,7 +75,7 @@ pub(super) fn instances(findings: &[Finding], records: &[&Record]) -> Option<Plo
     })
 }
 
-/// Concurrency and distinct instances of each burst.
+/// Concurrency and distinct instances of each burst; bursts that agree are one dot.
 fn counted(records: &[&Record]) -> Vec<(f64, f64)> {
     let mut bursts: BTreeMap<(u64, u32, u32), BTreeSet<&str>> = BTreeMap::new();
     for record in bursts_only(records) {
@@ -84,10 +84,9 @@ fn counted(records: &[&Record]) -> Vec<(f64, f64)> {
             bursts.entry((concurrency as u64, record.memory_mib, record.round)).or_default();
         burst.insert(&record.instance);
     }
-    bursts
-        .iter()
-        .map(|((concurrency, ..), seen)| (*concurrency as f64, seen.len() as f64))
-        .collect()
+    let dots: BTreeSet<(u64, usize)> =
+        bursts.iter().map(|((concurrency, ..), seen)| (*concurrency, seen.len())).collect();
+    dots.into_iter().map(|(concurrency, seen)| (concurrency as f64, seen as f64)).collect()
 }
 
 fn bursts_only<'a>(records: &'a [&'a Record]) -> impl Iterator<Item = &'a Record> {
@@ -114,7 +113,8 @@ impl Drawing for Instances {
             words: "one per request".into(),
         });
         let (legend, top) = canvas::legend(&keys, width);
-        let area = Area { left: 48.0, right: width - 14.0, top: top + 24.0, bottom: top + 284.0 };
+        let area =
+            Area { left: 48.0, right: width - canvas::RIGHT, top: top + 24.0, bottom: top + 284.0 };
         let x = Axis::linear((0.0, canvas::round_up(self.most.0)), (area.left, area.right));
         let y = Axis::linear((0.0, canvas::round_up(self.most.1)), (area.bottom, area.top));
         let unit = Unit::Count;
@@ -190,7 +190,8 @@ impl Drawing for Ramp {
             })
             .collect();
         let (legend, top) = canvas::legend(&keys, width);
-        let area = Area { left: 48.0, right: width - 14.0, top: top + 24.0, bottom: top + 244.0 };
+        let area =
+            Area { left: 48.0, right: width - canvas::RIGHT, top: top + 24.0, bottom: top + 244.0 };
         let latest = self
             .bursts
             .iter()

@@ -8,7 +8,8 @@ use rustix::net::{
 };
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use tokio::io::unix::AsyncFd;
 
 /// Longest message in bytes; larger ones are an error. Below the kernel's default `net.core.wmem_max` of 212,992.
 pub(super) const MESSAGE_LIMIT: usize = 128 << 10;
@@ -51,8 +52,32 @@ impl Channel {
         self.0
     }
 
+    /// Has the event loop watch it.
+    pub(super) fn watched(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: the descriptor is owned by the channel, is never replaced, and is closed only when it is dropped.
+        unsafe { AsyncFd::register(self) }.map_err(Into::into)
+    }
+
     /// Sends one message, made of `parts`, with descriptors.
     pub(super) fn send(&self, parts: &[&[u8]], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send_with(parts, descriptors, SendFlags::NOSIGNAL)
+    }
+
+    /// As [`Channel::send`], or an error of kind `WouldBlock` where there is no room.
+    pub(super) fn try_send(
+        &self,
+        parts: &[&[u8]],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        self.send_with(parts, descriptors, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+    }
+
+    fn send_with(
+        &self,
+        parts: &[&[u8]],
+        descriptors: &[BorrowedFd<'_>],
+        flags: SendFlags,
+    ) -> io::Result<()> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         if length > MESSAGE_LIMIT || descriptors.len() > DESCRIPTOR_LIMIT {
             return Err(io::Error::new(
@@ -71,7 +96,7 @@ impl Channel {
         }
         let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
         loop {
-            match rustix::net::sendmsg(&self.0, &slices, &mut control, SendFlags::NOSIGNAL) {
+            match rustix::net::sendmsg(&self.0, &slices, &mut control, flags) {
                 Err(rustix::io::Errno::INTR) => {}
                 sent => return Ok(sent.map(drop)?),
             }
@@ -120,6 +145,12 @@ impl Channel {
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Channel {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

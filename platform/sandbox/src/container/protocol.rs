@@ -124,21 +124,28 @@ pub(super) struct HostSpec {
     pub(super) memory: MemoryMib,
     pub(super) milli_cpus: u32,
     pub(super) cpus: Option<String>,
-    pub(super) reveal: Reveal,
+    pub(super) reveal: HostIds,
 }
 
-/// What instances may see of their host. What is None is made up anew for each instance.
+impl HostSpec {
+    /// Name of its control group.
+    pub(super) fn group(&self) -> String {
+        self.reveal.instance_root_id.clone().unwrap_or_else(|| self.host.to_string())
+    }
+}
+
+/// What instances see of their host. What is None is made up anew for each instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reveal {
+pub(super) struct HostIds {
     /// /etc/machine-id: 32 hexadecimal digits.
-    pub machine_id: Option<String>,
+    pub(super) machine_id: Option<String>,
     /// /proc/sys/kernel/random/boot_id: a UUID.
-    pub boot_id: Option<String>,
+    pub(super) boot_id: Option<String>,
     /// First part of the path in /proc/self/cgroup, as in `sandbox-root-1f6b2c`; the second names the instance.
-    pub instance_root_id: Option<String>,
+    pub(super) instance_root_id: Option<String>,
 }
 
-impl Reveal {
+impl HostIds {
     /// Whether nothing of the host is shown: then /proc shows processes and made-up values only.
     pub(super) fn is_nothing(&self) -> bool {
         *self == Self::default()
@@ -170,8 +177,6 @@ pub(super) struct Command {
     pub(super) tasks: usize,
     /// What is seen as the root of cgroups.
     pub(super) cgroup_view: CgroupView,
-    /// How /proc is seen.
-    pub(super) proc_view: ProcView,
     /// What /tmp is.
     pub(super) tmp: Tmp,
     /// Name of the machine inside.

@@ -25,7 +25,12 @@ use std::time::{Duration, Instant};
 const QUIET: Duration = Duration::from_millis(2);
 
 /// Runs the starter, with its connection to the server at standard input. For a process that does nothing else.
-pub fn main() -> ! {
+/// There are no `arguments` yet: everything comes over the connection.
+pub fn main(arguments: &[String]) -> ! {
+    if !arguments.is_empty() {
+        eprintln!("peek starter: unexpected arguments {arguments:?}: it is started by peek serve");
+        system::exit(2);
+    }
     let status = match serve() {
         Ok(()) => 0,
         Err(failure) => {
@@ -230,16 +235,7 @@ impl Starter {
     }
 
     fn make_host(&mut self, spec: HostSpec) -> Result<(), Failure> {
-        let group = match &spec.reveal.instance_root_id {
-            Some(name) if is_plain(name) => name.clone(),
-            Some(name) => {
-                let step = format!(
-                    "instance root id {name:?} is not 1 to 64 letters, digits, `-` and `_`"
-                );
-                return Err(Failure { step, errno: 0 });
-            }
-            None => spec.host.to_string(),
-        };
+        let group = spec.group();
         if self.hosts.contains_key(&spec.host) || self.hosts.values().any(|h| h.group == group) {
             return Err(Failure { step: format!("{} exists already", spec.host), errno: 0 });
         }
@@ -274,9 +270,4 @@ impl Starter {
 
 fn proc_view(spec: &HostSpec) -> ProcView {
     if spec.reveal.is_nothing() { ProcView::MadeUp } else { ProcView::Kernel }
-}
-
-fn is_plain(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }

@@ -24,6 +24,8 @@ fn result(returned: c_long) -> io::Result<c_long> {
 ///
 /// The process must be single-threaded.
 pub(super) fn fork(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
+    /// linux/sched.h; libc's constant is cut to 32 bits.
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain data, for which zero is valid in every field.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -31,7 +33,7 @@ pub(super) fn fork(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<For
     arguments.pidfd = (&raw mut pidfd) as u64;
     arguments.exit_signal = libc::SIGCHLD as u64;
     if let Some(cgroup) = cgroup {
-        arguments.flags |= libc::CLONE_INTO_CGROUP as u64;
+        arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: without CLONE_VM the child runs on its own copy of this stack; the process is single-threaded, so no lock
@@ -273,6 +275,14 @@ pub(super) fn reap() -> Option<(i32, c_int)> {
     // SAFETY: the status is a local.
     let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
     (pid > 0).then_some((pid, status))
+}
+
+/// Waits for one child to end, and reaps it.
+pub(super) fn wait_for(pid: i32) {
+    // SAFETY: a null status is allowed.
+    while unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) } < 0
+        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+    {}
 }
 
 /// What to exec: file, arguments and environment as one block of C strings.

@@ -29,6 +29,8 @@ const MKFS: [&str; 3] = ["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4", "/usr/bin/mkf
 /// The maker's client, and what is ready.
 #[derive(Debug)]
 pub(super) struct Maker {
+    pid: i32,
+    pidfd: OwnedFd,
     channel: Channel,
     ready: BTreeMap<MemoryMib, Vec<OwnedFd>>,
     requested: BTreeMap<MemoryMib, usize>,
@@ -45,10 +47,22 @@ impl Maker {
     pub(super) fn start(directory: &Path) -> Result<Self, Failure> {
         let cannot = || "cannot start the maker of /tmp".to_owned();
         let (ours, theirs) = Channel::pair().step(cannot)?;
-        if let Forked::Child = system::fork(0, None).step(cannot)? {
-            serve(&theirs, directory);
+        match system::fork(0, None).step(cannot)? {
+            Forked::Child => serve(&theirs, directory),
+            Forked::Parent { pid, pidfd } => Ok(Self {
+                pid,
+                pidfd,
+                channel: ours,
+                ready: BTreeMap::new(),
+                requested: BTreeMap::new(),
+            }),
         }
-        Ok(Self { channel: ours, ready: BTreeMap::new(), requested: BTreeMap::new() })
+    }
+
+    /// Ends the maker, and waits for it.
+    pub(super) fn end(self) {
+        system::signal_pidfd(self.pidfd.as_fd(), libc::SIGKILL);
+        system::wait_for(self.pid);
     }
 
     /// Asks for file systems until `count` of this size are ready or asked for.

@@ -77,7 +77,7 @@ fn own_mounts(directory: &Path) -> Result<Privilege, Failure> {
     rustix::mount::mount_change("/", private).step(|| "cannot make mounts private".to_owned())?;
     let ids = FileSystem {
         kind: "tmpfs",
-        options: &[("mode", "0755"), ("size", "4m")],
+        options: &[("mode", "0755"), ("size", "256m")],
         attributes: WRITABLE,
     };
     mounts::attach(mounts::new(ids)?, &directory.join("ids")).map_err(|failure| Failure {

@@ -315,6 +315,11 @@ impl Starter {
         let Some(bound) = sandbox.bound else { return Ok(()) };
         self.instances.remove(&bound.instance);
         self.users.give_back(bound.user);
+        for name in [MACHINE_ID, BOOT_ID] {
+            // Only what is made up has files of its own.
+            let _made =
+                fs::remove_file(own_id(&self.configuration.directory, bound.instance, name));
+        }
         if let Err(failure) = self.equipment.cgroups.remove_instance(&bound.group) {
             eprintln!("peek starter: {}: {}", failure.step, failure.error());
         }
@@ -343,8 +348,19 @@ impl Starter {
         for host in hosts {
             self.remove_host(host)?;
         }
+        if let Some(maker) = self.equipment.maker.take() {
+            maker.end();
+        }
         self.equipment.cgroups.remove_top()
     }
+}
+
+const MACHINE_ID: &str = "machine-id";
+const BOOT_ID: &str = "boot-id";
+
+/// File with an id that is made up for one instance; it is there as long as the instance.
+fn own_id(directory: &Path, instance: InstanceId, name: &str) -> PathBuf {
+    directory.join("ids").join(format!("{instance}-{name}"))
 }
 
 fn fail(status: &Channel, failure: Failure) {
@@ -362,21 +378,18 @@ fn tell(
 ) -> Result<(), Failure> {
     let spec = &pending.spec;
     let package = mounts::copy(&spec.package, READ_ONLY)?;
-    let own = directory.join("ids").join(spec.instance.to_string());
-    let made_up = |text: String| -> Result<OwnedFd, Failure> {
-        let cannot = || format!("cannot write {}", own.display());
-        fs::write(&own, text).step(cannot)?;
-        let mount = mounts::copy(&own, READ_ONLY)?;
-        fs::remove_file(&own).step(cannot)?;
-        Ok(mount)
+    let id = |name: &str, revealed: &Option<PathBuf>, made_up: &dyn Fn(String) -> String| {
+        if let Some(path) = revealed {
+            return mounts::copy(path, READ_ONLY);
+        }
+        let path = own_id(directory, spec.instance, name);
+        let uuid = rootfs::random_uuid().step(|| "no random numbers".to_owned())?;
+        fs::write(&path, made_up(uuid) + "\n")
+            .step(|| format!("cannot write {}", path.display()))?;
+        mounts::copy(&path, READ_ONLY)
     };
-    let uuid = || rootfs::random_uuid().step(|| "no random numbers".to_owned());
-    let id = |path: &Option<PathBuf>, made: &dyn Fn(String) -> String| match path {
-        Some(path) => mounts::copy(path, READ_ONLY),
-        None => made_up(made(uuid()?) + "\n"),
-    };
-    let machine_id = id(&host.machine_id, &|uuid| uuid.replace('-', ""))?;
-    let boot_id = id(&host.boot_id, &|uuid| uuid)?;
+    let machine_id = id(MACHINE_ID, &host.machine_id, &|uuid| uuid.replace('-', ""))?;
+    let boot_id = id(BOOT_ID, &host.boot_id, &|uuid| uuid)?;
     let command = Command {
         arguments: spec.arguments,
         host_user: bound.user,
@@ -385,7 +398,6 @@ fn tell(
             Some(_) => CgroupView::Server,
             None => CgroupView::Instance,
         },
-        proc_view: proc_view(&host.spec),
         tmp: match pending.tmp {
             Some(_) => Tmp::Mount,
             None => Tmp::Memory(spec.tmp.bytes()),

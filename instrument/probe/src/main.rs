@@ -1,2 +1,0 @@
-//! probe
-fn main() {}

@@ -1,0 +1,267 @@
+//! The server's side of a starter: spawns it, asks it, and replaces it when it dies.
+//!
+//! Deliberately knows nothing of functions, packages or runtimes.
+
+use super::cgroup::Cgroups;
+use super::channel::{Channel, MESSAGE_LIMIT, Received};
+use super::protocol::{self, Configuration, Failure, HostSpec, Reply, Request, Step};
+use model::{HostId, InstanceId};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{oneshot, watch};
+
+/// A starter, whichever process it is at the moment.
+#[derive(Debug)]
+pub(super) struct Starter {
+    command: Vec<OsString>,
+    configuration: Configuration,
+    /// What the next process must be told again.
+    hosts: Mutex<BTreeMap<HostId, HostSpec>>,
+    current: tokio::sync::Mutex<Option<Arc<Connection>>>,
+}
+
+/// One process and what was asked of it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    channel: AsyncFd<Channel>,
+    pub(super) cgroups: Cgroups,
+    pub(super) limitations: Vec<String>,
+    asked: Mutex<Asked>,
+    ended: watch::Sender<Life>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Alive,
+    Ended,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    hosts: BTreeMap<HostId, oneshot::Sender<Option<Failure>>>,
+    gone: BTreeMap<InstanceId, oneshot::Sender<()>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is under these locks is whole between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Receives one message into `buffer`, waiting for it. Cancel-safe.
+pub(super) async fn receive(channel: &AsyncFd<Channel>, buffer: &mut [u8]) -> io::Result<Received> {
+    loop {
+        let mut ready = channel.readable().await?;
+        match channel.get_ref().try_receive(buffer)? {
+            Some(received) => return Ok(received),
+            None => ready.clear_ready(),
+        }
+    }
+}
+
+impl Starter {
+    /// Spawns the first process: `command`, with the connection as standard input.
+    pub(super) async fn open(
+        command: Vec<OsString>,
+        configuration: Configuration,
+    ) -> Result<Self, Failure> {
+        let starter = Self {
+            command,
+            configuration,
+            hosts: Mutex::default(),
+            current: tokio::sync::Mutex::default(),
+        };
+        starter.connection().await?;
+        Ok(starter)
+    }
+
+    /// The living process; a new one where the last has died, with the same cells.
+    pub(super) async fn connection(&self) -> Result<Arc<Connection>, Failure> {
+        let mut current = self.current.lock().await;
+        if let Some(connection) = current.as_ref().filter(|connection| connection.is_alive()) {
+            return Ok(Arc::clone(connection));
+        }
+        let connection = Connection::open(&self.command, &self.configuration).await?;
+        let hosts: Vec<HostSpec> = lock(&self.hosts).values().cloned().collect();
+        for host in hosts {
+            connection.ask_host(host.host, &Request::MakeHost(host.clone())).await?;
+        }
+        *current = Some(Arc::clone(&connection));
+        Ok(connection)
+    }
+
+    /// Makes a cell, also in every later process.
+    pub(super) async fn make_host(&self, spec: HostSpec) -> Result<(), Failure> {
+        let connection = self.connection().await?;
+        connection.ask_host(spec.host, &Request::MakeHost(spec.clone())).await?;
+        lock(&self.hosts).insert(spec.host, spec);
+        Ok(())
+    }
+
+    /// Removes a cell.
+    pub(super) async fn remove_host(&self, host: HostId) -> Result<(), Failure> {
+        lock(&self.hosts).remove(&host);
+        self.connection().await?.ask_host(host, &Request::RemoveHost(host)).await
+    }
+
+    /// CPUs of a cell, in thousandths.
+    pub(super) fn milli_cpus(&self, host: HostId) -> Option<u32> {
+        lock(&self.hosts).get(&host).map(|spec| spec.milli_cpus)
+    }
+
+    /// Name of a cell's control group.
+    pub(super) fn group(&self, host: HostId) -> String {
+        lock(&self.hosts).get(&host).map_or_else(|| host.to_string(), HostSpec::group)
+    }
+
+    /// Ends the process, and waits until nothing of its is left.
+    pub(super) async fn close(&self) {
+        let Some(connection) = self.current.lock().await.take() else { return };
+        connection.shut_down();
+        connection.ended().await;
+    }
+}
+
+impl Connection {
+    async fn open(
+        command: &[OsString],
+        configuration: &Configuration,
+    ) -> Result<Arc<Self>, Failure> {
+        let cannot = || format!("cannot run the starter, {command:?}");
+        let (ours, theirs) = Channel::pair().step(cannot)?;
+        let (program, arguments) = command
+            .split_first()
+            .ok_or_else(|| Failure { step: "no command for the starter".into(), errno: 0 })?;
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::from(theirs.into_descriptor()))
+            .spawn()
+            .step(cannot)?;
+        let channel = ours.watched().step(cannot)?;
+        let configure = protocol::encode(&Request::Configure(configuration.clone()));
+        channel.get_ref().send(&[&configure], &[]).step(cannot)?;
+        let mut buffer = vec![0; MESSAGE_LIMIT];
+        let (cgroups, limitations) = match receive(&channel, &mut buffer).await.step(cannot)? {
+            Received::End => {
+                return Err(Failure { step: format!("{}: it ended", cannot()), errno: 0 });
+            }
+            Received::Message(length, _) => {
+                match protocol::decode::<Reply>(&buffer[..length]).step(cannot)?.0 {
+                    Reply::Ready { cgroups, limitations } => (cgroups, limitations),
+                    Reply::Unusable(failure) => return Err(failure),
+                    Reply::Host { .. } | Reply::Gone(_) => {
+                        let step = format!("{}: it speaks out of turn", cannot());
+                        return Err(Failure { step, errno: 0 });
+                    }
+                }
+            }
+        };
+        let connection = Arc::new(Self {
+            channel,
+            cgroups,
+            limitations,
+            asked: Mutex::default(),
+            ended: watch::Sender::new(Life::Alive),
+        });
+        tokio::spawn(Arc::clone(&connection).read(child, buffer));
+        Ok(connection)
+    }
+
+    fn is_alive(&self) -> bool {
+        *self.ended.borrow() == Life::Alive
+    }
+
+    /// Returns when the process has ended.
+    pub(super) async fn ended(&self) {
+        let mut life = self.ended.subscribe();
+        // The sender lives as long as `self`.
+        let _ended = life.wait_for(|life| *life == Life::Ended).await;
+    }
+
+    /// Ends the connection, and with it the process.
+    fn shut_down(&self) {
+        use std::os::fd::AsFd;
+        let descriptor = self.channel.get_ref().as_fd();
+        // A connection that is closed already is what is wanted.
+        let _closed = rustix::net::shutdown(descriptor, rustix::net::Shutdown::Write);
+    }
+
+    /// Takes in replies until the process ends, and reaps it.
+    async fn read(self: Arc<Self>, mut child: Child, mut buffer: Vec<u8>) {
+        while let Ok(Received::Message(length, _)) = receive(&self.channel, &mut buffer).await {
+            match protocol::decode::<Reply>(&buffer[..length]) {
+                Ok((Reply::Host { host, failure }, _)) => {
+                    if let Some(asked) = lock(&self.asked).hosts.remove(&host) {
+                        // Whoever asked may have lost interest.
+                        let _unheard = asked.send(failure);
+                    }
+                }
+                Ok((Reply::Gone(instance), _)) => {
+                    if let Some(asked) = lock(&self.asked).gone.remove(&instance) {
+                        let _unheard = asked.send(());
+                    }
+                }
+                Ok((Reply::Ready { .. } | Reply::Unusable(_), _)) => {}
+                Err(_) => break,
+            }
+        }
+        self.shut_down();
+        // It closes its connection only when it ends; that takes no thread of the event loop.
+        let _waited = tokio::task::spawn_blocking(move || child.wait()).await;
+        self.ended.send_replace(Life::Ended);
+        *lock(&self.asked) = Asked::default();
+    }
+
+    async fn ask_host(&self, host: HostId, request: &Request) -> Result<(), Failure> {
+        let (sender, answer) = oneshot::channel();
+        lock(&self.asked).hosts.insert(host, sender);
+        self.send(&[&protocol::encode(request)], &[]).await?;
+        match answer.await {
+            Ok(None) => Ok(()),
+            Ok(Some(failure)) => Err(failure),
+            Err(_) => Err(Failure { step: "the starter has ended".to_owned(), errno: 0 }),
+        }
+    }
+
+    /// Sends one message with descriptors, waiting for room.
+    pub(super) async fn send(
+        &self,
+        parts: &[&[u8]],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), Failure> {
+        let cannot = || "cannot ask the starter".to_owned();
+        loop {
+            let mut ready = self.channel.writable().await.step(cannot)?;
+            match self.channel.get_ref().try_send(parts, descriptors) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                sent => return sent.step(cannot),
+            }
+        }
+    }
+
+    /// Asks for something about an instance, without an answer.
+    pub(super) async fn tell(&self, request: &Request) -> Result<(), Failure> {
+        self.send(&[&protocol::encode(request)], &[]).await
+    }
+
+    /// Has an instance killed and removed. Returns when nothing is left of it.
+    pub(super) async fn remove(&self, instance: InstanceId) {
+        let (sender, gone) = oneshot::channel();
+        lock(&self.asked).gone.insert(instance, sender);
+        if self.is_alive() && self.tell(&Request::Remove(instance)).await.is_ok() {
+            // An error means that the starter has ended, and its instances with it.
+            let _ended = gone.await;
+        }
+    }
+
+    /// Has an instance killed and removed some time soon.
+    pub(super) fn remove_unseen(&self, instance: InstanceId) {
+        let message = protocol::encode(&Request::Remove(instance));
+        // There is room unless the starter hangs or has ended; both end its instances.
+        let _sent = self.channel.get_ref().try_send(&[&message], &[]);
+    }
+}

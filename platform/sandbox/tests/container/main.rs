@@ -1,0 +1,4 @@
+//! Containers as they really are: made by a real starter, looked at from inside and outside. Needs root, and says so.
+
+mod life;
+mod support;

@@ -1,0 +1,250 @@
+//! What holds over any history of events, checked by a driver that keeps its own books (`driver`): no instance runs two
+//! invocations, no host holds more than it has or strangers, each invocation has one outcome, no dispatch runs old code,
+//! nothing is idle, awake, busy or queued for longer than the profile says.
+//!
+//! `PROPTEST_CASES=10000 cargo test --release -p scheduler --test properties` looks longer.
+
+mod driver;
+
+use driver::{Answer, Driver};
+use model::{HostId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
+use proptest::prelude::*;
+use scheduler::policy::{BinPack, Fixed, Halving, KeepAlive, NoKeeping, Placement, Spread};
+use scheduler::{Action, Event, FunctionSettings, Profile, Scheduler, Sharing};
+
+/// Functions in a history.
+const FUNCTIONS: u64 = 5;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Wait(Span),
+    Invoke(u64),
+    Burst(u64, u8),
+    Cancel(usize),
+    Deploy(u64, u32),
+    Reserve(u64, Option<u32>),
+    Remove(u64),
+    Answer(usize, Answer),
+    AnswerAll,
+    Repeat(usize),
+    Lose(usize),
+    MemoryFree(u32),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let function = 0..FUNCTIONS;
+    let answer = prop_oneof![
+        12 => Just(Answer::Well),
+        1 => Just(Answer::Fails),
+        1 => Just(Answer::Dies),
+    ];
+    let span = prop_oneof![0..2_000_u64, 0..20_000_000_u64, 0..4_000_000_000_u64]
+        .prop_map(Span::from_nanos);
+    let step = prop_oneof![
+        6 => span.prop_map(Step::Wait),
+        8 => function.clone().prop_map(Step::Invoke),
+        2 => (function.clone(), 2..12_u8).prop_map(|(function, n)| Step::Burst(function, n)),
+        1 => any::<usize>().prop_map(Step::Cancel),
+        2 => (function.clone(), 64..900_u32).prop_map(|(f, memory)| Step::Deploy(f, memory)),
+        1 => (function.clone(), proptest::option::of(0..4_u32)).prop_map(|(f, r)| Step::Reserve(f, r)),
+        1 => function.prop_map(Step::Remove),
+        24 => (any::<usize>(), answer).prop_map(|(which, how)| Step::Answer(which, how)),
+        2 => Just(Step::AnswerAll),
+        3 => any::<usize>().prop_map(Step::Repeat),
+        1 => any::<usize>().prop_map(Step::Lose),
+        1 => (0..600_u32).prop_map(Step::MemoryFree),
+    ];
+    prop::collection::vec(step, 1..160)
+}
+
+fn profiles() -> impl Strategy<Value = Profile> {
+    let sharing =
+        prop_oneof![Just(Sharing::PerTenant), Just(Sharing::Shared), Just(Sharing::PerRole)];
+    let placement = prop_oneof![
+        Just(Placement::BinPack(BinPack)),
+        (1..4_u32).prop_map(|max_hosts| Placement::Spread(Spread { max_hosts })),
+    ];
+    let keep_alive = prop_oneof![
+        Just(KeepAlive::None(NoKeeping)),
+        Just(KeepAlive::Fixed(Fixed { limit: Span::from_secs(2) })),
+        (0..3_u32).prop_map(|floor| KeepAlive::Halving(Halving {
+            interval: Span::from_millis(300),
+            floor,
+            limit: Span::from_secs(1),
+        })),
+    ];
+    let lifetime = proptest::option::of(Just(Span::from_secs(4)));
+    let machine = proptest::option::of(1..3_u32);
+    let rest = proptest::option::of(Just(Span::from_millis(5)));
+    (sharing, placement, keep_alive, lifetime, machine, rest, 0..3_u32).prop_map(
+        |(sharing, placement, keep_alive, lifetime_cap, machine, rest_after, warm)| {
+            let mut profile = Profile { placement, keep_alive, lifetime_cap, ..Profile::default() };
+            profile.rest_after = rest_after;
+            profile.hosts.sharing = sharing;
+            profile.hosts.memory = MemoryMib(512);
+            profile.hosts.idle = Span::from_secs(1);
+            profile.hosts.overcommit = 2.0;
+            profile.hosts.warm = warm;
+            profile.limits.memory = machine.map(|hosts| MemoryMib(512 * hosts));
+            profile.limits.account_concurrency = 12;
+            profile.limits.queue = 20;
+            profile.limits.queue_wait = Span::from_secs(6);
+            profile
+        },
+    )
+}
+
+fn settings(function: u64, memory: u32) -> FunctionSettings {
+    FunctionSettings {
+        tenant: TenantId::from_number(function % 2),
+        role: RoleId(function / 2),
+        memory: MemoryMib(memory),
+        timeout: Span::from_secs(1 + function),
+        reserved_concurrency: (function == 4).then_some(3),
+    }
+}
+
+/// Plays a history and says what happened.
+fn play(profile: &Profile, seed: u64, steps: &[Step]) -> Driver {
+    let mut driver = Driver::new(profile.clone(), seed);
+    for function in 0..FUNCTIONS {
+        driver.deploy(function, settings(function, 128));
+    }
+    for step in steps {
+        take(&mut driver, step);
+    }
+    driver
+}
+
+fn take(driver: &mut Driver, step: &Step) {
+    match *step {
+        Step::Wait(span) => driver.wait(span),
+        Step::Invoke(function) => {
+            driver.invoke(function);
+        }
+        Step::Burst(function, n) => {
+            for _ in 0..n {
+                driver.invoke(function);
+            }
+        }
+        Step::Cancel(which) => {
+            if let Some(invocation) = pick(&driver.unfinished(), which) {
+                driver.send(Event::Cancelled { invocation });
+            }
+        }
+        Step::Deploy(function, memory) => driver.deploy(function, settings(function, memory)),
+        Step::Reserve(function, reserved) => driver.reserve(function, reserved),
+        Step::Remove(function) => driver.remove(function),
+        Step::Answer(which, how) => {
+            if let Some(open) = pick(&driver.open, which) {
+                driver.answer(open, how);
+            }
+        }
+        Step::AnswerAll => driver.answer_all(),
+        Step::Repeat(which) => {
+            let old: Vec<usize> = (0..driver.events.len()).collect();
+            if let Some(index) = pick(&old, which) {
+                let event = driver.events[index].1.clone();
+                // An invocation's number is never used again: that is the caller's part.
+                if !matches!(event, Event::Invoked { .. }) {
+                    driver.send(event);
+                }
+            }
+        }
+        Step::Lose(which) => {
+            if let Some(host) = pick(&driver.hosts(), which) {
+                driver.send(Event::HostLost { host });
+            }
+        }
+        Step::MemoryFree(free) => {
+            driver.send(Event::MemoryFree { free: MemoryMib(free) });
+        }
+    }
+}
+
+fn pick<T: Copy>(from: &[T], which: usize) -> Option<T> {
+    (!from.is_empty()).then(|| from[which % from.len()])
+}
+
+/// Answers all that is open, removes every function and lets all timers fire.
+fn wind_up(driver: &mut Driver) {
+    for _ in 0..2 {
+        driver.answer_all();
+        while let Some(due) = driver.scheduler.next_timeout() {
+            driver.wait(due.since(driver.now));
+            driver.answer_all();
+        }
+        for function in 0..FUNCTIONS {
+            driver.remove(function);
+        }
+    }
+}
+
+/// All actions of a scheduler that is handed these events.
+fn replay(profile: &Profile, seed: u64, events: &[(Time, Event)]) -> Vec<Action> {
+    let mut scheduler = Scheduler::new(profile.clone(), seed);
+    let mut actions = Vec::new();
+    for (now, event) in events {
+        scheduler.handle(*now, event.clone());
+        actions.extend(std::iter::from_fn(|| scheduler.poll_action()));
+    }
+    actions
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    // Each action of any history is one that the driver's books allow.
+    #[test]
+    fn every_action_is_allowed(profile in profiles(), seed: u64, steps in steps()) {
+        play(&profile, seed, &steps);
+    }
+
+    // When all is answered and removed, every invocation has had its outcome and nothing is left but hosts kept ahead.
+    #[test]
+    fn nothing_is_left_over(profile in profiles(), seed: u64, steps in steps()) {
+        let mut driver = play(&profile, seed, &steps);
+        wind_up(&mut driver);
+        prop_assert_eq!(driver.unfinished(), Vec::<InvocationId>::new());
+        prop_assert_eq!(driver.instances(), vec![]);
+        prop_assert_eq!(driver.scheduler.instances().count(), 0);
+        prop_assert_eq!(driver.scheduler.functions().count(), 0);
+        let ahead: Vec<HostId> = driver.scheduler.hosts().map(|it| it.host).collect();
+        prop_assert_eq!(driver.hosts(), ahead.clone());
+        prop_assert!(ahead.len() <= profile.hosts.warm as usize);
+        prop_assert!(driver.scheduler.hosts().all(|it| it.owner.is_none() && it.used.0 == 0));
+    }
+
+    // The same seed and events give the same actions, and a driver that comes late gives those of a punctual one.
+    #[test]
+    fn histories_replay(profile in profiles(), seed: u64, steps in steps()) {
+        let mut driver = play(&profile, seed, &steps);
+        wind_up(&mut driver);
+        prop_assert_eq!(&replay(&profile, seed, &driver.events), &driver.actions);
+        let last = driver.events.len() - 1;
+        let mut index = 0..;
+        driver.events.retain(|(_, event)| {
+            index.next() == Some(last) || !matches!(event, Event::Timeout)
+        });
+        prop_assert_eq!(&replay(&profile, seed, &driver.events), &driver.actions);
+    }
+
+    // What the scheduler says of itself adds up at any moment.
+    #[test]
+    fn views_add_up(profile in profiles(), seed: u64, steps in steps()) {
+        let mut driver = Driver::new(profile, seed);
+        for function in 0..FUNCTIONS {
+            driver.deploy(function, settings(function, 128));
+        }
+        for step in &steps {
+            take(&mut driver, step);
+            for host in driver.scheduler.hosts() {
+                let on: Vec<_> =
+                    driver.scheduler.instances().filter(|it| it.host == host.host).collect();
+                prop_assert_eq!(on.iter().map(|it| it.memory).sum::<MemoryMib>(), host.used);
+                prop_assert_eq!(on.len(), host.instances);
+                prop_assert!(host.used <= host.memory);
+            }
+        }
+    }
+}
