@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 pub(crate) type Setting = BTreeMap<String, String>;
 
 /// Functions that are created or removed at once, so that many do not take minutes and a control plane is not flooded.
-const CONTROL_CONCURRENCY: usize = 8;
+pub(crate) const CONTROL_CONCURRENCY: usize = 8;
 
 /// Send lag that never voids a round, and the part of the statistic that does not either; the larger counts.
 const LAG_ALLOWED: Span = Span::from_millis(1);
