@@ -465,6 +465,11 @@ fn refuse_publish(publish: Option<bool>) -> Result<(), ApiError> {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let body = body.trim_ascii();
+    if body.starts_with(b"[") {
+        let message = "Expected a JSON object, got an array.";
+        return Err(ApiError::new(ErrorKind::Serialization, message));
+    }
     serde_json::from_slice(if body.is_empty() { b"{}" } else { body }).map_err(|error| match error
         .classify()
     {

@@ -154,6 +154,11 @@ impl Cgroups {
                     if hierarchy.has("cpuset") {
                         inherit_cpuset(&hierarchy.directory)?;
                     }
+                    if hierarchy.has("cpu") {
+                        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+                        let weight = shares(cpus as u32 * 100);
+                        write(&hierarchy.directory.join("cpu.shares"), &weight.to_string())?;
+                    }
                     write(&hierarchy.directory.join("tasks"), "0")?;
                 }
             }
@@ -210,6 +215,8 @@ impl Cgroups {
                     }
                     if hierarchy.has("cpu") {
                         write(&directory.join("cpu.max"), &format!("{quota} {PERIOD_US}"))?;
+                        let weight = (spec.milli_cpus / 10).clamp(1, 10_000);
+                        write(&directory.join("cpu.weight"), &weight.to_string())?;
                     }
                 }
                 _ => {
@@ -219,6 +226,8 @@ impl Cgroups {
                     if hierarchy.has("cpu") {
                         write(&directory.join("cpu.cfs_period_us"), &PERIOD_US.to_string())?;
                         write(&directory.join("cpu.cfs_quota_us"), &quota.to_string())?;
+                        let weight = shares(spec.milli_cpus / 10);
+                        write(&directory.join("cpu.shares"), &weight.to_string())?;
                     }
                 }
             }

@@ -10,7 +10,7 @@ use super::mounts::{self, FileSystem, WRITABLE};
 use super::proc_view;
 use super::protocol::{self, CgroupView, Command, Failure, ProcView, Status, Step, Tmp};
 use super::rootfs::{GROUP, Privilege, USER};
-use super::seccomp::Filters;
+use super::seccomp::Refused;
 use super::system::{self, Landlock, Program};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
@@ -27,7 +27,7 @@ pub(super) struct Birth<'a> {
     pub(super) channel: Channel,
     /// The root file system to copy.
     pub(super) template: &'a OwnedFd,
-    pub(super) filters: &'a Filters,
+    pub(super) refused: &'a Refused,
     pub(super) privilege: Privilege,
     pub(super) proc_view: ProcView,
 }
@@ -206,10 +206,7 @@ fn confine(
         .step(|| "cannot forgo new privileges".to_owned())?;
     restrict_files()?;
     rustix::process::chdir("/var/task").step(|| "cannot enter /var/task".to_owned())?;
-    birth.filters.install().map_err(|error| {
-        let source = std::error::Error::source(&error).map(ToString::to_string);
-        Failure { step: format!("{error}: {}", source.unwrap_or_default()), errno: 0 }
-    })
+    birth.refused.install().map_err(|error| Failure { step: error.to_string(), errno: 0 })
 }
 
 /// Mounts what is the instance's own.

@@ -23,6 +23,13 @@ pub(super) struct Starter {
     /// What the next process must be told again.
     hosts: Mutex<BTreeMap<HostId, HostSpec>>,
     current: tokio::sync::Mutex<Option<Arc<Connection>>>,
+    stage: Mutex<Stage>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Closed,
 }
 
 /// One process and what was asked of it.
@@ -74,6 +81,7 @@ impl Starter {
             configuration,
             hosts: Mutex::default(),
             current: tokio::sync::Mutex::default(),
+            stage: Mutex::new(Stage::Open),
         };
         starter.connection().await?;
         Ok(starter)
@@ -113,6 +121,14 @@ impl Starter {
         lock(&self.hosts).get(&host).map(|spec| spec.milli_cpus)
     }
 
+    /// After a process has died: starts the next, which removes what the last has left.
+    pub(super) async fn recover(&self) {
+        if *lock(&self.stage) == Stage::Open {
+            // The next start says why, if this fails.
+            let _connection = self.connection().await;
+        }
+    }
+
     /// Name of a cell's control group.
     pub(super) fn group(&self, host: HostId) -> String {
         lock(&self.hosts).get(&host).map_or_else(|| host.to_string(), HostSpec::group)
@@ -120,6 +136,7 @@ impl Starter {
 
     /// Ends the process, and waits until nothing of its is left.
     pub(super) async fn close(&self) {
+        *lock(&self.stage) = Stage::Closed;
         let Some(connection) = self.current.lock().await.take() else { return };
         connection.shut_down();
         connection.ended().await;
@@ -171,7 +188,7 @@ impl Connection {
         Ok(connection)
     }
 
-    fn is_alive(&self) -> bool {
+    pub(super) fn is_alive(&self) -> bool {
         *self.ended.borrow() == Life::Alive
     }
 

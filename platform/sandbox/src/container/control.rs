@@ -4,7 +4,7 @@
 
 use super::cgroup::{FreezerWords, GroupName};
 use super::channel::{Channel, Received};
-use super::client::{Connection, receive};
+use super::client::{Connection, Starter, receive};
 use super::handle::{Control, Exit};
 use super::protocol::{self, Request, Status};
 use crate::{Grace, Usage};
@@ -18,6 +18,7 @@ use tokio::io::unix::AsyncFd;
 /// A running sandbox. Freezing and thawing are single writes to a file that is kept open.
 #[derive(Debug)]
 pub struct ContainerControl {
+    pub(super) starter: Arc<Starter>,
     pub(super) connection: Arc<Connection>,
     pub(super) instance: model::InstanceId,
     pub(super) group: GroupName,
@@ -106,6 +107,9 @@ impl Control for ContainerControl {
             }
         }
         self.connection.remove(self.instance).await;
+        if !self.connection.is_alive() {
+            self.starter.recover().await;
+        }
         self.left = Left::Nothing;
     }
 }

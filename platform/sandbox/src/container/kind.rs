@@ -8,8 +8,10 @@ use super::client::{Connection, Starter, receive};
 use super::control::{ContainerControl, Left};
 use super::handle::Running;
 use super::instance::ContainerInstance;
+use super::network::{Allowed, NetworkConfig};
 use super::protocol::{
-    self, Configuration, Failure, HostIds, HostSpec, Request, StartSpec, Status, Step,
+    self, Configuration, Failure, HostIds, HostSpec, NetworkSpec, NetworkWish, Request, StartSpec,
+    Status, Step,
 };
 use super::rootfs::{self, RootSpec};
 use crate::runtime::{InstallError, Launch, RUNTIME_DIRECTORY, Runtimes};
@@ -41,10 +43,48 @@ pub struct ContainerConfig {
     pub starter: Vec<OsString>,
     /// What instances see of their host.
     pub reveal: Reveal,
+    /// What instances can reach.
+    pub network: Network,
     /// How many sandboxes are kept prepared.
     pub pool: usize,
     /// Interpreters, or directories with some, beside those found by themselves.
     pub interpreters: Vec<PathBuf>,
+}
+
+/// What instances can reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// Nothing but their own loopback.
+    #[default]
+    None,
+    /// The world where this machine can route it, else nothing, which the facts say.
+    Auto(NetworkConfig),
+    /// The world; an error where this machine cannot route it.
+    Routed(NetworkConfig),
+}
+
+impl Network {
+    fn spec(&self) -> NetworkSpec {
+        let (wish, config) = match self {
+            Self::None => (NetworkWish::None, &NetworkConfig::default()),
+            Self::Auto(config) => (NetworkWish::Auto, config),
+            Self::Routed(config) => (NetworkWish::Routed, config),
+        };
+        let (mut ports, mut addresses) = (Vec::new(), Vec::new());
+        for allowed in &config.allowed {
+            match allowed {
+                Allowed::Host { port } => ports.push(*port),
+                Allowed::Address(address) => addresses.push(*address),
+            }
+        }
+        NetworkSpec {
+            wish,
+            ports,
+            addresses,
+            connections_limit: config.connections_limit,
+            resolvers: config.resolvers.clone(),
+        }
+    }
 }
 
 /// What of its host an instance sees; all else is made up for each instance.
@@ -93,7 +133,7 @@ pub enum OpenError {
 /// The container kind.
 #[derive(Debug)]
 pub struct Container {
-    starter: Starter,
+    starter: Arc<Starter>,
     runtimes: Runtimes,
     reveal: Reveal,
     limitations: Vec<String>,
@@ -125,7 +165,8 @@ const TMP: MemoryMib = MemoryMib(512);
 impl Container {
     /// Finds the runtimes, starts the starter, and removes what a killed server of this name has left.
     pub async fn open(config: ContainerConfig) -> Result<Self, OpenError> {
-        let ContainerConfig { data, server_id, starter, reveal, pool, interpreters } = config;
+        let ContainerConfig { data, server_id, starter, reveal, network, pool, interpreters } =
+            config;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if !(1..=32).contains(&server_id.len()) || !server_id.bytes().all(is_plain) {
             return Err(OpenError::ServerId(server_id));
@@ -139,12 +180,19 @@ impl Container {
         let mut runtimes = Runtimes::discover(&interpreters);
         runtimes.install(&clients, Path::new(RUNTIME_DIRECTORY))?;
         let visible = runtimes.interpreters().flat_map(visible).collect();
-        let root = RootSpec { runtime: Some(clients), visible, name_server: None };
+        let root = RootSpec { runtime: Some(clients), visible };
         let directory = data.join("sandbox");
-        let configuration = Configuration { server: server_id, directory, root, pool, tmp: TMP };
+        let configuration = Configuration {
+            server: server_id,
+            directory,
+            root,
+            pool,
+            tmp: TMP,
+            network: network.spec(),
+        };
         let starter = Starter::open(starter, configuration).await.map_err(open_error)?;
-        let mut limitations = starter.connection().await.map_err(open_error)?.limitations.clone();
-        limitations.push("instances have no network but their own loopback".to_owned());
+        let starter = Arc::new(starter);
+        let limitations = starter.connection().await.map_err(open_error)?.limitations.clone();
         Ok(Self { starter, runtimes, reveal, limitations })
     }
 
@@ -154,8 +202,15 @@ impl Container {
         program: Program<'_>,
     ) -> Result<Running<ContainerControl>, StartError> {
         let instance = program.identity.instance;
-        let connection = self.starter.connection().await.map_err(start_error)?;
-        match self.create_by(&connection, program).await {
+        let mut connection = self.starter.connection().await.map_err(start_error)?;
+        let mut created = self.create_by(&connection, program.clone()).await;
+        if created.as_ref().is_err_and(|failure| failure.errno == libc::EPIPE) {
+            // The starter has died and nobody had noticed.
+            connection.ended().await;
+            connection = self.starter.connection().await.map_err(start_error)?;
+            created = self.create_by(&connection, program).await;
+        }
+        match created {
             Ok(running) => Ok(running),
             Err(failure) => {
                 connection.remove(instance).await;
@@ -201,6 +256,7 @@ impl Container {
             .step(|| "cannot open the freezer".to_owned())?;
         let most = self.starter.milli_cpus(identity.host).unwrap_or(u32::MAX);
         let control = ContainerControl {
+            starter: Arc::clone(&self.starter),
             connection: Arc::clone(connection),
             instance: identity.instance,
             words: connection.cgroups.freezer_words(),

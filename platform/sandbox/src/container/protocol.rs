@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ffi::CStr;
 use std::io;
+use std::net::{IpAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 /// Server to starter.
@@ -115,6 +116,31 @@ pub(super) struct Configuration {
     pub(super) pool: usize,
     /// Size of the /tmp of prepared file systems.
     pub(super) tmp: MemoryMib,
+    /// What instances can reach.
+    pub(super) network: NetworkSpec,
+}
+
+/// What instances can reach, as it goes to the starter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct NetworkSpec {
+    pub(super) wish: NetworkWish,
+    /// Ports of the host.
+    pub(super) ports: Vec<u16>,
+    /// Other addresses.
+    pub(super) addresses: Vec<SocketAddrV4>,
+    pub(super) connections_limit: u32,
+    pub(super) resolvers: Vec<IpAddr>,
+}
+
+/// How much a network is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum NetworkWish {
+    /// Not.
+    None,
+    /// Where it can be had.
+    Auto,
+    /// Without one the starter is of no use.
+    Routed,
 }
 
 /// A cell.

@@ -13,6 +13,7 @@ use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -37,13 +38,11 @@ const DEVICES: [(&str, u32, u32); 6] = [
 
 /// What a root file system is made of, beside the host's /usr.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RootSpec {
+pub(super) struct RootSpec {
     /// Directory seen as /var/runtime: the runtime clients.
-    pub runtime: Option<PathBuf>,
+    pub(super) runtime: Option<PathBuf>,
     /// Directories and files of /usr/local and /opt that are seen; all others there are not.
-    pub visible: Vec<PathBuf>,
-    /// Address of the name server, as in `169.254.0.1`; None for none.
-    pub name_server: Option<String>,
+    pub(super) visible: Vec<PathBuf>,
 }
 
 /// A root file system, ready to be copied.
@@ -51,6 +50,14 @@ pub struct RootSpec {
 pub(super) struct Template {
     /// Mount namespace whose root it is.
     pub(super) namespace: OwnedFd,
+}
+
+/// What a root file system depends on beside its parts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Surroundings {
+    pub(super) privilege: Privilege,
+    /// For resolv.conf; None for none.
+    pub(super) name_server: Option<Ipv4Addr>,
 }
 
 /// Whether the starter is the machine's root.
@@ -65,14 +72,14 @@ impl Template {
     pub(super) fn build(
         spec: &RootSpec,
         scratch: &Path,
-        privilege: Privilege,
+        surroundings: Surroundings,
     ) -> Result<Self, Failure> {
         let cannot = || "cannot build the root file system".to_owned();
         let (ours, theirs) = Channel::pair().step(cannot)?;
         match system::fork(0, None).step(cannot)? {
             Forked::Child => {
                 drop(ours);
-                let built = build(spec, scratch, privilege);
+                let built = build(spec, scratch, surroundings);
                 let done = theirs.send(&[&protocol::encode(&built.err())], &[]);
                 if done.is_ok() {
                     let _parent_has_it = theirs.receive(&mut [0]);
@@ -97,7 +104,8 @@ impl Template {
     }
 }
 
-fn build(spec: &RootSpec, root: &Path, privilege: Privilege) -> Result<(), Failure> {
+fn build(spec: &RootSpec, root: &Path, surroundings: Surroundings) -> Result<(), Failure> {
+    let Surroundings { privilege, name_server } = surroundings;
     system::unshare(libc::CLONE_NEWNS).step(|| "cannot make a mount namespace".to_owned())?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).step(|| "cannot make mounts private".to_owned())?;
@@ -108,7 +116,7 @@ fn build(spec: &RootSpec, root: &Path, privilege: Privilege) -> Result<(), Failu
     };
     mounts::attach(mounts::new(tmpfs)?, root)?;
     directories(root)?;
-    etc::compose(root, spec)?;
+    etc::compose(root, name_server)?;
     super::proc_view::compose(root)?;
     programs(root, spec)?;
     devices(root, privilege)?;

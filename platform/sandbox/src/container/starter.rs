@@ -14,7 +14,7 @@ use super::system;
 use equipment::Equipment;
 use model::{HostId, InstanceId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use sandbox::{Sandbox, Users};
+use sandbox::{Sandbox, Slots};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
@@ -99,7 +99,7 @@ struct Starter {
     instances: BTreeMap<InstanceId, i32>,
     /// Prepared or soon prepared, and not bound to an instance.
     pool: VecDeque<i32>,
-    users: Users,
+    slots: Slots,
     /// The view of /proc that the pool's sandboxes have: that of the cell made last.
     proc_view: ProcView,
     quiet_from: Instant,
@@ -116,7 +116,7 @@ struct Events {
 
 impl Starter {
     fn new(server: Channel, configuration: Configuration, equipment: Equipment) -> Self {
-        let users = Users::new(&configuration.server, equipment.privilege);
+        let slots = Slots::new(&configuration.server, equipment.privilege);
         Self {
             server,
             configuration,
@@ -125,7 +125,7 @@ impl Starter {
             sandboxes: BTreeMap::new(),
             instances: BTreeMap::new(),
             pool: VecDeque::new(),
-            users,
+            slots,
             proc_view: ProcView::MadeUp,
             quiet_from: Instant::now(),
         }

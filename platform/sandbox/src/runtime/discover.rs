@@ -2,7 +2,6 @@
 
 use super::environment::TASK_ROOT;
 use super::install::{Launch, RUNTIME_DIRECTORY};
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -52,7 +51,8 @@ impl Interpreter {
 /// The runtimes that functions can have here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Runtimes {
-    pub(super) interpreters: BTreeMap<String, Interpreter>,
+    /// By name, each once.
+    pub(super) interpreters: Vec<Interpreter>,
     pub(super) mount: PathBuf,
 }
 
@@ -71,23 +71,24 @@ impl Runtimes {
                 candidates.extend(entries(directory).into_iter().filter(|path| is_named_so(path)));
             }
         }
-        let mut runtimes =
-            Self { interpreters: BTreeMap::new(), mount: PathBuf::from(RUNTIME_DIRECTORY) };
-        for interpreter in candidates.iter().filter_map(|path| inspect(path)) {
-            runtimes.interpreters.entry(interpreter.name.clone()).or_insert(interpreter);
-        }
-        runtimes
+        let mut interpreters: Vec<Interpreter> =
+            candidates.iter().filter_map(|path| inspect(path)).collect();
+        // Stable, so that the first of a name stays first.
+        interpreters.sort_by(|one, other| one.name.cmp(&other.name));
+        interpreters.dedup_by(|later, first| later.name == first.name);
+        Self { interpreters, mount: PathBuf::from(RUNTIME_DIRECTORY) }
     }
 
     /// The interpreters, by name.
     pub fn interpreters(&self) -> impl Iterator<Item = &Interpreter> {
-        self.interpreters.values()
+        self.interpreters.iter()
     }
 
     /// Every name that a function may ask for, `provided.al2023` among them.
     pub fn names(&self) -> Vec<String> {
         let provided = PROVIDED.iter().map(|name| (*name).to_owned());
-        self.interpreters.keys().cloned().chain(provided).collect()
+        let found = self.interpreters.iter().map(|interpreter| interpreter.name.clone());
+        found.chain(provided).collect()
     }
 
     /// How to start a runtime in a sandbox that shows `package` at /var/task and our clients where they were installed
@@ -101,7 +102,7 @@ impl Runtimes {
                 arguments: Vec::new(),
             });
         }
-        let interpreter = self.interpreters.get(runtime)?;
+        let interpreter = self.interpreters.iter().find(|found| found.name == runtime)?;
         let mut arguments = Vec::new();
         if interpreter.language == Language::Python {
             // No `site`: its packages are the host's, not Lambda's, and it costs a tenth of the start.
@@ -121,7 +122,8 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// `node`, `nodejs`, `node20`, `python3.11`; not `python3`, whose version changes under its name, nor `python3.11-config`.
+/// `node`, `nodejs`, `node20`, `python3.11`; not `python3`, whose version changes under its name, nor
+/// `python3.11-config`.
 fn is_named_so(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let numbered = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());

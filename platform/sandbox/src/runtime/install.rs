@@ -45,7 +45,7 @@ impl Runtimes {
         };
         write("bootstrap.py", PYTHON)?;
         write("bootstrap.js", NODEJS)?;
-        for interpreter in self.interpreters.values_mut() {
+        for interpreter in &mut self.interpreters {
             interpreter.client = Some(match interpreter.language {
                 Language::Nodejs => "bootstrap.js".to_owned(),
                 Language::Python => {

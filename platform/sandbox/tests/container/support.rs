@@ -2,11 +2,11 @@
 
 use model::{HostId, InstanceId, MemoryMib, Span};
 use sandbox::container::{
-    Container, ContainerConfig, ContainerControl, ContainerImage, Control, Exit, Program, Reveal,
-    Running,
+    Container, ContainerConfig, ContainerControl, ContainerImage, Control, Exit, Network, Program,
+    Reveal, Running,
 };
 use sandbox::runtime::Launch;
-use sandbox::{Grace, HostSize, Identity, Kind, Settings};
+use sandbox::{Grace, HostSize, Identity, Kind, Settings, StartError};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
@@ -25,7 +25,15 @@ pub fn is_root() -> bool {
 pub struct World {
     pub container: Container,
     pub data: TempDir,
+    server_id: String,
     package: TempDir,
+}
+
+fn package() -> TempDir {
+    let package = TempDir::new().expect("package directory");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(package.path(), mode).expect("package is readable");
+    package
 }
 
 pub const HOST: HostId = HostId(1);
@@ -36,6 +44,7 @@ pub fn config(data: &TempDir, name: &str) -> ContainerConfig {
         server_id: format!("{name}-{}", std::process::id()),
         starter: vec![env!("CARGO_BIN_EXE_sandbox-starter").into()],
         reveal: Reveal::Nothing,
+        network: Network::None,
         pool: 0,
         interpreters: Vec::new(),
     }
@@ -49,20 +58,36 @@ impl World {
     pub async fn with(name: &str, change: impl FnOnce(&mut ContainerConfig)) -> Self {
         // On a disk, as a server's is: /tmp may be memory.
         let data = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("data directory");
-        let package = TempDir::new().expect("package directory");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(package.path(), mode).expect("package is readable");
+        let package = package();
         let mut config = config(&data, name);
         change(&mut config);
+        let server_id = config.server_id.clone();
         let container = Container::open(config).await.expect("containers can be had");
         let size = HostSize { memory: MemoryMib(3328), milli_cpus: 2000 };
         container.make_host(HOST, size).await.expect("a cell");
-        Self { container, data, package }
+        Self { container, data, server_id, package }
+    }
+
+    /// Around a container kind that is open already.
+    pub fn from(container: Container, data: TempDir) -> Self {
+        let server_id = config(&data, "rootless").server_id;
+        Self { container, server_id, data, package: package() }
     }
 
     /// Writes a file into the package.
     pub fn file(&self, name: &str, text: &str) {
         std::fs::write(self.package.path().join(name), text).expect("package file");
+    }
+
+    /// Writes an executable file into the package.
+    pub fn script(&self, name: &str, text: &str) {
+        self.file(name, text);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(self.package.path().join(name), mode).expect("executable");
+    }
+
+    pub fn package(&self) -> PathBuf {
+        self.package.path().to_owned()
     }
 
     pub fn image(&self, command: &[&str]) -> ContainerImage {
@@ -92,6 +117,39 @@ impl World {
         Sandbox(self.container.create(program).await.expect("a sandbox"))
     }
 
+    pub async fn try_start(&self, instance: u64, command: &[&str]) -> Result<Sandbox, StartError> {
+        let (image, identity, settings) = (self.image(command), identity(instance), settings());
+        let program = Program { image: &image, settings: &settings, identity: &identity };
+        self.container.create(program).await.map(Sandbox)
+    }
+
+    /// Ends the starter, and sees that nothing is left.
+    pub async fn close(self) {
+        self.container.close().await;
+        Leftovers::assert_none(&self);
+    }
+
+    /// Process id of the starter: the member of the server's own group that is not its maker of /tmp.
+    pub fn kill_starter(&self) {
+        let parent = std::process::id().to_string();
+        for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+            let environment = std::fs::read(entry.path().join("cgroup")).unwrap_or_default();
+            let groups = String::from_utf8_lossy(&environment).into_owned();
+            if after.split_whitespace().nth(1) == Some(parent.as_str())
+                && groups.contains(&format!("peek-{}", self.server_id))
+            {
+                let name = entry.file_name();
+                let pid = name.to_str().and_then(|name| name.parse().ok());
+                let pid = pid.and_then(rustix::process::Pid::from_raw).expect("a pid");
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kills");
+                return;
+            }
+        }
+        panic!("no starter");
+    }
+
     /// Runs a command as an instance to its end. Returns how it ended and what it wrote.
     pub async fn run(&self, instance: u64, command: &[&str]) -> (Exit, String) {
         self.start(instance, command).await.finish().await
@@ -103,6 +161,7 @@ impl World {
     }
 }
 
+#[derive(Debug)]
 pub struct Sandbox(pub Running<ContainerControl>);
 
 impl Sandbox {
@@ -119,6 +178,28 @@ impl Sandbox {
         file.read_to_string(&mut text).expect("text");
         drop(listener);
         (exit, text)
+    }
+
+    /// Ends it with a grace. Returns what it wrote.
+    pub async fn end(self, grace: Span) -> String {
+        let Running { output, control, listener } = self.0;
+        control.destroy(Grace(grace)).await;
+        let mut text = String::new();
+        let mut file = std::fs::File::from(output);
+        file.read_to_string(&mut text).expect("text");
+        drop(listener);
+        text
+    }
+
+    /// Kills it.
+    pub async fn kill(self) {
+        self.end(Span::ZERO).await;
+    }
+
+    /// Panics where it has ended.
+    pub async fn expect_alive(&self) {
+        let exit = tokio::time::timeout(Duration::from_millis(50), self.0.control.exited()).await;
+        assert!(exit.is_err(), "it has ended: {exit:?}");
     }
 
     /// Waits for a line of output.
@@ -139,6 +220,60 @@ impl Sandbox {
         }
         String::from_utf8(text).expect("text").trim().to_owned()
     }
+}
+
+/// What is there of a server outside its data directory.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    pub groups: usize,
+    pub loops: usize,
+    pub mounts: usize,
+    pub processes: usize,
+}
+
+impl Leftovers {
+    pub fn of(world: &World) -> Self {
+        let name = format!("peek-{}", world.server_id);
+        let data = world.data.path().to_string_lossy().into_owned();
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        let loops = std::fs::read_dir("/sys/block").expect("block devices").flatten();
+        let files = loops
+            .filter_map(|it| std::fs::read_to_string(it.path().join("loop/backing_file")).ok());
+        let in_group = |path: std::path::PathBuf| {
+            std::fs::read_to_string(path.join("cgroup")).is_ok_and(|text| text.contains(&name))
+        };
+        Self {
+            groups: groups_named(std::path::Path::new("/sys/fs/cgroup"), &name),
+            loops: files.filter(|file| file.starts_with(&data)).count(),
+            mounts: mounts.lines().filter(|line| line.contains(&data)).count(),
+            processes: std::fs::read_dir("/proc")
+                .expect("processes")
+                .flatten()
+                .filter(|entry| in_group(entry.path()))
+                .count(),
+        }
+    }
+
+    /// Panics where something is left. The kernel detaches a loop device a moment after its last user.
+    pub fn assert_none(world: &World) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while Self::of(world).loops > 0 && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(Self::of(world), Self::default());
+    }
+}
+
+fn groups_named(directory: &std::path::Path, name: &str) -> usize {
+    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| {
+            usize::from(entry.file_name().to_str() == Some(name))
+                + groups_named(&entry.path(), name)
+        })
+        .sum()
 }
 
 pub fn settings() -> Settings {

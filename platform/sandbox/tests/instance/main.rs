@@ -7,7 +7,7 @@ use function::function;
 use model::{MemoryMib, Span};
 use process::Process;
 use sandbox::container::ContainerInstance;
-use sandbox::{End, Grace, Instance, Invocation, Log, Outcome, Settings, StartError};
+use sandbox::{End, Grace, Instance, Invocation, Log, Outcome, Settings, StartError, Tail};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Settings whose init may take `init_timeout`.
@@ -57,12 +57,12 @@ async fn stop(instance: ContainerInstance<Process>) {
 }
 
 fn log_of(outcome: Option<Outcome>) -> String {
-    let (Some(Outcome::Response { log, .. } | Outcome::Error { log, .. })
-    | Some(Outcome::Ended { log, .. })) = outcome
+    let (Some(Outcome::Response { tail, .. } | Outcome::Error { tail, .. })
+    | Some(Outcome::Ended { tail, .. })) = outcome
     else {
         panic!("no outcome");
     };
-    String::from_utf8_lossy(&log).into_owned()
+    String::from_utf8_lossy(&tail.log).into_owned()
 }
 
 // Events go in, results come out, again and again, frozen in between or not.
@@ -73,7 +73,7 @@ async fn invocations() {
         let (outcome, ended) = invoke(&mut instance, payload, Log::Drop).await;
         let expected: String = payload.chars().rev().collect();
         let payload = expected.into();
-        assert_eq!(outcome, Some(Outcome::Response { payload, log: Default::default() }));
+        assert_eq!(outcome, Some(Outcome::Response { payload, tail: Tail::default() }));
         assert_eq!(ended, Ok(()));
         if index % 3 == 0 {
             instance.rest().await;
@@ -99,7 +99,7 @@ async fn a_response_too_large() {
     let mut instance = start("loop(lambda event: b'x' * int(event))").await.expect("starts");
     let (outcome, ended) = invoke(&mut instance, "7000000", Log::Drop).await;
     let end = End::ResponseTooLarge { size: 7_000_000, limit: 6_291_556 };
-    assert_eq!(outcome, Some(Outcome::Ended { end, log: Default::default() }));
+    assert_eq!(outcome, Some(Outcome::Ended { end, tail: Tail::default() }));
     assert_eq!(ended, Ok(()));
     let (outcome, _) = invoke(&mut instance, "2", Log::Drop).await;
     assert!(matches!(outcome, Some(Outcome::Response { payload, .. }) if payload == "xx"));
@@ -146,7 +146,8 @@ async fn exits_while_busy() {
         let (outcome, ended) = invoke(&mut instance, payload, Log::Tail).await;
         let end = End::Exited { status, signal };
         assert_eq!(ended, Err(end.clone()));
-        assert_eq!(outcome, Some(Outcome::Ended { end, log: "bye\n".into() }));
+        let tail = Tail { log: "bye\n".into(), ..Tail::default() };
+        assert_eq!(outcome, Some(Outcome::Ended { end, tail }));
         stop(instance).await;
     }
 }

@@ -111,9 +111,9 @@ async fn invoke(
     let mut outcome = None;
     let ended = instance.invoke(invocation, |given| outcome = Some(given)).await;
     let (result, log) = match outcome.expect("responded") {
-        Outcome::Response { payload, log } => (Ok(parse(&payload)), log),
-        Outcome::Error { payload, log } => (Err(parse(&payload)), log),
-        Outcome::Ended { end, log } => panic!("{end:?}: {}", String::from_utf8_lossy(&log)),
+        Outcome::Response { payload, tail } => (Ok(parse(&payload)), tail.log),
+        Outcome::Error { payload, tail } => (Err(parse(&payload)), tail.log),
+        Outcome::Ended { end, tail } => panic!("{end:?}: {}", String::from_utf8_lossy(&tail.log)),
     };
     if result.is_ok() {
         assert_eq!(ended, Ok(()));

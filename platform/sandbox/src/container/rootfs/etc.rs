@@ -3,9 +3,10 @@
 //! Deliberately copies only public files: certificates, the linker's cache, links.
 
 use super::super::protocol::{Failure, Step};
-use super::{GROUP, RootSpec, USER};
+use super::{GROUP, USER};
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -18,12 +19,10 @@ const COPIED: [&str; 5] = ["ld.so.cache", "localtime", "ssl/openssl.cnf", "servi
 /// Directories of which links and files are copied where the host has them.
 const COPIED_DIRECTORIES: [&str; 2] = ["alternatives", "ssl/certs"];
 
-pub(super) fn compose(root: &Path, spec: &RootSpec) -> Result<(), Failure> {
+pub(super) fn compose(root: &Path, name_server: Option<Ipv4Addr>) -> Result<(), Failure> {
     let etc = root.join("etc");
-    let name_server = spec
-        .name_server
-        .as_ref()
-        .map_or(String::new(), |address| format!("nameserver {address}\n"));
+    let name_server =
+        name_server.map_or(String::new(), |address| format!("nameserver {address}\n"));
     let passwd = format!(
         "root:x:0:0:root:/root:/sbin/nologin\n\
          sbx_user1051:x:{USER}:{GROUP}::/tmp:/sbin/nologin\n\

@@ -4,9 +4,10 @@
 
 use super::super::cgroup::{self, Cgroups};
 use super::super::mounts::{self, FileSystem, WRITABLE};
-use super::super::protocol::{Configuration, Failure, Step};
-use super::super::rootfs::{Privilege, Template};
-use super::super::seccomp::Filters;
+use super::super::network::{self, Allowed, NetworkConfig, Router};
+use super::super::protocol::{Configuration, Failure, NetworkWish, Step};
+use super::super::rootfs::{Privilege, Surroundings, Template};
+use super::super::seccomp::{self, Refused};
 use super::super::system;
 use super::super::tmp::Maker;
 use std::fs;
@@ -21,9 +22,11 @@ pub(super) struct Equipment {
     pub(super) privilege: Privilege,
     pub(super) cgroups: Cgroups,
     pub(super) template: Template,
-    pub(super) filters: Filters,
+    pub(super) refused: Refused,
     /// None where /tmp is memory.
     pub(super) maker: Option<Maker>,
+    /// None where instances have no network.
+    pub(super) router: Option<Router>,
     /// What cannot be enforced here.
     pub(super) limitations: Vec<String>,
 }
@@ -50,16 +53,20 @@ impl Equipment {
                 Cgroups::None
             }
         };
-        let filters =
-            Filters::compile().map_err(|error| Failure { step: error.to_string(), errno: 0 })?;
-        let template = Template::build(&configuration.root, &directory.join("root"), privilege)?;
+        let router = router(configuration, privilege, &mut limitations)?;
+        let surroundings =
+            Surroundings { privilege, name_server: router.as_ref().map(|_| network::RESOLVER) };
+        let template = Template::build(&configuration.root, &directory.join("root"), surroundings)?;
         let maker = maker(configuration, privilege, &mut limitations)?;
         if system::Landlock::version().is_none() {
             limitations.push("this kernel has no landlock: one defence less".to_owned());
         }
+        // From here on also for the starter; each sandbox inherits it.
+        seccomp::install_allowed().map_err(|error| Failure { step: chain(&error), errno: 0 })?;
+        let refused = Refused::assemble();
         let signals = system::signal_descriptor(&[libc::SIGCHLD])
             .step(|| "cannot wait for children".to_owned())?;
-        Ok(Self { signals, privilege, cgroups, template, filters, maker, limitations })
+        Ok(Self { signals, privilege, cgroups, template, refused, maker, router, limitations })
     }
 }
 
@@ -168,4 +175,53 @@ fn maker(
     };
     limitations.push(format!("/tmp is memory, and counts as the function's: {why}"));
     Ok(None)
+}
+
+/// The instances' way out, or None, with the limitation said, where there is none.
+fn router(
+    configuration: &Configuration,
+    privilege: Privilege,
+    limitations: &mut Vec<String>,
+) -> Result<Option<Router>, Failure> {
+    let wanted = &configuration.network;
+    if wanted.wish == NetworkWish::None {
+        return Ok(None);
+    }
+    let ports = wanted.ports.iter().map(|port| Allowed::Host { port: *port });
+    let addresses = wanted.addresses.iter().map(|address| Allowed::Address(*address));
+    let config = NetworkConfig {
+        allowed: ports.chain(addresses).collect(),
+        connections_limit: wanted.connections_limit,
+        resolvers: wanted.resolvers.clone(),
+    };
+    let opened = match privilege {
+        Privilege::Root => Router::open(&configuration.server, &config),
+        Privilege::Rootless => Err(network::NetworkError::NotRoot),
+    };
+    match (opened, wanted.wish) {
+        (Ok(router), _) => {
+            limitations.extend(
+                router.obstacles().iter().map(|it| {
+                    format!("outgoing packets may be dropped: {}: {}", it.what, it.remedy)
+                }),
+            );
+            Ok(Some(router))
+        }
+        (Err(error), NetworkWish::Routed) => Err(Failure { step: chain(&error), errno: 0 }),
+        (Err(error), _) => {
+            limitations.push(format!("instances have no network: {}", chain(&error)));
+            Ok(None)
+        }
+    }
+}
+
+/// An error and its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }

@@ -2,22 +2,27 @@
 //!
 //! Deliberately answers no question of whether a sandbox should live.
 
-use super::super::cgroup::{GroupName, Limits};
+use super::super::cgroup::{GroupName, Limits, Membership};
 use super::super::channel::{Channel, Received};
 use super::super::child::{self, Birth};
 use super::super::mounts::{self, READ_ONLY};
+use super::super::network::Router;
 use super::super::protocol::{
     self, CgroupView, Command, Failure, ProcView, Reply, StartSpec, Status, Step, Tmp,
 };
 use super::super::rootfs;
 use super::super::system::{self, Forked};
+use super::equipment::chain;
 use super::sandbox::{Bound, Pending, Sandbox};
 use super::{Host, Starter, proc_view};
 use crate::container::cgroup::Cgroups;
 use model::InstanceId;
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+/// How many /tmp are kept ready at least.
+const TMP_READY: usize = 2;
 
 fn failure(step: impl Into<String>) -> Failure {
     Failure { step: step.into(), errno: 0 }
@@ -35,7 +40,7 @@ impl Starter {
             strings: strings.to_vec(),
             status,
             output,
-            membership: Default::default(),
+            membership: Membership::default(),
             tmp: None,
         };
         match self.bind(pending) {
@@ -62,37 +67,45 @@ impl Starter {
         let group = GroupName { host: host.group.clone(), instance: spec.instance.to_string() };
         let limits = Limits { memory: spec.memory, cpu_weight: spec.cpu_weight };
         let (instance, host) = (spec.instance, spec.host);
-        let Some(user) = self.users.take() else {
-            return Err((pending, failure("65536 instances run already")));
-        };
-        // On v2 a process is born into its group; on v1 the new process prepares itself while the groups are made.
-        let is_v2 = matches!(self.equipment.cgroups, Cgroups::V2(_));
-        let made = if is_v2 {
-            self.equipment.cgroups.make_instance(&group, limits).and_then(|membership| {
-                let pid = self.fork(view, membership.group.as_ref().map(AsFd::as_fd))?;
-                Ok((pid, membership))
-            })
-        } else {
-            self.prepared(view)
-                .map_or_else(|| self.fork(view, None), Ok)
-                .and_then(|pid| Ok((pid, self.equipment.cgroups.make_instance(&group, limits)?)))
-        };
+        let made = self.process_and_groups(view, &group, limits);
         match made {
             Ok((pid, membership)) => {
                 pending.membership = membership;
                 if let Some(sandbox) = self.sandboxes.get_mut(&pid) {
-                    sandbox.bound = Some(Bound { instance, host, group, user });
+                    sandbox.bound = Some(Bound { instance, host, group });
                     sandbox.pending = Some(pending);
                 }
                 Ok(pid)
             }
             Err(failure) => {
-                self.users.give_back(user);
                 // What was made of the groups goes again; a remainder goes at the next sweep.
                 let _removed = self.equipment.cgroups.remove_instance(&group);
                 Err((pending, failure))
             }
         }
+    }
+
+    /// A process, from the pool or new, and the groups that it is in (v2) or will join (v1).
+    fn process_and_groups(
+        &mut self,
+        view: ProcView,
+        group: &GroupName,
+        limits: Limits,
+    ) -> Result<(i32, Membership), Failure> {
+        if matches!(self.equipment.cgroups, Cgroups::V2(_)) {
+            // A process is born into its group.
+            let membership = self.equipment.cgroups.make_instance(group, limits)?;
+            let pid = self.fork(view, membership.group.as_ref().map(AsFd::as_fd))?;
+            return Ok((pid, membership));
+        }
+        // A new process prepares itself while its groups are made.
+        let prepared = self.prepared(view);
+        let pid = prepared.map_or_else(|| self.fork(view, None), Ok)?;
+        let made = self.equipment.cgroups.make_instance(group, limits);
+        if made.is_err() {
+            self.end_unbound(pid);
+        }
+        Ok((pid, made?))
     }
 
     /// Takes a sandbox with this view of /proc out of the pool, the longest prepared first.
@@ -115,16 +128,21 @@ impl Starter {
                 .to_owned()
         };
         let (ours, theirs) = Channel::pair().step(cannot)?;
-        match system::fork(libc::CLONE_NEWPID as u64, group).step(cannot)? {
+        let slot = self.slots.take().ok_or_else(|| failure("65536 instances run already"))?;
+        let forked = system::fork(libc::CLONE_NEWPID as u64, group).step(cannot);
+        if forked.is_err() {
+            self.slots.give_back(slot);
+        }
+        match forked? {
             Forked::Child => child::run(Birth {
                 channel: theirs,
                 template: &self.equipment.template.namespace,
-                filters: &self.equipment.filters,
+                refused: &self.equipment.refused,
                 privilege: self.equipment.privilege,
                 proc_view: view,
             }),
             Forked::Parent { pid, pidfd } => {
-                self.sandboxes.insert(pid, Sandbox::new(pidfd, ours));
+                self.sandboxes.insert(pid, Sandbox::new(pidfd, slot, ours));
                 Ok(pid)
             }
         }
@@ -138,14 +156,19 @@ impl Starter {
             && self.pool.len() < self.configuration.pool
     }
 
-    /// Forks one sandbox for the pool, and asks for its /tmp.
+    /// Forks one sandbox for the pool.
     pub(super) fn prepare_one(&mut self) {
         if let Ok(pid) = self.fork(self.proc_view, None) {
             self.pool.push_back(pid);
         }
+    }
+
+    /// Keeps some /tmp ready.
+    fn replenish_tmp(&mut self) {
+        let count = self.configuration.pool.max(TMP_READY);
         if let Some(maker) = &mut self.equipment.maker {
             // Where the maker has ended, the next event of its channel says so.
-            let _asked = maker.request(self.configuration.tmp, self.configuration.pool);
+            let _asked = maker.request(self.configuration.tmp, count);
         }
     }
 
@@ -163,10 +186,13 @@ impl Starter {
             Err(error) => Some(Failure::new("cannot hear of a sandbox", &error)),
         };
         match failure {
-            None => {
-                sandbox.is_prepared = true;
-                self.advance(pid);
-            }
+            None => match connect(self.equipment.router.as_ref(), pid, sandbox.slot) {
+                Ok(()) => {
+                    sandbox.is_prepared = true;
+                    self.advance(pid);
+                }
+                Err(failure) => self.abandon(pid, failure),
+            },
             Some(failure) => self.abandon(pid, failure),
         }
     }
@@ -210,7 +236,10 @@ impl Starter {
         let (Some(pending), Some(bound)) = (sandbox.pending.take(), &sandbox.bound) else { return };
         let Some(channel) = sandbox.channel.take() else { return };
         let told = match self.hosts.get(&bound.host) {
-            Some(host) => tell(&channel, &pending, bound, host, &self.configuration.directory),
+            Some(host) => {
+                let user = self.slots.user(sandbox.slot);
+                tell(&channel, &pending, user, host, &self.configuration.directory)
+            }
             None => Err(failure("its cell is gone")),
         };
         if let Err(failure) = told {
@@ -218,6 +247,7 @@ impl Starter {
             system::signal_pidfd(sandbox.pidfd.as_fd(), libc::SIGKILL);
         }
         system::forget(pending.strings);
+        self.replenish_tmp();
     }
 
     /// Gives a waiting start its /tmp, or asks for one. Returns why neither works.
@@ -241,13 +271,20 @@ impl Starter {
         maker.request(size, waiting).err()
     }
 
+    /// Ends a process that has become nothing yet.
+    fn end_unbound(&mut self, pid: i32) {
+        if let Some(sandbox) = self.sandboxes.get_mut(&pid) {
+            sandbox.channel = None;
+            system::signal_pidfd(sandbox.pidfd.as_fd(), libc::SIGKILL);
+        }
+    }
+
     /// Ends a sandbox that could not become what it should.
     fn abandon(&mut self, pid: i32, failure: Failure) {
         self.pool.retain(|pooled| *pooled != pid);
-        let Some(sandbox) = self.sandboxes.get_mut(&pid) else { return };
-        sandbox.channel = None;
-        system::signal_pidfd(sandbox.pidfd.as_fd(), libc::SIGKILL);
-        match sandbox.pending.take() {
+        self.end_unbound(pid);
+        let pending = self.sandboxes.get_mut(&pid).and_then(|sandbox| sandbox.pending.take());
+        match pending {
             Some(pending) => fail(&pending.status, failure),
             None => eprintln!(
                 "peek starter: cannot prepare a sandbox: {}: {}",
@@ -312,9 +349,9 @@ impl Starter {
     /// Removes what an ended sandbox leaves: its groups. Its mounts, namespaces and /tmp ended with it.
     fn bury(&mut self, pid: i32) -> Result<(), Failure> {
         let Some(sandbox) = self.sandboxes.remove(&pid) else { return Ok(()) };
+        self.slots.give_back(sandbox.slot);
         let Some(bound) = sandbox.bound else { return Ok(()) };
         self.instances.remove(&bound.instance);
-        self.users.give_back(bound.user);
         for name in [MACHINE_ID, BOOT_ID] {
             // Only what is made up has files of its own.
             let _made =
@@ -351,6 +388,8 @@ impl Starter {
         if let Some(maker) = self.equipment.maker.take() {
             maker.end();
         }
+        // Its process is in the groups that go next.
+        drop(self.equipment.router.take());
         self.equipment.cgroups.remove_top()
     }
 }
@@ -363,6 +402,14 @@ fn own_id(directory: &Path, instance: InstanceId, name: &str) -> PathBuf {
     directory.join("ids").join(format!("{instance}-{name}"))
 }
 
+/// Joins a prepared sandbox's network to the router.
+fn connect(router: Option<&Router>, pid: i32, slot: u32) -> Result<(), Failure> {
+    let Some(router) = router else { return Ok(()) };
+    let path = format!("/proc/{pid}/ns/net");
+    let namespace = File::open(&path).step(|| format!("cannot open {path}"))?;
+    router.attach(namespace.as_fd(), slot).map(drop).map_err(|error| failure(chain(&error)))
+}
+
 fn fail(status: &Channel, failure: Failure) {
     // A server that is gone needs no answer.
     let _gone = status.send(&[&protocol::encode(&Status::Failed(failure))], &[]);
@@ -372,7 +419,7 @@ fn fail(status: &Channel, failure: Failure) {
 fn tell(
     channel: &Channel,
     pending: &Pending,
-    bound: &Bound,
+    host_user: u32,
     host: &Host,
     directory: &Path,
 ) -> Result<(), Failure> {
@@ -392,7 +439,7 @@ fn tell(
     let boot_id = id(BOOT_ID, &host.boot_id, &|uuid| uuid)?;
     let command = Command {
         arguments: spec.arguments,
-        host_user: bound.user,
+        host_user,
         tasks: pending.membership.tasks.len(),
         cgroup_view: match host.spec.reveal.instance_root_id {
             Some(_) => CgroupView::Server,

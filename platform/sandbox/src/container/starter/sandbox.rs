@@ -4,10 +4,11 @@
 
 use super::super::cgroup::{GroupName, Membership};
 use super::super::channel::Channel;
+use super::super::network::SLOTS_LIMIT;
 use super::super::protocol::StartSpec;
 use super::super::rootfs::Privilege;
 use model::{HostId, InstanceId};
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;
 
@@ -15,6 +16,8 @@ use std::os::fd::OwnedFd;
 #[derive(Debug)]
 pub(super) struct Sandbox {
     pub(super) pidfd: OwnedFd,
+    /// Which of the server's users and addresses it has.
+    pub(super) slot: u32,
     /// To the process, until it has been told what to become.
     pub(super) channel: Option<Channel>,
     pub(super) is_prepared: bool,
@@ -32,7 +35,6 @@ pub(super) struct Bound {
     pub(super) instance: InstanceId,
     pub(super) host: HostId,
     pub(super) group: GroupName,
-    pub(super) user: u32,
 }
 
 /// A start that waits for its process to be prepared, or for its /tmp.
@@ -48,9 +50,10 @@ pub(super) struct Pending {
 }
 
 impl Sandbox {
-    pub(super) fn new(pidfd: OwnedFd, channel: Channel) -> Self {
+    pub(super) fn new(pidfd: OwnedFd, slot: u32, channel: Channel) -> Self {
         Self {
             pidfd,
+            slot,
             channel: Some(channel),
             is_prepared: false,
             pending: None,
@@ -69,44 +72,48 @@ impl Sandbox {
     }
 }
 
-/// Host users of instances: one each, from a range of this server's own.
+/// Slots: each stands for a host user and an address that no other living sandbox of this server has.
 #[derive(Debug)]
-pub(super) struct Users {
-    first: u32,
+pub(super) struct Slots {
+    first_user: u32,
     next: u32,
-    free: BTreeSet<u32>,
+    /// Longest free first: the kernel takes a network apart some time after its last user.
+    free: VecDeque<u32>,
     privilege: Privilege,
 }
 
 /// Start of the ranges: above what systemd gives to containers (up to 0x6FFFFFFF, systemd.io/UIDS-GIDS), below 2^31.
 const RANGES: u32 = 0x7000_0000;
 /// Users per server; there are 4096 such ranges.
-const RANGE: u32 = 1 << 16;
+const RANGE: u32 = SLOTS_LIMIT;
 
-impl Users {
+impl Slots {
     pub(super) fn new(server: &str, privilege: Privilege) -> Self {
         let mut hasher = DefaultHasher::new();
         server.hash(&mut hasher);
-        let first = RANGES + (hasher.finish() % 4096) as u32 * RANGE;
-        Self { first, next: 0, free: BTreeSet::new(), privilege }
+        let first_user = RANGES + (hasher.finish() % 4096) as u32 * RANGE;
+        Self { first_user, next: 0, free: VecDeque::new(), privilege }
     }
 
-    /// A user that no living instance of this server has; without root the only one there is. None where all are taken.
+    /// A slot that no living sandbox of this server has. None where all are taken.
     pub(super) fn take(&mut self) -> Option<u32> {
-        if self.privilege == Privilege::Rootless {
-            return Some(0);
-        }
         if self.next < RANGE {
             self.next += 1;
-            return Some(self.first + self.next - 1);
+            return Some(self.next - 1);
         }
-        self.free.pop_first()
+        self.free.pop_front()
     }
 
-    /// Takes a user back when its instance is gone.
-    pub(super) fn give_back(&mut self, user: u32) {
-        if self.privilege == Privilege::Root {
-            self.free.insert(user);
+    /// Takes a slot back when its sandbox is gone.
+    pub(super) fn give_back(&mut self, slot: u32) {
+        self.free.push_back(slot);
+    }
+
+    /// The host user of a slot; without root there is only one, which the starter's namespace calls root.
+    pub(super) fn user(&self, slot: u32) -> u32 {
+        match self.privilege {
+            Privilege::Root => self.first_user + slot,
+            Privilege::Rootless => 0,
         }
     }
 }
@@ -114,16 +121,18 @@ impl Users {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
-    // No two living instances have one user, and the range is used up before any is used again.
+    // No two living sandboxes have one slot, and all are used up before the longest free is used again.
     #[test]
-    fn users_are_one_each() {
-        let mut users = Users::new("s1", Privilege::Root);
-        let first = users.take().expect("a user");
-        users.give_back(first);
-        let taken: BTreeSet<u32> = std::iter::from_fn(|| users.take()).collect();
-        assert_eq!(taken.len() as u32, RANGE);
-        assert!(taken.iter().all(|user| (RANGES..1 << 31).contains(user)));
-        assert!(users.take().is_none());
+    fn slots_are_one_each() {
+        let mut slots = Slots::new("s1", Privilege::Root);
+        let first = slots.take().expect("a slot");
+        slots.give_back(first);
+        let taken: Vec<u32> = std::iter::from_fn(|| slots.take()).collect();
+        assert_eq!(taken.last(), Some(&first));
+        let users: BTreeSet<u32> = taken.iter().map(|slot| slots.user(*slot)).collect();
+        assert_eq!(users.len() as u32, RANGE);
+        assert!(users.iter().all(|user| (RANGES..1 << 31).contains(user)));
     }
 }

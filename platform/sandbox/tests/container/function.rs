@@ -1,0 +1,114 @@
+//! Whole functions through the seam: prepare, start, invoke, rest, stop.
+
+use crate::support::{HOST, World, is_root, settings};
+use model::{InstanceId, MemoryMib, Span};
+use sandbox::runtime::{FunctionVariables, function_environment};
+use sandbox::{
+    Grace, Identity, Instance, Invocation, Kind, Log, Outcome, Package, PrepareError, Settings,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+fn function(runtime: &str, handler: &str) -> Settings {
+    let environment = function_environment(&FunctionVariables {
+        name: "f",
+        version: "$LATEST",
+        runtime,
+        handler,
+        memory: MemoryMib(256),
+        region: "eu-west-1",
+        credentials: None,
+        own: &BTreeMap::new(),
+    });
+    Settings {
+        runtime: runtime.to_owned(),
+        handler: handler.to_owned(),
+        environment: environment.expect("no reserved names"),
+        ..settings()
+    }
+}
+
+fn invocation(payload: &'static str) -> Invocation {
+    Invocation {
+        request_id: Arc::from("8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
+        payload: payload.into(),
+        function_arn: Arc::from("arn:aws:lambda:eu-west-1:000000000000:function:f"),
+        trace_id: Arc::from("Root=1-0"),
+        client_context: None,
+        deadline: SystemTime::now() + Duration::from_secs(30),
+        log: Log::Drop,
+    }
+}
+
+/// Invokes an instance of the package's function some times, with rests between. Returns the last answer.
+async fn serve(world: &World, number: u64, settings: &Settings) -> String {
+    let package = Package { digest: "d".into(), directory: world.package() };
+    let image = world.container.prepare(&package, settings).await.expect("prepares");
+    let identity =
+        Identity { instance: InstanceId(number), host: HOST, environment: BTreeMap::new() };
+    let started = world.container.start(&image, settings, identity).await;
+    let mut instance = started.expect("starts").instance;
+    let mut answer = String::new();
+    for _ in 0..3 {
+        let mut outcome = None;
+        let invoked = instance.invoke(invocation(r#"{"x": 20}"#), |it| outcome = Some(it)).await;
+        invoked.expect("asks for its next event");
+        let Some(Outcome::Response { payload, .. }) = outcome else { panic!("{outcome:?}") };
+        answer = String::from_utf8(payload.to_vec()).expect("text");
+        instance.rest().await;
+    }
+    instance.stop(Grace(Span::ZERO)).await;
+    answer
+}
+
+// Functions in each interpreter of this machine, and an OS-only one, answer from their sandboxes.
+#[tokio::test]
+async fn functions_answer() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new("function").await;
+    world.file("app.py", "def handler(event, context):\n    return event['x'] + 1\n");
+    world.file("app.js", "exports.handler = async (event) => event.x + 2;\n");
+    world.script(
+        "bootstrap",
+        r#"#!/usr/bin/python3
+import os, urllib.request
+api = 'http://%s/2018-06-01/runtime/invocation/' % os.environ['AWS_LAMBDA_RUNTIME_API']
+while True:
+    event = urllib.request.urlopen(api + 'next')
+    event.read()
+    urllib.request.urlopen(api + event.headers['Lambda-Runtime-Aws-Request-Id'] + '/response', b'23').read()
+"#,
+    );
+    let mut expected = vec![("provided.al2023".to_owned(), "23")];
+    for name in world.container.runtimes() {
+        if name.starts_with("python") {
+            expected.push((name, "21"));
+        } else if name.starts_with("nodejs") {
+            expected.push((name, "22"));
+        }
+    }
+    for (number, (runtime, answer)) in (1..).zip(expected) {
+        let settings = function(&runtime, "app.handler");
+        assert_eq!(serve(&world, number, &settings).await, answer, "{runtime}");
+    }
+    world.close().await;
+}
+
+// A runtime that is not here is refused, with what there is.
+#[tokio::test]
+async fn missing_runtimes_are_refused() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new("noruntime").await;
+    let package = Package { digest: "d".into(), directory: world.package() };
+    let settings = function("python2.7", "app.handler");
+    let error = world.container.prepare(&package, &settings).await.expect_err("no such runtime");
+    let PrepareError::NoRuntime { runtime, found } = error else { panic!("{error:?}") };
+    assert_eq!(runtime, "python2.7");
+    assert!(found.contains("provided.al2023"), "{found}");
+    world.close().await;
+}
