@@ -110,8 +110,8 @@ def zipped(files):
     return buffer.getvalue()
 
 
-def left_over(server_ids=None):
-    """Everything that a platform could have left on this machine: cgroups, mounts, namespaces, loop devices."""
+def left_over():
+    """The set of everything that a platform could have left on this machine: cgroups, mounts, namespaces, loop devices."""
     left = []
     for top, folders, _ in os.walk("/sys/fs/cgroup"):
         left += [os.path.join(top, folder) for folder in folders if "peek" in folder]
@@ -127,7 +127,7 @@ def left_over(server_ids=None):
             continue
         if "peek" in backing or "pytest" in backing:
             left.append(f"{device} {backing}")
-    return left
+    return set(left)
 
 
 def wait_until(condition, seconds=15):

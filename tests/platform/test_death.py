@@ -16,7 +16,7 @@ def test_a_stop_leaves_nothing(fresh):
     platform.deploy("f", GOOD)
     assert platform.invoke("f")[0] == "well"
     assert platform.stop() == 0
-    assert wait_until(lambda: left_over() == before), left_over()
+    assert wait_until(lambda: left_over() <= before), left_over() - before
 
 
 # kill -9 at any point: the catalog is whole, strays are gone, the port answers.
@@ -45,7 +45,7 @@ def test_a_kill_loses_nothing(fresh, wait_s):
     for name in ["kept", *acknowledged]:
         assert platform.invoke(name)[0] == "well"
     assert platform.stop() == 0
-    assert wait_until(lambda: left_over() == before), left_over()
+    assert wait_until(lambda: left_over() <= before), left_over() - before
 
 
 # A second server on the same data is refused, and the first goes on.

@@ -20,9 +20,9 @@ const EXPERIMENT: &str = "coldstart";
 /// Adds the findings of the experiment's records.
 pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
     let records = study.of(EXPERIMENT, answers);
-    note_clock(study, answers, &records);
     let groups = group(&records, |record| (record.runtime.clone(), record.memory_mib));
     for ((runtime, memory_mib), records) in groups {
+        note_clock(study, answers, &runtime);
         for start in [Start::Cold, Start::Warm] {
             let finding = Finding {
                 forced_by: start.forced_by(&records),
@@ -30,7 +30,8 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
                     .with_setting("runtime", runtime.as_str())
                     .with_setting("memory_mib", memory_mib)
             };
-            add(study, answers, Group { records: &records, start, finding });
+            let group = Group { records: &records, runtime: &runtime, start, finding };
+            add(study, answers, group);
         }
     }
 }
@@ -38,6 +39,7 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
 /// The records of one runtime and memory size.
 struct Group<'a> {
     records: &'a [&'a Record],
+    runtime: &'a str,
     start: Start,
     finding: Finding,
 }
@@ -68,7 +70,8 @@ impl Start {
         match self {
             Self::Cold => {
                 let loading = between(record.epoch_unix_ns, record.init_unix_ns);
-                let sent = record.sent_ns as f64 + study.clock.offset_ns - study.clock.below_ns;
+                let clock = study.clock(&record.runtime);
+                let sent = record.sent_ns as f64 + clock.offset_ns - clock.below_ns;
                 record.instance_invocations <= 1 && (record.init_unix_ns == 0 || loading >= sent)
             }
             Self::Warm => record.instance_invocations != 1,
@@ -120,7 +123,7 @@ fn add(study: &Study, answers: &mut Answers, group: Group) {
                  figure: the platform prepares, keeps or replaces instances on its own",
                 meant.len() - sample.len(),
                 meant.len(),
-                group.finding.setting["runtime"].as_str().unwrap_or_default(),
+                group.runtime,
                 group.finding.setting["memory_mib"],
             ),
         );
@@ -134,7 +137,7 @@ fn add(study: &Study, answers: &mut Answers, group: Group) {
             .map(|record| Row::new(u64::from(record.round), value(record) / 1e6))
             .collect::<Vec<_>>()
     };
-    let clock = study.clock;
+    let clock = study.clock(group.runtime);
     let latencies = Latencies {
         rows: rows(&|record| match record.outcome {
             Outcome::Ok if record.started_unix_ns > 0 => clock.latency_ns(record),
@@ -171,18 +174,15 @@ fn add(study: &Study, answers: &mut Answers, group: Group) {
 }
 
 /// Says where the functions' clocks are not the vantage point's.
-fn note_clock(study: &Study, answers: &mut Answers, records: &[&Record]) {
-    if records.is_empty() {
-        return;
-    }
-    let clock = study.clock;
+fn note_clock(study: &Study, answers: &mut Answers, runtime: &str) {
+    let clock = study.clock(runtime);
     match clock.fit {
         Fit::Same | Fit::Unknown => {}
         Fit::Shifted => answers.note(
             EXPERIMENT,
             &format!(
-                "the functions' clocks are {:.1} ms from the vantage point's, give or take {:.1} ms; \
-                 latencies are corrected by it",
+                "the clocks of {runtime} functions are {:.1} ms from the vantage point's, give or take \
+                 {:.1} ms; latencies are corrected by it",
                 clock.offset_ns / 1e6,
                 clock.above_ns / 1e6
             ),
@@ -190,8 +190,9 @@ fn note_clock(study: &Study, answers: &mut Answers, records: &[&Record]) {
         Fit::Unsteady => answers.note(
             EXPERIMENT,
             &format!(
-                "no one offset of the functions' clocks fits all exchanges: they step, drift or differ by \
-                 host, by up to {:.1} ms; latencies are that uncertain, the clock-free overheads are not",
+                "no one offset of the clocks of {runtime} functions fits all exchanges: they are coarse, \
+                 step, drift or differ by host, by up to {:.1} ms; latencies are that uncertain, the \
+                 clock-free overheads are not",
                 (clock.above_ns + clock.below_ns) / 1e6
             ),
         ),

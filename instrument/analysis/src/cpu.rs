@@ -22,8 +22,9 @@ const RAN_MAX: usize = 4_096;
 /// Part of a window that must overlap with all others of its host.
 const OVERLAP_MIN: f64 = 0.5;
 
-/// Part of a window whose share stands for the whole, where it is not known when in the window the thread ran.
-const WHOLE: f64 = 0.95;
+/// Part of a window for which the whole window stands: a quota is spent at the beginning of each of its periods, so
+/// cutting a little off the beginning of a window would cut off more of the share.
+const WHOLE: f64 = 0.98;
 
 /// The part of the probe's answer that is read here.
 #[derive(Default, Deserialize)]
@@ -75,13 +76,16 @@ impl Window {
         let from = from_unix_ns.checked_sub(self.started_unix_ns)?;
         let to = to_unix_ns.checked_sub(self.started_unix_ns)?;
         let length = to.checked_sub(from).filter(|length| *length > 0)? as f64;
+        if length >= WHOLE * self.window_ns as f64 {
+            return Some(self.share());
+        }
         let ran = |from: u64, to: u64| -> f64 {
             let part = |(a, b): &(u64, u64)| (*b).min(to).saturating_sub((*a).max(from));
             self.ran.iter().map(part).sum::<u64>() as f64
         };
         let all = ran(0, self.window_ns);
-        if self.ran.is_empty() || self.ran.len() >= RAN_MAX || all == 0.0 {
-            return (length >= WHOLE * self.window_ns as f64).then(|| self.share());
+        if self.ran.len() >= RAN_MAX || all == 0.0 {
+            return None;
         }
         Some(self.share() * (ran(from, to) / length) / (all / self.window_ns as f64))
     }
@@ -271,7 +275,7 @@ mod tests {
     #[test]
     fn unknown_runs_stand_for_the_whole() {
         let window = window(0, 100, 60, &[]);
-        assert_eq!(window.share_between(2, 100), Some(0.6));
+        assert_eq!(window.share_between(1, 100), Some(0.6));
         assert_eq!(window.share_between(50, 100), None);
     }
 

@@ -44,7 +44,7 @@ impl Latencies {
                     if let Ok(interval) = interval {
                         finding = finding.with_interval(interval);
                     }
-                    let why = "it falls among the requests that failed, whose latency is only known \
+                    let why = "a quantile falls among the requests that failed, whose latency is only known \
                                to be larger; fewer failures would change that";
                     answers.add_unknown(finding, why);
                 }

@@ -27,7 +27,6 @@ pub use paper::join_paper;
 pub use truth::{Truth, join_truth};
 
 use answers::Answers;
-use clock::Clock;
 use record::Record;
 use std::collections::BTreeSet;
 use study::Study;
@@ -58,11 +57,14 @@ pub fn analyse(records: &[Record]) -> (Vec<Finding>, Vec<Problem>) {
     (findings, problems)
 }
 
-fn analyse_sandbox(records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
+fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
+    // Sums of the same numbers in another order differ in their last bits.
+    records.sort_by_key(|record| {
+        (&record.experiment, &record.unit, record.sent_ns, &record.function, record.sequence)
+    });
     let mut answers = Answers::default();
-    let clock = Clock::of(&records);
     let host = identity::host_source(&records);
-    let study = Study { records, clock, host };
+    let study = Study::of_records(records, host);
     identity::analyse(&study, &mut answers);
     exposure::analyse(&study, &mut answers);
     coldstart::analyse(&study, &mut answers);
@@ -71,7 +73,7 @@ fn analyse_sandbox(records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     idle::analyse(&study, &mut answers);
     cpu::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
-    (answers.findings, answers.problems)
+    answers.into_parts()
 }
 
 #[cfg(test)]

@@ -110,7 +110,8 @@ fn rate<'a>(
     let count = instances.len();
     let first_sent = records.iter().map(|record| record.sent_ns).min()?;
     let started = |record: &Record| {
-        between(record.epoch_unix_ns, record.started_unix_ns) - study.clock.offset_ns
+        between(record.epoch_unix_ns, record.started_unix_ns)
+            - study.clock(&record.runtime).offset_ns
     };
     let last = instances
         .filter_map(|ran| ran.iter().map(|record| started(record)).reduce(f64::min))
@@ -214,4 +215,88 @@ fn add_ceiling(answers: &mut Answers, bursts: &BTreeMap<(u32, u32), Vec<Burst>>)
             .with_number(serves as f64)
             .with_interval(set::interval(serves as f64, Extent::AtLeast)),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Value;
+
+    /// A burst of `requests` on a platform that runs at most `ceiling` instances, each for 100 ms, and queues the rest.
+    fn burst(round: u32, requests: u32, ceiling: u32) -> Vec<Record> {
+        let request = |number: u32| {
+            let turn = u64::from(number / ceiling);
+            let started = u64::from(round) * 10_000_000_000 + 5_000_000 + turn * 101_000_000;
+            Record {
+                experiment: EXPERIMENT.to_owned(),
+                round,
+                function: format!("f-{round}-{requests}"),
+                memory_mib: 128,
+                setting: [("concurrency".to_owned(), requests.to_string())].into(),
+                outcome: Outcome::Ok,
+                instance: format!("{round}-{requests}-{}", number % ceiling),
+                sent_ns: u64::from(round) * 10_000_000_000,
+                received_ns: started + 101_000_000,
+                started_unix_ns: started,
+                finished_unix_ns: started + 100_000_000,
+                ..Record::default()
+            }
+        };
+        (0..requests).map(request).collect()
+    }
+
+    fn found(records: &[Record], metric: &str, concurrency: Option<u32>) -> Finding {
+        let (findings, _) = crate::analyse(records);
+        let wanted = |one: &&Finding| {
+            let size = one.setting.get("concurrency").and_then(|size| size.as_u64());
+            one.metric == metric && size == concurrency.map(u64::from)
+        };
+        findings.iter().find(wanted).cloned().unwrap()
+    }
+
+    // A platform without a ceiling gives an instance to each request, and the ceiling stays open above.
+    #[test]
+    fn each_request_gets_an_instance() {
+        let records: Vec<_> = (0..12)
+            .flat_map(|round| [5, 20].map(|size| burst(round, size, 100)))
+            .flatten()
+            .collect();
+        let instances = found(&records, "scaling.instances", Some(20));
+        assert_eq!(instances.value, Value::Number(20.0));
+        assert_eq!(instances.ci95, Some((Some(20.0), Some(20.0))));
+        let queued = found(&records, "scaling.queued_fraction", Some(20));
+        assert_eq!(queued.value, Value::Number(0.0));
+        let ceiling = found(&records, "scaling.max_concurrent_instances", None);
+        assert_eq!((ceiling.value, ceiling.ci95), (Value::Number(20.0), Some((Some(20.0), None))));
+        // 20 instances in 5 ms.
+        let rate = found(&records, "scaling.instances_per_s", Some(20));
+        assert_eq!(rate.value, Value::Number(4000.0));
+    }
+
+    // One with a ceiling of 8 queues the rest, and a larger burst proves the ceiling.
+    #[test]
+    fn a_ceiling_is_found() {
+        let records: Vec<_> =
+            (0..12).flat_map(|round| [5, 20].map(|size| burst(round, size, 8))).flatten().collect();
+        assert_eq!(found(&records, "scaling.instances", Some(20)).value, Value::Number(8.0));
+        let queued = found(&records, "scaling.queued_fraction", Some(20));
+        assert_eq!(queued.value, Value::Number(0.6));
+        let ceiling = found(&records, "scaling.max_concurrent_instances", None);
+        assert_eq!(ceiling.ci95, Some((Some(8.0), Some(8.0))));
+        let serves = found(&records, "scaling.requests_per_instance", None);
+        assert_eq!(serves.value, Value::Number(1.0));
+    }
+
+    // Instances that serve several requests at once are counted once.
+    #[test]
+    fn shared_instances_count_once() {
+        let mut records: Vec<_> = (0..12).flat_map(|round| burst(round, 20, 100)).collect();
+        for record in &mut records {
+            record.instance = format!("{}-{}", record.round, record.instance.len() % 2);
+        }
+        assert_eq!(found(&records, "scaling.instances", Some(20)).value, Value::Number(2.0));
+        let serves = found(&records, "scaling.requests_per_instance", None);
+        assert_eq!(serves.value, Value::Number(10.0));
+        assert_eq!(found(&records, "scaling.queued_fraction", Some(20)).value, Value::Number(0.0));
+    }
 }

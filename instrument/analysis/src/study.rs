@@ -15,11 +15,28 @@ const VOID: &str = "void";
 /// What every analysis reads.
 pub(crate) struct Study<'a> {
     pub(crate) records: Vec<&'a Record>,
-    pub(crate) clock: Clock,
+    /// By runtime: each has its own way to read the wall clock, some to a millisecond.
+    pub(crate) clocks: BTreeMap<&'a str, Clock>,
     pub(crate) host: HostSource,
 }
 
 impl<'a> Study<'a> {
+    /// The study of records whose host is named by `host`.
+    pub(crate) fn of_records(records: Vec<&'a Record>, host: HostSource) -> Self {
+        let mut clocks: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
+        for record in &records {
+            clocks.entry(record.runtime.as_str()).or_default().push(record);
+        }
+        let clocks =
+            clocks.into_iter().map(|(runtime, records)| (runtime, Clock::of(&records))).collect();
+        Self { records, clocks, host }
+    }
+
+    /// The clock of the functions of a runtime.
+    pub(crate) fn clock(&self, runtime: &str) -> Clock {
+        self.clocks.get(runtime).copied().unwrap_or_else(|| Clock::of(&[]))
+    }
+
     /// The sound requests of one experiment, in the order they came; says how many were not.
     pub(crate) fn of(&self, experiment: &str, answers: &mut Answers) -> Vec<&'a Record> {
         let all: Vec<&Record> = self.requests(experiment).collect();

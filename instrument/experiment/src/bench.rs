@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 pub(crate) type Setting = BTreeMap<String, String>;
 
 /// Functions that are created or removed at once, so that many do not take minutes and a control plane is not flooded.
-const CONTROL_CONCURRENCY: usize = 8;
+pub(crate) const CONTROL_CONCURRENCY: usize = 8;
 
 /// Send lag that never voids a round, and the part of the statistic that does not either; the larger counts.
 const LAG_ALLOWED: Span = Span::from_millis(1);
@@ -246,16 +246,23 @@ pub(crate) fn mark(records: &mut [Record], name: &str, value: &str) {
 }
 
 /// Why the worst send lag voids these records, if it does.
-pub(crate) fn lagging(records: &[Record], statistic: Span) -> Option<String> {
+pub(crate) fn lagging<'r>(
+    records: impl IntoIterator<Item = &'r Record>,
+    statistic: Span,
+) -> Option<String> {
     let allowed = LAG_ALLOWED.max(Span::from_nanos(statistic.as_nanos() / LAG_ALLOWED_FRACTION));
     let lag = |record: &Record| Span::from_nanos(record.sent_ns.saturating_sub(record.intended_ns));
-    let sent = records.iter().filter(|record| record.sent_ns > 0);
+    let sent = records.into_iter().filter(|record| record.sent_ns > 0);
     let worst = sent.map(lag).max().unwrap_or(Span::ZERO);
     (worst > allowed).then(|| format!("send lag {worst}, allowed {allowed}"))
 }
 
 /// Why the common moment voids these records: an instance made for a request sent before it started after it.
-fn late(records: &[Record], held_until: Time, held_until_unix_ns: u64) -> Option<String> {
+pub(crate) fn late(
+    records: &[Record],
+    held_until: Time,
+    held_until_unix_ns: u64,
+) -> Option<String> {
     let new = records.iter().filter(|record| {
         record.outcome == Outcome::Ok
             && record.instance_invocations == 1

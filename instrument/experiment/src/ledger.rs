@@ -2,7 +2,9 @@
 //!
 //! Deliberately knows nothing of experiments.
 
+use crate::bench::CONTROL_CONCURRENCY;
 use crate::vantage::{Change, Function, FunctionSpec, Sent, Vantage, VantageError};
+use futures::StreamExt;
 use model::Time;
 use probe::Request;
 use record::Record;
@@ -25,13 +27,12 @@ impl<'a, V: Vantage> Ledger<'a, V> {
     /// Removes what is left. Returns what went wrong; those functions stay on the account.
     pub async fn clear(&self) -> Vec<VantageError> {
         let left: Vec<Function> = self.alive.borrow().values().cloned().collect();
-        let mut errors = Vec::new();
-        for function in left {
-            if let Err(error) = self.remove(function).await {
-                errors.push(error);
-            }
-        }
-        errors
+        let removed: Vec<Result<(), VantageError>> = futures::stream::iter(left)
+            .map(|function| self.remove(function))
+            .buffered(CONTROL_CONCURRENCY)
+            .collect()
+            .await;
+        removed.into_iter().filter_map(Result::err).collect()
     }
 
     /// The last function that was removed since this was last asked.

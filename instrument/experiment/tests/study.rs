@@ -330,7 +330,7 @@ impl Sink for Counting<'_> {
 #[test]
 fn stops_leave_nothing() {
     let study = study(Scale::Quick, 3, &[Kind::Identity, Kind::Placement, Kind::Idle]);
-    for stop_ms in (0..60_000).step_by(1_777) {
+    for stop_ms in (0..60_000).step_by(3_777) {
         let fake = Fake::new(Profile::default());
         let mut memory = Memory::default();
         let stop = fake.sleep_until(Time::ZERO + Span::from_millis(stop_ms));
@@ -391,6 +391,21 @@ fn fixed_limits_are_found() {
             assert_eq!(alive, if delay_ms < limit_ms { all } else { 0 }, "{limit_ms} {delay_ms}");
         }
     }
+}
+
+// Where starts are so slow that a pool is not held together at first, it is held again, and survives as it should.
+#[test]
+fn slow_pools_are_held_again() {
+    let start_gap = Span::from_millis(30);
+    let fake = Fake::new(Profile { start_gap, ..Profile::default() });
+    let memory = complete(&fake, &study(Scale::Quick, 1, &[Kind::Idle]));
+    let launches = |void: bool| {
+        let launches = memory.of("idle").filter(|record| record.phase == "launch");
+        launches.filter(|record| record.setting.contains_key("void") == void).count()
+    };
+    assert!(launches(true) > 0);
+    let probes = memory.of("idle").filter(|record| record.phase == "probe").count();
+    assert_eq!(launches(false), probes);
 }
 
 // A limit beyond the delays searched is a problem that says so, never a guess.

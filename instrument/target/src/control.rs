@@ -18,6 +18,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use model::{Span, Time};
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -285,7 +286,7 @@ impl Control {
     {
         let mut wait = BACKOFF;
         for _ in 1..ATTEMPTS {
-            match self.attempt(operation()).await {
+            match self.attempt(Box::pin(operation())).await {
                 Err(refusal) if refusal.again == Again::Worthwhile => {
                     tracing::debug!(%refusal, "control operation again");
                     self.clock.sleep_until(self.clock.now() + wait).await;
@@ -294,19 +295,19 @@ impl Control {
                 result => return result,
             }
         }
-        self.attempt(operation()).await
+        self.attempt(Box::pin(operation())).await
     }
 
     async fn attempt<T, E>(
         &self,
-        operation: impl Future<Output = Result<T, SdkError<E>>>,
+        // Boxed: an operation of the SDK is several KiB of future.
+        operation: Pin<Box<impl Future<Output = Result<T, SdkError<E>>>>>,
     ) -> Result<T, Refusal>
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         self.clock.sleep_until(self.bucket.take(self.clock.now())).await;
-        // Boxed: an operation of the SDK is several KiB of future.
-        Box::pin(operation).await.map_err(refusal)
+        operation.await.map_err(refusal)
     }
 }
 

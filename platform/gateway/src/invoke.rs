@@ -6,6 +6,7 @@ use crate::engine::{Engine, Failure, Invoke, LogTail, Reply};
 use crate::error::{ApiError, ErrorKind};
 use crate::gateway::{Answer, Call, Inner, answer};
 use crate::reference::{Reference, is_latest};
+use crate::settings;
 use crate::validation::{Constraint, Violations};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -117,8 +118,7 @@ impl Options {
             ("x-amz-durable-execution-name", "DurableExecutionName"),
         ] {
             if header(name).is_some() {
-                let message = format!("{what} is not supported by this platform: leave it out.");
-                return Err(ApiError::parameter(message));
+                return Err(settings::absent(what));
             }
         }
         let client_context = header(CLIENT_CONTEXT).map(decode_context).transpose()?;

@@ -63,13 +63,14 @@ fn function_route<'a>(method: &Method, rest: &'a str) -> Option<Route<'a>> {
     use FunctionOperation::{
         Delete, Get, GetConfiguration, Invoke, UpdateCode, UpdateConfiguration,
     };
-    let Some(rest) = rest.strip_prefix('/').filter(|rest| !rest.is_empty()) else {
+    if matches!(rest, "" | "/") {
         return match *method {
             Method::POST => Some(Route::CreateFunction),
             Method::GET => Some(Route::ListFunctions),
             _ => None,
         };
-    };
+    }
+    let rest = rest.strip_prefix('/')?;
     let (name, what) = rest.split_once('/').unwrap_or((rest, ""));
     let operation = match (method.as_str(), what) {
         ("POST", "invocations") => Invoke,

@@ -149,7 +149,7 @@ pub(crate) fn refuse_absent(asked: &AbsentSettings) -> Result<(), ApiError> {
 
 /// The error for a parameter that this platform does not have.
 pub(crate) fn absent(names: &str) -> ApiError {
-    ApiError::parameter(format!("{names} is not supported by this platform: leave it out."))
+    ApiError::parameter(format!("Not supported by this platform, leave it out: {names}."))
 }
 
 /// Notes what is wrong with the instruction sets asked for; refuses one that is not this machine's.

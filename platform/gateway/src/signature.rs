@@ -391,3 +391,43 @@ fn unknown_key(hint: &str) -> ApiError {
     let message = format!("The security token included in the request is invalid.{hint}");
     ApiError::new(ErrorKind::UnrecognizedClient, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The worked example of the AWS General Reference gives the signature that is printed there.
+    #[test]
+    fn the_reference_example_has_its_signature() {
+        let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+        let time = parse_time("20150830T123600Z").expect("a time");
+        let key = generate_signing_key(secret, time, "us-east-1", "iam");
+        let hash = "f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59";
+        let text =
+            format!("{ALGORITHM}\n20150830T123600Z\n20150830/us-east-1/iam/aws4_request\n{hash}");
+        assert_eq!(
+            calculate_signature(key, text.as_bytes()),
+            "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"
+        );
+    }
+
+    // Times are read to the second, and what is no time is none.
+    #[test]
+    fn times_are_read_exactly() {
+        let time = parse_time("20261120T194958Z").expect("a time");
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        assert_eq!(since.as_secs(), 1_795_204_198);
+        for text in
+            ["", "20261320T194958Z", "20261120T246060Z", "20261120 194958Z", "2026112+T194958Z"]
+        {
+            assert!(parse_time(text).is_none(), "{text}");
+        }
+    }
+
+    // Equality looks at every byte.
+    #[test]
+    fn equality_is_exact() {
+        assert!(is_equal(b"abc", b"abc"));
+        assert!(!is_equal(b"abc", b"abd") && !is_equal(b"abc", b"ab") && !is_equal(b"", b"a"));
+    }
+}

@@ -1,6 +1,7 @@
 //! The state of one instance's Runtime API: who may ask what, and who gets the event.
 
 use crate::answer::Answer;
+use crate::body::Collecting;
 use crate::connection::{CONNECTIONS_LIMIT, Connection, Read};
 use crate::event::Event;
 use crate::head::{Head, Route};
@@ -258,17 +259,18 @@ impl RuntimeApi {
     fn read(&mut self, id: usize) {
         while let Some(read) = self.connection(id).and_then(Connection::poll_read) {
             match read {
-                Read::Oversize(size) => self.oversize(id, size),
+                Read::Growing(Collecting::TooLarge(size)) => self.oversize(id, size),
+                Read::Growing(_) => self.admit_body(id),
                 Read::Malformed(reason) => {
                     self.happened.push_back(Happened::Broken(reason));
                     self.answer(id, Answer::Malformed(reason));
                     return;
                 }
-                Read::Request { head, oversize: Some(_), .. } => {
-                    let answer = match head.route {
-                        Route::NotFound => Answer::NotFound,
-                        _ => Answer::TooLarge,
-                    };
+                Read::Request { collecting: Collecting::TooLarge(_), .. } => {
+                    self.answer(id, Answer::TooLarge);
+                }
+                Read::Request { head, collecting: Collecting::Refused(_), .. } => {
+                    let answer = self.refusal(&head.route);
                     self.answer(id, answer);
                 }
                 Read::Request { head, body, .. } => match head.route {
@@ -358,6 +360,39 @@ impl RuntimeApi {
         self.respond(&request_id, "InvocationResponse", Happened::TooLarge(size));
     }
 
+    /// The answer to a request whose body was not kept.
+    fn refusal(&self, route: &Route) -> Answer {
+        match route {
+            Route::NotFound => Answer::NotFound,
+            Route::MethodNotAllowed => Answer::MethodNotAllowed,
+            Route::Response { request_id } | Route::Error { request_id }
+                if self.state == State::Running && !self.is_current(request_id) =>
+            {
+                Answer::InvalidRequestId
+            }
+            _ => Answer::InvalidState(self.state.name(), "InvocationResponse"),
+        }
+    }
+
+    /// Keeps a large body only where it may answer the event, and no other is being kept.
+    fn admit_body(&mut self, id: usize) {
+        let expected = match self.connection(id).and_then(|connection| connection.unfinished()) {
+            Some(Head { route: Route::Response { request_id }, .. })
+            | Some(Head { route: Route::Error { request_id }, .. }) => {
+                let request_id = request_id.clone();
+                self.is_current(&request_id)
+            }
+            Some(Head { route: Route::InitError, .. }) => self.state == State::Started,
+            _ => false,
+        };
+        let keeping = self.connections.iter().flatten().filter(|other| other.keeps_large_body());
+        if (!expected || keeping.count() > 1)
+            && let Some(connection) = self.connection(id)
+        {
+            connection.refuse_body();
+        }
+    }
+
     fn init_error(&mut self, body: Bytes) -> Answer {
         if self.state != State::Started {
             return Answer::InvalidState(self.state.name(), "InitError");
@@ -369,164 +404,4 @@ impl RuntimeApi {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NEXT: &str = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n";
-
-    fn post(path: &str, body: &str) -> String {
-        let length = body.len();
-        format!(
-            "POST /2018-06-01/runtime/{path} HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{body}"
-        )
-    }
-
-    fn event(request_id: &str) -> Event {
-        Event {
-            request_id: request_id.into(),
-            payload: Bytes::from_static(b"{}"),
-            deadline_unix_ms: 1_732_000_000_000,
-            function_arn: "arn:aws:lambda:eu-west-1:000000000001:function:f".into(),
-            trace_id: "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0".into(),
-            client_context: None,
-        }
-    }
-
-    fn send(api: &mut RuntimeApi, id: ConnectionId, text: &str) {
-        let mut rest = text.as_bytes();
-        while !rest.is_empty() {
-            let space = api.space(id);
-            let count = space.len().min(rest.len());
-            assert!(count > 0, "no space for {rest:?}");
-            space[..count].copy_from_slice(&rest[..count]);
-            rest = &rest[count..];
-            api.filled(id, count);
-        }
-    }
-
-    fn take_output(api: &mut RuntimeApi, id: ConnectionId) -> String {
-        let output = api.output(id).concat();
-        api.wrote(id, output.len());
-        String::from_utf8(output).expect("text")
-    }
-
-    fn ready() -> (RuntimeApi, ConnectionId) {
-        let mut api = RuntimeApi::new();
-        let id = api.open().expect("first connection");
-        send(&mut api, id, NEXT);
-        assert_eq!(api.poll_happened(), Some(Happened::Ready));
-        (api, id)
-    }
-
-    // One invocation from end to end, on one connection, with the headers that runtimes need.
-    #[test]
-    fn an_invocation() {
-        let (mut api, id) = ready();
-        let mut sent = event("r1");
-        sent.client_context = Some("{\"k\":1}".into());
-        api.invoke(sent).expect("ready");
-        let answer = take_output(&mut api, id);
-        for line in [
-            "HTTP/1.1 200 OK",
-            "Lambda-Runtime-Aws-Request-Id: r1",
-            "Lambda-Runtime-Deadline-Ms: 1732000000000",
-            "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:eu-west-1:000000000001:function:f",
-            "Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0",
-            "Lambda-Runtime-Client-Context: {\"k\":1}",
-            "Content-Length: 2\r\n\r\n{}",
-        ] {
-            assert!(answer.contains(line), "{line} in {answer}");
-        }
-        send(&mut api, id, &post("invocation/r1/response", "[1]"));
-        assert_eq!(api.poll_happened(), Some(Happened::Response(Bytes::from_static(b"[1]"))));
-        assert!(take_output(&mut api, id).starts_with("HTTP/1.1 202 Accepted\r\n"));
-        assert!(!api.is_ready());
-        send(&mut api, id, NEXT);
-        assert!(api.is_ready());
-    }
-
-    // A wrong id, a wrong state and a wrong path get the answers that AWS gives, and change nothing.
-    #[test]
-    fn wrong_requests_are_refused() {
-        let (mut api, id) = ready();
-        let other = api.open().expect("second connection");
-        send(&mut api, other, &post("invocation/r1/response", ""));
-        assert!(take_output(&mut api, other).contains("403 Forbidden"));
-        api.invoke(event("r1")).expect("ready");
-        send(&mut api, other, &post("invocation/r0/response", ""));
-        assert!(take_output(&mut api, other).contains("InvalidRequestID"));
-        send(&mut api, other, &post("init/error", ""));
-        assert!(take_output(&mut api, other).contains("InvalidStateTransition"));
-        send(&mut api, other, &post("no/such", ""));
-        assert!(take_output(&mut api, other).contains("404"));
-        assert_eq!(api.poll_happened(), None);
-        send(&mut api, id, &post("invocation/r1/error", "{}"));
-        assert_eq!(api.poll_happened(), Some(Happened::Error(Bytes::from_static(b"{}"))));
-    }
-
-    // An event that a dead connection was to get goes to the next one that asks.
-    #[test]
-    fn a_dead_long_poll_swallows_no_event() {
-        let (mut api, id) = ready();
-        api.close(id, Closing::Ended);
-        assert!(!api.is_ready() && api.lost().is_some());
-        assert_eq!(api.invoke(event("r1")), Err(NotReady));
-        let id = api.open().expect("second connection");
-        send(&mut api, id, NEXT);
-        assert!(api.lost().is_none());
-        api.invoke(event("r1")).expect("ready");
-        api.close(id, Closing::Reset);
-        assert!(api.lost().is_some());
-        let id = api.open().expect("third connection");
-        send(&mut api, id, NEXT);
-        assert!(api.lost().is_none());
-        assert!(take_output(&mut api, id).contains("r1"));
-    }
-
-    // A client with one connection per request is fine; one that hangs up inside its answer is not.
-    #[test]
-    fn connections_may_close_between_requests_only() {
-        let (mut api, id) = ready();
-        api.invoke(event("r1")).expect("ready");
-        take_output(&mut api, id);
-        api.close(id, Closing::Ended);
-        assert_eq!(api.lost(), None);
-        let id = api.open().expect("second connection");
-        let whole = post("invocation/r1/response", "12345");
-        send(&mut api, id, &whole[..whole.len() - 1]);
-        api.close(id, Closing::Ended);
-        assert!(api.lost().is_some_and(|reason| reason.contains("middle")));
-    }
-
-    // A response beyond the limit is told at once, drained, refused with 413, and the instance goes on.
-    #[test]
-    fn a_response_too_large() {
-        let (mut api, id) = ready();
-        api.invoke(event("r1")).expect("ready");
-        take_output(&mut api, id);
-        let size = crate::RESPONSE_LIMIT + 1;
-        let path = "/2018-06-01/runtime/invocation/r1/response";
-        send(&mut api, id, &format!("POST {path} HTTP/1.1\r\nContent-Length: {size}\r\n\r\n"));
-        assert_eq!(api.poll_happened(), Some(Happened::TooLarge(size)));
-        assert_eq!(take_output(&mut api, id), "");
-        send(&mut api, id, &"x".repeat(size as usize));
-        assert!(take_output(&mut api, id).contains("413"));
-        send(&mut api, id, NEXT);
-        assert_eq!(api.poll_happened(), Some(Happened::Ready));
-    }
-
-    // A client that waits for it gets its 100 Continue before it has sent the body.
-    #[test]
-    fn expect_continue() {
-        let (mut api, id) = ready();
-        api.invoke(event("r1")).expect("ready");
-        take_output(&mut api, id);
-        let path = "/2018-06-01/runtime/invocation/r1/response";
-        let head =
-            format!("POST {path} HTTP/1.1\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
-        send(&mut api, id, &head);
-        assert_eq!(take_output(&mut api, id), "HTTP/1.1 100 Continue\r\n\r\n");
-        send(&mut api, id, "1");
-        assert_eq!(api.poll_happened(), Some(Happened::Response(Bytes::from_static(b"1"))));
-    }
-}
+mod tests;

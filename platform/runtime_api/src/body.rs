@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 /// Most bytes of a response: 6 MiB and 100 bytes, as AWS' error message says (Lambda quotas, 2026-11).
 pub const RESPONSE_LIMIT: u64 = 6_291_556;
+/// A body of more bytes is large: only one at a time is collected, or a function could fill the server's memory.
+const LARGE_SIZE: u64 = 64 << 10;
 /// Most bytes of a body that are read to be thrown away; then the connection is closed.
 const DRAIN_LIMIT: u64 = 64 << 20;
 /// Most bytes of a chunk's size line, extensions included.
@@ -19,9 +21,21 @@ pub(crate) struct Body {
     bytes: Vec<u8>,
     /// How much of `bytes` is there; `bytes` itself has its whole length from the start where that is known.
     filled: usize,
-    /// Bytes of a body beyond the limit, those thrown away included; None while it fits.
-    oversize: Option<u64>,
+    collecting: Collecting,
     stage: Stage,
+}
+
+/// What becomes of a body's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Collecting {
+    /// They are kept.
+    Small,
+    /// They are kept, and there are many.
+    Large,
+    /// They are thrown away: there are more than the limit, this many as far as it is known.
+    TooLarge(u64),
+    /// They are thrown away: another large body is being kept.
+    Refused(u64),
 }
 
 #[derive(Debug)]
@@ -53,7 +67,7 @@ impl Body {
         let mut body = Self {
             bytes: Vec::new(),
             filled: 0,
-            oversize: None,
+            collecting: Collecting::Small,
             stage: Stage::Chunk(Chunk::Size(Vec::new())),
         };
         match length {
@@ -64,8 +78,12 @@ impl Body {
                     return Err("request body is larger than 64 MiB");
                 }
                 if length > RESPONSE_LIMIT {
-                    body.oversize = Some(length);
+                    body.collecting = Collecting::TooLarge(length);
                 } else {
+                    if length > LARGE_SIZE {
+                        body.collecting = Collecting::Large;
+                    }
+                    // Fresh zeroed pages, not touched before bytes come.
                     body.bytes = vec![0; length as usize];
                 }
             }
@@ -74,14 +92,24 @@ impl Body {
         Ok(body)
     }
 
-    /// Size of a body that is larger than the limit, as far as it is known.
-    pub fn oversize(&self) -> Option<u64> {
-        self.oversize
+    /// What becomes of its bytes, as far as it is known.
+    pub fn collecting(&self) -> Collecting {
+        self.collecting
+    }
+
+    /// Throws away what was kept and what comes.
+    pub fn refuse(&mut self) {
+        self.collecting = Collecting::Refused(self.bytes.len() as u64);
+        self.bytes = Vec::new();
+    }
+
+    fn is_kept(&self) -> bool {
+        matches!(self.collecting, Collecting::Small | Collecting::Large)
     }
 
     /// Whether bytes may be read into [`Self::space`]. Otherwise they must come through [`Self::feed`].
     pub fn is_direct(&self) -> bool {
-        matches!(self.stage, Stage::Known(_)) && self.oversize.is_none()
+        matches!(self.stage, Stage::Known(_)) && self.is_kept()
     }
 
     /// Where bytes may be read to without a copy, where [`Self::is_direct`].
@@ -102,13 +130,14 @@ impl Body {
 
     /// Takes in bytes. Returns how many belong to this body.
     pub fn feed(&mut self, input: &[u8]) -> Result<usize, &'static str> {
+        let kept = self.is_kept();
         let mut at = 0;
         while at < input.len() {
             match &mut self.stage {
                 Stage::Complete(_) => break,
                 Stage::Known(left) => {
                     let count = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len() - at);
-                    if self.oversize.is_none() {
+                    if kept {
                         self.bytes[self.filled..][..count].copy_from_slice(&input[at..at + count]);
                         self.filled(count);
                     } else {
@@ -184,19 +213,24 @@ impl Body {
     }
 
     fn append(&mut self, data: &[u8]) -> Result<(), &'static str> {
-        match &mut self.oversize {
-            None if (self.bytes.len() + data.len()) as u64 > RESPONSE_LIMIT => {
-                self.oversize = Some((self.bytes.len() + data.len()) as u64);
-                self.bytes = Vec::new();
-            }
-            None => self.bytes.extend_from_slice(data),
-            Some(size) => {
+        let size = (self.bytes.len() + data.len()) as u64;
+        match &mut self.collecting {
+            Collecting::TooLarge(size) | Collecting::Refused(size) => {
                 *size += data.len() as u64;
                 if *size > DRAIN_LIMIT {
                     return Err("request body is larger than 64 MiB");
                 }
+                return Ok(());
             }
+            Collecting::Small | Collecting::Large if size > RESPONSE_LIMIT => {
+                self.collecting = Collecting::TooLarge(size);
+                self.bytes = Vec::new();
+                return Ok(());
+            }
+            Collecting::Small if size > LARGE_SIZE => self.collecting = Collecting::Large,
+            Collecting::Small | Collecting::Large => {}
         }
+        self.bytes.extend_from_slice(data);
         Ok(())
     }
 }
@@ -293,7 +327,7 @@ mod tests {
     #[test]
     fn oversize_is_counted_not_kept() {
         let mut body = Body::new(Length::Known(RESPONSE_LIMIT + 1)).expect("within the drain");
-        assert_eq!(body.oversize(), Some(RESPONSE_LIMIT + 1));
+        assert_eq!(body.collecting(), Collecting::TooLarge(RESPONSE_LIMIT + 1));
         assert!(!body.is_direct());
         let block = vec![0; RESPONSE_LIMIT as usize + 1];
         assert_eq!(body.feed(&block), Ok(block.len()));

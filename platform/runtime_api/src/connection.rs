@@ -1,7 +1,7 @@
 //! One connection: requests in their order, one at a time, and the bytes on their way out.
 
 use crate::answer::{Answer, Output};
-use crate::body::{Body, Complete};
+use crate::body::{Body, Collecting, Complete};
 use crate::head::{self, Expects, HEAD_LIMIT, Head, Keep};
 
 /// Most connections that one instance may have open; a driver accepts no more.
@@ -37,10 +37,10 @@ enum Phase {
 /// What a connection has read.
 #[derive(Debug)]
 pub(crate) enum Read {
-    /// A head whose body is larger than the limit; the body is thrown away before [`Read::Request`] comes.
-    Oversize(u64),
-    /// A whole request; `oversize` where its body was thrown away.
-    Request { head: Head, body: Complete, oversize: Option<u64> },
+    /// Part of a request, whose body is large or too large; in the latter case it is thrown away.
+    Growing(Collecting),
+    /// A whole request.
+    Request { head: Head, body: Complete, collecting: Collecting },
     /// It cannot be read, and nothing after it.
     Malformed(&'static str),
 }
@@ -107,32 +107,31 @@ impl Connection {
         if matches!(self.phase, Phase::Head) && !self.output.is_full() {
             match self.read_head() {
                 Ok(None) => return None,
-                Ok(Some(oversize)) => {
-                    if let Some(size) = oversize {
-                        return Some(Read::Oversize(size));
-                    }
-                }
+                Ok(Some(Collecting::Small)) => {}
+                Ok(Some(collecting)) => return Some(Read::Growing(collecting)),
                 Err(reason) => return Some(self.malformed(reason)),
             }
         }
         let Phase::Body(request) = &mut self.phase else { return None };
         let (_, body) = request.as_mut();
-        let fitted = body.oversize().is_none();
+        let before = body.collecting();
         match body.feed(&self.input[self.start..self.end]) {
             Ok(count) => self.start += count,
             Err(reason) => return Some(self.malformed(reason)),
         }
+        let collecting = body.collecting();
+        if std::mem::discriminant(&before) != std::mem::discriminant(&collecting) {
+            return Some(Read::Growing(collecting));
+        }
         if let Some(complete) = body.take() {
-            let oversize = body.oversize();
-            return Some(self.complete(complete, oversize));
+            return Some(self.complete(complete, collecting));
         }
         self.compact();
-        let Phase::Body(request) = &self.phase else { return None };
-        request.1.oversize().filter(|_| fitted).map(Read::Oversize)
+        None
     }
 
-    /// Reads a head if it is all there. Returns the size of its body where that is beyond the limit.
-    fn read_head(&mut self) -> Result<Option<Option<u64>>, &'static str> {
+    /// Reads a head if it is all there. Returns what becomes of its body.
+    fn read_head(&mut self) -> Result<Option<Collecting>, &'static str> {
         // Empty lines before a request are ignored (RFC 9112, 2.2).
         while self.start < self.end && matches!(self.input[self.start], b'\r' | b'\n') {
             self.start += 1;
@@ -155,18 +154,18 @@ impl Connection {
         if head.expects == Expects::Continue && self.start == self.end {
             self.output.push(Answer::Continue);
         }
-        let oversize = body.oversize();
+        let collecting = body.collecting();
         self.phase = Phase::Body(Box::new((head, body)));
-        Ok(Some(oversize))
+        Ok(Some(collecting))
     }
 
-    fn complete(&mut self, body: Complete, oversize: Option<u64>) -> Read {
+    fn complete(&mut self, body: Complete, collecting: Collecting) -> Read {
         match std::mem::replace(&mut self.phase, Phase::Head) {
             Phase::Body(request) => {
                 let (head, _) = *request;
                 self.keep = head.keep;
                 self.compact();
-                Read::Request { head, body, oversize }
+                Read::Request { head, body, collecting }
             }
             _ => self.malformed("request ended without a head"),
         }
@@ -203,6 +202,18 @@ impl Connection {
     /// Whether everything was written and nothing more is to come.
     pub fn is_finished(&self) -> bool {
         matches!(self.phase, Phase::Closed) && self.output.is_empty()
+    }
+
+    /// Throws away the body that is being read.
+    pub fn refuse_body(&mut self) {
+        if let Phase::Body(request) = &mut self.phase {
+            request.1.refuse();
+        }
+    }
+
+    /// Whether a large body is being kept.
+    pub fn keeps_large_body(&self) -> bool {
+        matches!(&self.phase, Phase::Body(request) if request.1.collecting() == Collecting::Large)
     }
 
     /// The head of the request whose body is being read.

@@ -2,7 +2,8 @@
 //!
 //! Run with `cargo bench -p scheduler`. Steady state: half of the instances are busy, and each step invokes one function
 //! and finishes the oldest invocation (Invoked, Finished, Idle), over functions of a hundred instances each in turn, so
-//! that no two steps in a row touch the same function, host or instance.
+//! that no two steps in a row touch the same function, host or instance. Beyond what the caches hold, memory is what it
+//! waits for: the last column is what a pure logarithm would give.
 
 #![allow(
     clippy::disallowed_types,
@@ -23,6 +24,9 @@ const STRIDE: u64 = 7919;
 
 /// Events measured per size; at two million per second, one second.
 const EVENTS: u64 = 2_000_000;
+
+/// Runs per size, of which the fastest counts.
+const RUNS: usize = 4;
 
 struct Bench {
     scheduler: Scheduler,
@@ -124,8 +128,8 @@ fn main() {
         let mut bench = Bench::new(live);
         let made = bench.scheduler.instances().count();
         assert_eq!(made as u64, live, "every instance is there");
-        bench.measure();
-        let rate = bench.measure();
+        // Other programs only ever make a run slower.
+        let rate = (0..RUNS).map(|_| bench.measure()).fold(0.0, f64::max);
         assert_eq!(bench.scheduler.instances().count() as u64, live, "steady state");
         let base = *first.get_or_insert(rate);
         let log = (live as f64).log2() / 100_f64.log2();

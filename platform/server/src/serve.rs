@@ -4,10 +4,11 @@ use crate::identity;
 use crate::journal::Journal;
 use crate::memory;
 use crate::platform::Platform;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use gateway::{AccessKey, Gateway, GatewayConfig};
 use sandbox::Kind;
-use sandbox::container::{Container, ContainerConfig, Reveal};
+use sandbox::container::network::{Allowed, NetworkConfig};
+use sandbox::container::{self, Container, ContainerConfig, Reveal};
 use scheduler::Profile;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -108,6 +109,7 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
         server_id: identity::server_id(&data)?,
         starter,
         reveal: reveal(profile.reveal),
+        network: container_network(network, &allow)?,
         pool: POOL,
         interpreters: Vec::new(),
     })
@@ -156,6 +158,28 @@ async fn watch_memory<K: Kind>(platform: Arc<Platform<K>>) {
             platform.memory_free(available);
         }
     }
+}
+
+/// What instances can reach, as the container kind takes it. Addresses of the loopback mean ports of this machine.
+fn container_network(network: Network, allow: &[SocketAddr]) -> anyhow::Result<container::Network> {
+    let allowed = |address: &SocketAddr| match address {
+        _ if address.ip().is_loopback() => Ok(Allowed::Host { port: address.port() }),
+        SocketAddr::V4(address) => Ok(Allowed::Address(*address)),
+        SocketAddr::V6(_) => {
+            bail!(
+                "--allow {address} is an IPv6 address; instances have IPv4 only: name an IPv4 address"
+            )
+        }
+    };
+    let config = NetworkConfig {
+        allowed: allow.iter().map(allowed).collect::<anyhow::Result<_>>()?,
+        ..NetworkConfig::default()
+    };
+    Ok(match network {
+        Network::Auto => container::Network::Auto(config),
+        Network::Routed => container::Network::Routed(config),
+        Network::None => container::Network::None,
+    })
 }
 
 fn reveal(reveal: scheduler::Reveal) -> Reveal {

@@ -21,7 +21,7 @@ const FLOORS: std::ops::RangeInclusive<u32> = 1..=6;
 const TICKS_MAX: usize = 12;
 
 /// Intervals tried in the first pass are this factor apart, in the second this.
-const COARSE: f64 = 1.02;
+const COARSE: f64 = 1.03;
 const FINE: f64 = 1.005;
 
 /// How much less likely, in logarithms, than the best an interval may be to share the top.
@@ -30,7 +30,10 @@ const TOP: f64 = 1e-9;
 /// Share of telling observations that the rule must allow.
 const ALLOWED: f64 = 0.9;
 
-/// Telling observations, at least.
+/// Instances of a pool on a host above which their number tells of halving: fewer may be on the floor.
+const TELLING_SIZE: u32 = 3;
+
+/// Telling observations that shrank, at least.
 const TELLING_MIN: usize = 8;
 
 /// How much more likely, in logarithms, halving must be than instances that go independently.
@@ -69,107 +72,131 @@ pub(super) fn fit(observations: &[Observation]) -> Option<Fit> {
     let longest = observations.iter().map(Observation::idle_s).reduce(f64::max)?;
     // Below, even the shortest idle time is past the last halving of thousands; above, hardly any tick is seen.
     let coarse = grid(shortest / 8.0, longest * 4.0, COARSE);
-    let likelihood = |interval_s: f64, floor: u32| -> f64 {
-        observations.iter().map(|one| one.likelihood(interval_s, floor)).sum()
-    };
-    let (mut floor, mut interval_s, mut best) = (0, 0.0, f64::NEG_INFINITY);
-    for tried in FLOORS {
+    let (mut seen, mut interval_s, mut best) = (Vec::new(), 0.0, f64::NEG_INFINITY);
+    for floor in FLOORS {
+        let tried: Vec<Seen> = observations.iter().map(|one| Seen::of(one, floor)).collect();
+        let likelihood = |at: f64| -> f64 { tried.iter().map(|one| one.likelihood(at)).sum() };
+        let mut better = false;
         for at in &coarse {
-            let found = likelihood(*at, tried);
+            let found = likelihood(*at);
             if found > best {
-                (floor, interval_s, best) = (tried, *at, found);
+                (interval_s, best, better) = (*at, found, true);
             }
         }
+        if better {
+            seen = tried;
+        }
     }
-    if !explains(observations, interval_s, floor, best) {
+    if !explains(observations, &seen, interval_s, best) {
         return None;
     }
     let fine = grid(interval_s / 1.3, interval_s * 1.3, FINE);
-    let mut clocks: BTreeMap<usize, Vec<&Observation>> = BTreeMap::new();
-    for one in observations {
-        clocks.entry(one.clock).or_default().push(one);
+    let mut clocks: BTreeMap<usize, Vec<&Seen>> = BTreeMap::new();
+    for (one, seen) in observations.iter().zip(&seen) {
+        clocks.entry(one.clock).or_default().push(seen);
     }
     let clocks: Vec<Vec<f64>> = clocks
         .values()
-        .map(|of_clock| fine.iter().map(|at| clock_likelihood(of_clock, *at, floor)).collect())
+        .map(|of_clock| fine.iter().map(|at| clock_likelihood(of_clock, *at)).collect())
         .collect();
-    let most_likely = |clocks: &[&Vec<f64>]| {
-        let mut sums = vec![0.0; fine.len()];
-        for clock in clocks {
-            sums.iter_mut().zip(*clock).for_each(|(sum, one)| *sum += one);
-        }
-        // The middle of the best ones: a likelihood of steps has flat tops.
-        let best = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let tops = || (0..fine.len()).filter(|index| sums[*index] >= best - TOP);
-        Some(f64::midpoint(fine[tops().min()?], fine[tops().max()?]))
-    };
     Some(Fit {
-        interval_s: most_likely(&clocks.iter().collect::<Vec<_>>())?,
-        ci: bootstrap::interval(&clocks, most_likely),
+        interval_s: most_likely(&fine, &clocks.iter().collect::<Vec<_>>())?,
+        ci: bootstrap::interval(&clocks, |clocks| most_likely(&fine, clocks)),
         observations: observations.len(),
         clocks: clocks.len(),
     })
 }
 
+/// The interval of which the clocks' log-likelihoods have the largest sum; the middle of the best ones where these are
+/// several, since a likelihood of steps has flat tops.
+fn most_likely(intervals_s: &[f64], clocks: &[&Vec<f64>]) -> Option<f64> {
+    let mut sums = vec![0.0; intervals_s.len()];
+    for clock in clocks {
+        for (sum, one) in sums.iter_mut().zip(*clock) {
+            *sum += one;
+        }
+    }
+    let best = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let first = sums.iter().position(|sum| *sum >= best - TOP)?;
+    let last = sums.iter().rposition(|sum| *sum >= best - TOP)?;
+    Some(f64::midpoint(intervals_s[first], intervals_s[last]))
+}
+
 /// Logarithm of the probability of what was seen on one host, whose clock may stand anywhere.
-fn clock_likelihood(observations: &[&Observation], interval_s: f64, floor: u32) -> f64 {
-    if let [one] = observations {
-        return one.likelihood(interval_s, floor);
+fn clock_likelihood(seen: &[&Seen], interval_s: f64) -> f64 {
+    if let [one] = seen {
+        return one.likelihood(interval_s);
     }
     let of_phase = |phase: u32| -> f64 {
         let phase = (f64::from(phase) + 0.5) / f64::from(PHASES);
         let tick = |at_s: f64| (at_s / interval_s - phase).floor();
-        let one = |one: &&Observation| {
-            let ticks = (tick(one.to_s) - tick(one.from_s)) as usize;
-            let alike = left(one.launched, ticks, floor) == one.alive;
-            one.with_error(f64::from(u8::from(alike)))
-        };
-        observations.iter().map(one).product()
+        let one =
+            |one: &&Seen| one.with_error(one.after((tick(one.to_s) - tick(one.from_s)) as usize));
+        seen.iter().map(one).product()
     };
     ((0..PHASES).map(of_phase).sum::<f64>() / f64::from(PHASES)).ln()
 }
 
 impl Observation {
-    pub(super) fn idle_s(&self) -> f64 {
+    fn idle_s(&self) -> f64 {
         self.to_s - self.from_s
+    }
+}
+
+/// An observation under one floor.
+struct Seen {
+    from_s: f64,
+    to_s: f64,
+    /// Probability of what was seen by another cause.
+    other: f64,
+    /// By number of ticks: 1 where they leave as many as were seen, else 0.
+    alike: [f64; TICKS_MAX + 1],
+}
+
+impl Seen {
+    fn of(one: &Observation, floor: u32) -> Self {
+        let alike = |ticks| f64::from(u8::from(left(one.launched, ticks, floor) == one.alive));
+        Self {
+            from_s: one.from_s,
+            to_s: one.to_s,
+            other: ERROR / f64::from(one.launched + 1),
+            alike: std::array::from_fn(alike),
+        }
+    }
+
+    fn after(&self, ticks: usize) -> f64 {
+        self.alike[ticks.min(TICKS_MAX)]
     }
 
     /// Logarithm of the probability of what was seen, wherever the clock stands.
-    fn likelihood(&self, interval_s: f64, floor: u32) -> f64 {
-        self.with_error(self.probability(interval_s, floor)).ln()
+    fn likelihood(&self, interval_s: f64) -> f64 {
+        self.with_error(self.probability(interval_s)).ln()
     }
 
     fn with_error(&self, probability: f64) -> f64 {
-        (1.0 - ERROR) * probability + ERROR / f64::from(self.launched + 1)
+        (1.0 - ERROR) * probability + self.other
     }
 
     /// Probability of what was seen under the rule alone.
-    fn probability(&self, interval_s: f64, floor: u32) -> f64 {
-        let ticks = self.idle_s() / interval_s;
-        let part = ticks.fract();
-        let after = |count: f64| left(self.launched, count as usize, floor) == self.alive;
-        (1.0 - part) * f64::from(u8::from(after(ticks.floor())))
-            + part * f64::from(u8::from(after(ticks.floor() + 1.0)))
+    fn probability(&self, interval_s: f64) -> f64 {
+        let ticks = (self.to_s - self.from_s) / interval_s;
+        let (whole, part) = (ticks.floor() as usize, ticks.fract());
+        (1.0 - part) * self.after(whole) + part * self.after(whole + 1)
     }
 }
 
 /// Instances left of `launched` after so many ticks.
 fn left(launched: u32, ticks: usize, floor: u32) -> u32 {
-    let mut idle = launched;
-    for _ in 0..ticks.min(TICKS_MAX) {
-        idle = idle.div_ceil(2).max(floor).min(idle);
-    }
-    idle
+    (0..ticks).fold(launched, |idle, _| idle.div_ceil(2).max(floor).min(idle))
 }
 
 /// Whether the rule allows nearly all that it speaks of, and does so better than independent losses at each delay.
-fn explains(observations: &[Observation], interval_s: f64, floor: u32, likelihood: f64) -> bool {
-    let telling: Vec<&Observation> =
-        observations.iter().filter(|one| one.launched > floor.max(2)).collect();
-    let shrunk = telling.iter().filter(|one| one.alive < one.launched).count();
-    let allowed = telling.iter().filter(|one| one.probability(interval_s, floor) > 0.0).count();
+fn explains(observations: &[Observation], seen: &[Seen], interval_s: f64, likelihood: f64) -> bool {
+    let telling = || observations.iter().zip(seen).filter(|(one, _)| one.launched > TELLING_SIZE);
+    let shrunk = telling().filter(|(one, _)| one.alive < one.launched).count();
+    let allowed = telling().filter(|(_, seen)| seen.probability(interval_s) > 0.0).count();
     shrunk >= TELLING_MIN
-        && allowed as f64 >= ALLOWED * telling.len() as f64
+        && allowed as f64 >= ALLOWED * telling().count() as f64
         && likelihood - independent(observations) > ADVANTAGE
 }
 

@@ -110,8 +110,7 @@ pub(super) fn judge(
         let lost = u64::from(launched - alive);
         let by_chance =
             |lost: u64| 1.0 - binomial::cumulative(lost - 1, u64::from(*launched), OTHER_CAUSES);
-        // Few are lost by chance on any of many hosts.
-        lost == 0 || by_chance(lost) >= LOSS_LEVEL / watched.len() as f64
+        lost == 0 || by_chance(lost) >= LOSS_LEVEL
     });
     let longest = watched.iter().map(|pool| pool.idle_s()).fold(0.0, f64::max);
     match (whole, limit_s) {

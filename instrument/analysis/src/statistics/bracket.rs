@@ -12,19 +12,19 @@ pub const fn interval(low: Option<f64>, high: Option<f64>) -> Interval {
 /// The level at which trials begin to fail: above the highest level below which none failed, at most the lowest failure.
 ///
 /// `trials`: level and whether it held, in any order. The lower end is open where the lowest level failed already,
-/// the upper one where none failed. `None` without trials.
-pub fn first_failure(trials: &[(f64, bool)]) -> Option<Interval> {
+/// the upper one where none failed.
+pub fn first_failure(trials: &[(f64, bool)]) -> Interval {
     let failed = lowest(trials, false);
     let held = trials
         .iter()
         .filter(|(level, held)| *held && failed.is_none_or(|failed| *level < failed))
         .map(|(level, _)| *level)
         .max_by(f64::total_cmp);
-    (!trials.is_empty()).then(|| interval(held, failed))
+    interval(held, failed)
 }
 
 /// The level up to which trials can hold: at least the highest that held, below the lowest failure above it.
-pub fn last_success(trials: &[(f64, bool)]) -> Option<Interval> {
+pub fn last_success(trials: &[(f64, bool)]) -> Interval {
     let held =
         trials.iter().filter(|(_, held)| *held).map(|(level, _)| *level).max_by(f64::total_cmp);
     let failed = trials
@@ -32,7 +32,7 @@ pub fn last_success(trials: &[(f64, bool)]) -> Option<Interval> {
         .filter(|(level, ok)| !ok && held.is_none_or(|held| *level > held))
         .map(|(level, _)| *level)
         .min_by(f64::total_cmp);
-    (!trials.is_empty()).then(|| interval(held, failed))
+    interval(held, failed)
 }
 
 fn lowest(trials: &[(f64, bool)], wanted: bool) -> Option<f64> {
@@ -52,7 +52,6 @@ mod tests {
     fn a_clean_threshold_is_caught() {
         let trials = [(10.0, true), (30.0, false), (20.0, true), (25.0, false)];
         for found in [first_failure(&trials), last_success(&trials)] {
-            let found = found.unwrap();
             assert_eq!((found.low, found.high), (Some(20.0), Some(25.0)));
         }
     }
@@ -61,19 +60,19 @@ mod tests {
     #[test]
     fn a_blurred_threshold_differs_by_question() {
         let trials = [(10.0, true), (20.0, false), (25.0, true), (30.0, false)];
-        let first = first_failure(&trials).unwrap();
+        let first = first_failure(&trials);
         assert_eq!((first.low, first.high), (Some(10.0), Some(20.0)));
-        let last = last_success(&trials).unwrap();
+        let last = last_success(&trials);
         assert_eq!((last.low, last.high), (Some(25.0), Some(30.0)));
     }
 
     // What was not reached is open.
     #[test]
     fn unreached_ends_are_open() {
-        let held = first_failure(&[(1.0, true), (2.0, true)]).unwrap();
+        let held = first_failure(&[(1.0, true), (2.0, true)]);
         assert_eq!((held.low, held.high), (Some(2.0), None));
-        let failed = last_success(&[(1.0, false)]).unwrap();
+        let failed = last_success(&[(1.0, false)]);
         assert_eq!((failed.low, failed.high), (None, Some(1.0)));
-        assert_eq!(first_failure(&[]), None);
+        assert_eq!(first_failure(&[]), interval(None, None));
     }
 }

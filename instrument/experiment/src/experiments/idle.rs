@@ -7,27 +7,32 @@
 //!   gives a survival curve rather than a wrong answer of a binary search;
 //! - a geometric grid (`search`), even steps in the bracket until it is at most 2 % wide (`refine`), then repetitions at its
 //!   ends and middle (`confirm`);
-//! - pools of instances held together once and probed once, five or more per delay: evenly up to the limit, then
-//!   around the first loss. They start one after another, so that each stays together on its hosts.
+//! - pools of instances held together and probed once, five or more per delay: evenly up to the limit, then around
+//!   the first loss. They start one after another, so that each stays together on its hosts.
 
 mod delays;
 mod survival;
 
 use self::delays::{centred, geometric, inside, starts};
 use self::survival::Survival;
-use crate::bench::{Bench, Shot, lagging, mark, setting};
+use crate::bench::{Bench, Shot, lagging, late, mark, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
 use crate::scope::{IdleScope, Scope};
 use crate::vantage::{Function, Sent, Vantage};
 use futures::future::{join, join_all};
+use futures::lock::Mutex;
 use model::{Span, Time};
 use probe::Request;
 use record::{Forced, Outcome, Record};
+use std::collections::BTreeSet;
 
 pub(crate) use self::survival::idle_limit;
 
 /// Width of the bracket, as a fraction of the limit, at which refinement ends (TRUTH: at most 2 %).
 const BRACKET_WIDTH: f64 = 0.02;
+
+/// Tries to hold a pool together.
+const LAUNCHES_MAX: u32 = 3;
 
 /// Refinements at most, whatever the scope.
 const REFINEMENTS_MAX: u32 = 4;
@@ -263,7 +268,9 @@ async fn all_silent<V: Vantage>(
         .filter(|silence| silence.instances > 1)
         .map(|silence| silence.delay)
         .collect();
-    let at_once = scope.max_concurrency / scope.idle.pool.max(1);
+    // One less than may be held at once, for a pool that has to be held again.
+    let at_once = (scope.max_concurrency / scope.idle.pool.max(1)).saturating_sub(1);
+    let turn = Mutex::new(());
     let mut pool_starts = starts(&pool_delays, hold, at_once as usize).into_iter();
     let mut single = 0;
     let jobs = functions.iter().zip(silent).map(|(function, silence)| {
@@ -282,7 +289,7 @@ async fn all_silent<V: Vantage>(
         .map(|(function, silence, at)| pair(bench, stage, (function, silence, at)));
     let pools = pools
         .into_iter()
-        .map(|(function, silence, at)| pool(bench, stage, (function, silence, at)));
+        .map(|(function, silence, at)| pool(bench, stage, (function, silence, at), &turn));
     let (pairs, pools) = join(join_all(pairs), join_all(pools)).await;
     pairs.into_iter().chain(pools).flatten().collect()
 }
@@ -312,20 +319,63 @@ async fn pool<V: Vantage>(
     bench: &Bench<'_, V>,
     stage: IdleStage,
     (function, silence, at): (&Function, Silence, Time),
+    turn: &Mutex<()>,
 ) -> Vec<Record> {
-    let hold = bench.scope.hold.of(silence.instances);
     let mut shot = shot(bench, stage, silence, "pool");
     shot.phase = "launch";
-    shot.sent = Sent { intended: at, forced_by: Forced::FreshFunction, ..Sent::default() };
-    shot.request = bench.held(at + hold);
-    let mut records = bench.burst(function, &shot, silence.instances).await;
+    let mut records = launch(bench, function, (shot.clone(), silence, at), turn).await;
     let last = records.iter().map(|record| record.received_ns).max().unwrap_or(0);
     let due = Time::from_nanos(last) + silence.delay;
     shot.phase = "probe";
     shot.sent = Sent { intended: due, ..Sent::default() };
-    shot.request = bench.held(due + hold);
+    shot.request = bench.held(due + bench.scope.hold.of(silence.instances));
     records.extend(bench.burst(function, &shot, silence.instances).await);
     voided(records, silence)
+}
+
+/// Holds a pool together, for longer and longer where starts are slow: the same requests again meet the instances that
+/// are there already and make the rest. Tries but the last are void.
+async fn launch<V: Vantage>(
+    bench: &Bench<'_, V>,
+    function: &Function,
+    (mut shot, silence, mut at): (Shot, Silence, Time),
+    turn: &Mutex<()>,
+) -> Vec<Record> {
+    let mut records = Vec::new();
+    let mut hold = bench.scope.hold.of(silence.instances);
+    let mut waited = None;
+    for tries_left in (0..LAUNCHES_MAX).rev() {
+        shot.sent = Sent { intended: at, forced_by: Forced::FreshFunction, ..Sent::default() };
+        shot.request = bench.held(at + hold);
+        let mut launched = bench.burst(function, &shot, silence.instances).await;
+        let reason = apart(bench, &launched, at + hold).filter(|_| tries_left > 0);
+        if let Some(reason) = &reason {
+            mark(&mut launched, "void", reason);
+        }
+        records.append(&mut launched);
+        if reason.is_none() {
+            break;
+        }
+        // One pool at a time, or those that are late make the others late.
+        if waited.is_none() {
+            waited = Some(turn.lock().await);
+        }
+        hold = hold * 2;
+        at = bench.soon(silence.instances);
+    }
+    records
+}
+
+/// Why the instances of a launch were not all held together, where a longer hold may help.
+fn apart<V: Vantage>(bench: &Bench<'_, V>, launched: &[Record], until: Time) -> Option<String> {
+    if launched.iter().any(|record| record.outcome != Outcome::Ok) {
+        return None;
+    }
+    let instances: BTreeSet<&str> =
+        launched.iter().map(|record| record.instance.as_str()).collect();
+    let fewer = instances.len() < launched.len();
+    let count = || format!("{} instances for {} requests", instances.len(), launched.len());
+    late(launched, until, bench.unix_ns(until)).or_else(|| fewer.then(count))
 }
 
 fn shot<V: Vantage>(bench: &Bench<'_, V>, stage: IdleStage, silence: Silence, part: &str) -> Shot {
@@ -342,9 +392,10 @@ fn shot<V: Vantage>(bench: &Bench<'_, V>, stage: IdleStage, silence: Silence, pa
     }
 }
 
-/// Marks what was sent too late; there is no second try, since other pairs have the same delay.
+/// Marks what was asked for again too late; there is no second try, since other functions have the same delay.
 fn voided(mut records: Vec<Record>, silence: Silence) -> Vec<Record> {
-    if let Some(reason) = lagging(&records, silence.delay) {
+    let again = |record: &&Record| matches!(record.phase.as_str(), "second" | "probe");
+    if let Some(reason) = lagging(records.iter().filter(again), silence.delay) {
         mark(&mut records, "void", &reason);
     }
     records

@@ -37,6 +37,8 @@ pub struct Profile {
     pub broken: BTreeSet<String>,
     /// Every how many-th request leaves 500 ms late; 0 is none.
     pub late_each: u64,
+    /// Between two starts of instances, which wait for each other.
+    pub start_gap: Span,
     /// Whether removed functions still answer.
     pub removal: Removal,
 }
@@ -59,6 +61,7 @@ impl Default for Profile {
             cpu_full_mib: 512,
             broken: BTreeSet::new(),
             late_each: 0,
+            start_gap: Span::ZERO,
             removal: Removal::Complete,
         }
     }
@@ -88,8 +91,9 @@ struct State {
     functions: BTreeMap<String, FunctionSpec>,
     instances: Vec<Instance>,
     computing: BTreeMap<u64, u32>,
+    next_start: Time,
     running: u32,
-    pub running_max: u32,
+    running_max: u32,
     instances_max: usize,
 }
 
@@ -376,7 +380,13 @@ impl Vantage for Fake {
             "nodejs20.x" => Span::from_millis(60),
             _ => Span::from_millis(4),
         };
-        self.rest(if new { cold } else { WARM }).await;
+        if new {
+            let state = &mut *self.state.borrow_mut();
+            state.next_start = state.next_start.max(state.now) + self.profile.start_gap;
+        }
+        let start = self.state.borrow().next_start;
+        let now = self.now();
+        self.sleep_until(if new { start.max(now) + cold } else { now + WARM }).await;
         self.handle(instance, request, &mut record).await;
         self.state.borrow_mut().running -= 1;
         self.idle(instance);

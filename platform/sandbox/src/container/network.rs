@@ -30,12 +30,10 @@ const ROUTER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const INSTANCE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// Index of the loopback in every namespace.
 const LOOPBACK_INDEX: u32 = 1;
-/// Index of an instance's link in its own namespace.
-const INSTANCE_INDEX: u32 = 2;
-/// Index of the router's link to its host.
-const UPLINK_INDEX: u32 = 2;
+/// Index of an instance's link in its own namespace: beyond those of the tunnels that some kernels put into each.
+const INSTANCE_INDEX: u32 = 100;
 /// Index of the first instance's link in the router's namespace.
-const FIRST_INDEX: u32 = 16;
+const FIRST_INDEX: u32 = 1000;
 /// Number of transit networks of four addresses in 198.18.0.0/16.
 const TRANSITS: u32 = 1 << 14;
 
@@ -183,7 +181,7 @@ impl Router {
         let namespace = namespace::create().map_err(step("make a network namespace"))?;
         let home = netlink::open().map_err(step("open a netlink socket"))?;
         let near = End { name: &transit.link, index: 0, mac: ROUTER_MAC };
-        let far = End { name: "up", index: UPLINK_INDEX, mac: INSTANCE_MAC };
+        let far = End { name: "up", index: 0, mac: INSTANCE_MAC };
         let mut batch = Batch::default();
         batch.add_veth(near, far, namespace.as_fd());
         apply(batch, &home)?;
@@ -324,15 +322,16 @@ fn build_inside(
         }
     }
     let socket = netlink::open().map_err(step("open a netlink socket"))?;
+    let uplink = link_index("up")?;
     let mut batch = Batch::default();
     batch.set_up(LOOPBACK_INDEX);
     batch.add_address(LOOPBACK_INDEX, RESOLVER, 32);
-    batch.set_up(UPLINK_INDEX);
-    batch.add_address(UPLINK_INDEX, transit.router, 30);
-    batch.add_neighbour(UPLINK_INDEX, transit.host, ROUTER_MAC);
-    batch.add_default_route(UPLINK_INDEX, transit.host);
+    batch.set_up(uplink);
+    batch.add_address(uplink, transit.router, 30);
+    batch.add_neighbour(uplink, transit.host, ROUTER_MAC);
+    batch.add_default_route(uplink, transit.host);
     apply(batch, &socket)?;
-    netlink::await_up(&socket, UPLINK_INDEX).map_err(step("bring the router's link up"))?;
+    netlink::await_up(&socket, uplink).map_err(step("bring the router's link up"))?;
     rules::load(&rules::router_rules(config, transit))?;
     let listener = UdpSocket::bind((RESOLVER, 53)).map_err(step("listen for name queries"))?;
     Ok((socket, listener))

@@ -122,7 +122,8 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// `node`, `nodejs`, `node20`, `python3.11`; not `python3`, whose version changes under its name, nor `python3.11-config`.
+/// `node`, `nodejs`, `node20`, `python3.11`; not `python3`, whose version changes under its name, nor
+/// `python3.11-config`.
 fn is_named_so(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let numbered = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());

@@ -19,7 +19,8 @@ class Connection {
     this.host = address;
     this.data = Buffer.alloc(0);
     this.waiting = null;
-    this.socket = net.connect({ host: address.slice(0, colon), port: Number(address.slice(colon + 1)), noDelay: true });
+    const [host, port] = [address.slice(0, colon), Number(address.slice(colon + 1))];
+    this.socket = net.connect({ host, port, noDelay: true });
     this.socket.on("data", (data) => {
       this.data = this.data.length ? Buffer.concat([this.data, data]) : data;
       this.read();
@@ -78,7 +79,7 @@ class Connection {
     if (waiting.left > 0) return;
     this.waiting = null;
     this.socket.unref();
-    waiting.resolve({ ...waiting.head, body: waiting.parts.length === 1 ? waiting.parts[0] : Buffer.concat(waiting.parts) });
+    waiting.resolve({ ...waiting.head, body: Buffer.concat(waiting.parts) });
   }
 }
 
@@ -129,7 +130,10 @@ function postError(connection, path, level, error) {
 
 // The handler that `path/module.function` names, of a CommonJS or an ES module.
 async function load(root, handler) {
-  if (handler.includes("..")) throw new Failure("Runtime.MalformedHandlerName", `'${handler}' is not a valid handler name. Use absolute paths when specifying root directories in handler names.`);
+  if (handler.includes("..")) {
+    const rule = "Use absolute paths when specifying root directories in handler names.";
+    throw new Failure("Runtime.MalformedHandlerName", `'${handler}' is not a valid handler name. ${rule}`);
+  }
   const base = path.basename(handler);
   const match = /^([^.]*)\.(.+)$/.exec(base);
   if (!match) throw new Failure("Runtime.MalformedHandlerName", "Bad handler");
@@ -271,7 +275,8 @@ async function main() {
   let place = "init/error";
   const die = (kind, code) => (error) => {
     const given = kind && !(error instanceof Error && error.name.startsWith("Runtime.")) ? named(kind, error) : error;
-    postError(connection, place, kind ? "Unhandled Promise Rejection" : "Uncaught Exception", given).then(() => process.exit(code));
+    const level = kind ? "Unhandled Promise Rejection" : "Uncaught Exception";
+    postError(connection, place, level, given).then(() => process.exit(code));
   };
   process.on("uncaughtException", die(null, 129));
   process.on("unhandledRejection", die("Runtime.UnhandledPromiseRejection", 128));
@@ -306,8 +311,7 @@ async function main() {
 }
 
 function named(kind, reason) {
-  const error = new Failure(kind, reason instanceof Error ? String(reason) : util.inspect(reason), reason);
-  return error;
+  return new Failure(kind, reason instanceof Error ? String(reason) : util.inspect(reason), reason);
 }
 
 main();

@@ -31,7 +31,8 @@ class Connection:
 
     def post(self, path, body, headers=""):
         """Posts a result or an error."""
-        return self.ask(b"POST", path, body, f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}")
+        headers = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}"
+        return self.ask(b"POST", path, body, headers)
 
     def ask(self, method, path, body, headers):
         head = f" {API}{path} HTTP/1.1\r\nHost: {self.host}\r\n{headers}\r\n"

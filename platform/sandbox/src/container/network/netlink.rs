@@ -73,7 +73,7 @@ fn operational_state(message: &[u8]) -> Option<u8> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End<'a> {
     pub name: &'a str,
-    /// Interface index, chosen by us so that it need not be asked for; 0 to let the kernel choose.
+    /// Interface index, chosen by us so that it need not be asked for; 0, at both ends, to let the kernel choose.
     pub index: u32,
     pub mac: [u8; 6],
 }
@@ -87,8 +87,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Creates a veth pair: `near`, up, in the socket's namespace, and `far`, which cannot be brought up before both are
-    /// there, in another.
+    /// Creates a veth pair: `near`, up, in the socket's namespace, and `far`, which cannot be brought up before both
+    /// are there, in another.
     pub fn add_veth(&mut self, near: End<'_>, far: End<'_>, far_namespace: BorrowedFd<'_>) {
         let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
         let message = self.begin("create the veth pair", libc::RTM_NEWLINK, flags);

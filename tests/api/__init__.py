@@ -1,0 +1,1 @@
+"""The Lambda API as the real boto3 and AWS CLI see it."""
