@@ -5,6 +5,7 @@
 //! of a function longer than it takes to hand it on.
 
 mod equipment;
+mod ids;
 mod lifecycle;
 mod sandbox;
 

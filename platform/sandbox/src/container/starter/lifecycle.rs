@@ -8,19 +8,18 @@ use super::super::child::{self, Birth, PACKAGE};
 use super::super::mounts::{self, READ_ONLY};
 use super::super::network::Router;
 use super::super::protocol::{
-    self, CgroupView, Command, Failure, Furnish, PackageComes, Reply, Report, StartSpec, Status,
-    Step, Tmp,
+    self, Command, Failure, PackageComes, Reply, Report, StartSpec, Status, Step,
 };
-use super::super::rootfs;
 use super::super::system::{self, Forked};
 use super::equipment::chain;
+use super::ids::{Ids, Supply};
 use super::sandbox::{Furniture, Pending, Preparing, Sandbox, Stage};
-use super::{Host, Starter, proc_view};
+use super::{Starter, proc_view};
 use crate::container::cgroup::Cgroups;
 use model::{HostId, InstanceId, MemoryMib};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How many /tmp are kept ready at least.
 const TMP_READY: usize = 2;
@@ -163,7 +162,8 @@ impl Starter {
         let Some(furniture) = preparing.furniture.take() else { return Ok(()) };
         let user = self.slots.user(sandbox.slot);
         let ids = Ids { directory: &self.configuration.directory, serial: sandbox.serial };
-        ids.send(host, user, tmp, size, &furniture, &preparing.channel)?;
+        let supply = Supply { host, user, tmp, size, furniture };
+        ids.send(&preparing.channel, &supply)?;
         self.request_tmp(self.configuration.tmp)
     }
 
@@ -472,78 +472,4 @@ fn connect(router: Option<&Router>, network: Option<&OwnedFd>, slot: u32) -> Res
 fn fail(status: &Channel, failure: Failure) {
     // A server that is gone needs no answer.
     let _gone = status.send(&[&protocol::encode(&Status::Failed(failure))], &[]);
-}
-
-/// Files with the ids that are made up for one sandbox; they are there as long as it is.
-struct Ids<'a> {
-    directory: &'a Path,
-    serial: u64,
-}
-
-const MACHINE_ID: &str = "machine-id";
-const BOOT_ID: &str = "boot-id";
-
-impl Ids<'_> {
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.join("ids").join(format!("{}-{name}", self.serial))
-    }
-
-    /// The host's file, where that is revealed, or one of the sandbox's own.
-    fn file(
-        &self,
-        name: &str,
-        revealed: Option<&PathBuf>,
-        made_up: fn(String) -> String,
-    ) -> Result<OwnedFd, Failure> {
-        if let Some(path) = revealed {
-            return mounts::copy(path, READ_ONLY);
-        }
-        let path = self.path(name);
-        let uuid = rootfs::random_uuid().step(|| "no random numbers".to_owned())?;
-        fs::write(&path, made_up(uuid) + "\n")
-            .step(|| format!("cannot write {}", path.display()))?;
-        mounts::copy(&path, READ_ONLY)
-    }
-
-    /// Tells a new sandbox what it has.
-    fn send(
-        &self,
-        host: &Host,
-        host_user: u32,
-        tmp: Option<OwnedFd>,
-        size: MemoryMib,
-        furniture: &Furniture,
-        channel: &Channel,
-    ) -> Result<(), Failure> {
-        let machine_id =
-            self.file(MACHINE_ID, host.machine_id.as_ref(), |uuid| uuid.replace('-', ""))?;
-        let boot_id = self.file(BOOT_ID, host.boot_id.as_ref(), |uuid| uuid)?;
-        let furnish = Furnish {
-            host_user,
-            tasks: furniture.tasks.len(),
-            cgroup_view: match host.spec.reveal.instance_root_id {
-                Some(_) => CgroupView::Server,
-                None => CgroupView::Instance,
-            },
-            tmp: if tmp.is_some() { Tmp::Mount } else { Tmp::Memory(size.bytes()) },
-            package: match furniture.package {
-                Some(_) => PackageComes::Now,
-                None => PackageComes::Later,
-            },
-        };
-        let mut beside = vec![machine_id.as_fd(), boot_id.as_fd()];
-        beside.extend(tmp.iter().map(AsFd::as_fd));
-        beside.extend(furniture.package.iter().map(AsFd::as_fd));
-        beside.extend(furniture.tasks.iter().map(AsFd::as_fd));
-        channel
-            .send(&[&protocol::encode(&furnish)], &beside)
-            .step(|| "cannot furnish a sandbox".to_owned())
-    }
-
-    /// Only what is made up has files of its own.
-    fn remove(&self) {
-        for name in [MACHINE_ID, BOOT_ID] {
-            let _made = fs::remove_file(self.path(name));
-        }
-    }
 }
