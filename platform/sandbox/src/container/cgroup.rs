@@ -73,8 +73,8 @@ pub(super) struct GroupName {
 /// Limits of one instance.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Memory, without swap.
-    pub(super) memory: MemoryMib,
+    /// Memory, without swap; None for the cell's.
+    pub(super) memory: Option<MemoryMib>,
     /// Share under contention, 1 to 10,000.
     pub(super) cpu_weight: u32,
 }
@@ -97,7 +97,10 @@ fn write(path: &Path, value: &str) -> Result<(), Failure> {
 }
 
 fn write_where_there(path: &Path, value: &str) -> Result<(), Failure> {
-    if path.exists() { write(path, value) } else { Ok(()) }
+    match write(path, value) {
+        Err(failure) if failure.errno == libc::ENOENT => Ok(()),
+        written => written,
+    }
 }
 
 fn make_directory(path: &Path) -> Result<(), Failure> {
@@ -400,19 +403,15 @@ fn limit(
     limits: Limits,
     is_v2: bool,
 ) -> Result<(), Failure> {
-    let bytes = limits.memory.bytes().to_string();
-    if hierarchy.has("memory") {
+    if let Some(memory) = limits.memory.filter(|_| hierarchy.has("memory")) {
+        let bytes = memory.bytes().to_string();
         if is_v2 {
             write(&directory.join("memory.max"), &bytes)?;
             write_where_there(&directory.join("memory.swap.max"), "0")?;
         } else {
-            // Memory with swap is never below memory: a limit is lowered in this order and raised in the other.
-            let (memory, swap) = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes");
-            if write(&directory.join(memory), &bytes).is_err() {
-                write_where_there(&directory.join(swap), &bytes)?;
-                write(&directory.join(memory), &bytes)?;
-            }
-            write_where_there(&directory.join(swap), &bytes)?;
+            // Memory with swap can be limited to no less than memory, so memory comes first.
+            write(&directory.join("memory.limit_in_bytes"), &bytes)?;
+            write_where_there(&directory.join("memory.memsw.limit_in_bytes"), &bytes)?;
         }
     }
     if hierarchy.has("cpu") {

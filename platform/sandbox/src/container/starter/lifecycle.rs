@@ -56,7 +56,7 @@ impl Starter {
             return Err(failure(format!("{} exists already", spec.instance)));
         }
         let package = mounts::copy(&spec.package, READ_ONLY)?;
-        let limits = Limits { memory: spec.memory, cpu_weight: spec.cpu_weight };
+        let limits = Limits { memory: Some(spec.memory), cpu_weight: spec.cpu_weight };
         let Some((pid, mounts)) = self.take_prepared(spec) else {
             return self.fork(spec.host, spec.tmp, limits, Some(package));
         };
@@ -202,8 +202,8 @@ impl Starter {
                 self.end(pid);
             }
         }
-        // Until it has a function it needs little; its limits come with the function.
-        let limits = Limits { memory: PREPARED_MEMORY, cpu_weight: 100 };
+        // Its limits come with its function.
+        let limits = Limits { memory: None, cpu_weight: 100 };
         match self.fork(host, self.configuration.tmp, limits, None) {
             Ok(pid) => self.pool.push_back(pid),
             Err(failure) => {
@@ -423,9 +423,6 @@ impl Starter {
 
 /// How many cells may have prepared sandboxes at a time.
 const POOLED_HOSTS: usize = 4;
-
-/// Memory limit of a sandbox without a function.
-const PREPARED_MEMORY: MemoryMib = MemoryMib(64);
 
 /// Makes groups and forks: on v2 a process is born into its group, on v1 it prepares itself while they are made.
 fn fork_into(
