@@ -35,6 +35,13 @@ impl Answers {
     pub(crate) fn add_with(&mut self, finding: Finding, interval: Result<Interval, NoInterval>) {
         let finding = match interval {
             Ok(interval) => finding.with_interval(interval),
+            // That nothing failed needs no bound to be believed; how much failed does.
+            Err(NoInterval::TooFewClusters { .. })
+                if finding.metric.starts_with("failures.")
+                    && finding.value == Value::Number(0.0) =>
+            {
+                finding
+            }
             Err(NoInterval::TooFewClusters { .. }) => {
                 let thin = self.thin.entry(finding.experiment.clone()).or_default();
                 thin.insert(family(&finding.metric).to_owned());

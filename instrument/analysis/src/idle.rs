@@ -83,7 +83,7 @@ fn pairs(study: &Study, records: &[&Record]) -> Vec<Pair> {
         Some(Pair {
             delay_ms: delay_ms(first)?,
             idle_s,
-            idle_most_s: idle_s + ways_s(study, first),
+            idle_most_s: idle_s + ways_s(study, first, second),
             alive: first.instance == second.instance,
         })
     };
@@ -96,13 +96,21 @@ fn delay_ms(record: &Record) -> Option<u64> {
     (0.0..1e9).contains(&delay_s).then(|| (delay_s * 1e3).round() as u64)
 }
 
-/// How long a response and the next request can have been under way: the response's own way, and the ways of the
-/// quickest exchange.
-fn ways_s(study: &Study, record: &Record) -> f64 {
-    let clock = study.clock(&record.runtime);
-    let finished = between(record.epoch_unix_ns, record.finished_unix_ns) - clock.offset_ns;
-    let back = if record.finished_unix_ns > 0 { record.received_ns as f64 - finished } else { 0.0 };
-    (back.max(0.0) + clock.below_ns + clock.above_ns) / 1e9
+/// How long a response and the next request can have been under way at most: the response until it arrived, and the
+/// request until its handler began, since the platform had decided by then.
+fn ways_s(study: &Study, first: &Record, second: &Record) -> f64 {
+    let clock = study.clock(&first.runtime);
+    let at =
+        |record: &Record, unix_ns: u64| between(record.epoch_unix_ns, unix_ns) - clock.offset_ns;
+    let back = match first.finished_unix_ns {
+        0 => 0.0,
+        finished => first.received_ns as f64 - at(first, finished),
+    };
+    let out = match second.started_unix_ns {
+        0 => 0.0,
+        started => at(second, started) - second.sent_ns as f64,
+    };
+    (back.max(0.0) + out.max(0.0) + clock.below_ns + clock.above_ns) / 1e9
 }
 
 /// Whether so many losses of so many pairs are the limit's.

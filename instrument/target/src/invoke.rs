@@ -16,8 +16,8 @@ const ATTEMPTS: u32 = 4;
 const BACKOFF: Span = Span::from_millis(200);
 /// How long before its time an invocation is signed and has its connection.
 const AHEAD: Span = Span::from_secs(1);
-/// A connection that waited at least this long for its time is looked at again before it is used.
-const STALE: Span = Span::from_millis(20);
+/// How long before its time a connection is looked at again.
+const RECHECK: Span = Span::from_millis(10);
 /// What the platform may take beside the function's own limit before an answer counts as missing.
 const GRACE: Span = Span::from_secs(30);
 
@@ -87,12 +87,8 @@ impl Invoker<'_> {
     }
 
     async fn attempt(&self, invocation: &Invocation<'_>, at: Time) -> Attempt {
-        let ahead = Time::from_nanos(at.as_nanos().saturating_sub(AHEAD.as_nanos()));
-        self.clock.sleep_until(ahead).await;
-        let prepared = self.prepare(invocation).await;
-        let ready = self.clock.now();
-        self.clock.sleep_until(at).await;
-        let (bytes, mut connection) = match self.recheck(prepared, ready).await {
+        self.clock.sleep_until(before(at, AHEAD)).await;
+        let (bytes, mut connection) = match self.prepare(invocation, at).await {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let now = self.clock.now();
@@ -100,9 +96,12 @@ impl Invoker<'_> {
             }
         };
         let limit = invocation.timeout + GRACE;
-        let sent = self.clock.now();
+        let (sent, rest) = self.send(&mut connection, bytes, at).await;
         let exchange = async {
-            connection.send(&bytes).await?;
+            let rest = rest?;
+            if !rest.is_empty() {
+                connection.send(&rest).await?;
+            }
             connection.receive().await
         };
         let reply = tokio::time::timeout(limit.into(), exchange).await;
@@ -121,8 +120,29 @@ impl Invoker<'_> {
         Attempt { sent, received, reply }
     }
 
-    /// The signed bytes and an open connection.
-    async fn prepare(&self, invocation: &Invocation<'_>) -> Result<(Vec<u8>, Connection), Failure> {
+    /// Sends at the moment: returns when that was, and what is left to be sent.
+    async fn send(
+        &self,
+        connection: &mut Connection,
+        bytes: Vec<u8>,
+        at: Time,
+    ) -> (Time, Result<Vec<u8>, ExchangeError>) {
+        let Some(socket) = connection.socket() else {
+            self.clock.sleep_until(at).await;
+            return (self.clock.now(), Ok(bytes));
+        };
+        let (launched, mut bytes) = self.clock.launch(at, socket, bytes).await;
+        let rest = launched.taken.map_err(ExchangeError::Send);
+        (launched.at, rest.map(|taken| bytes.split_off(taken)))
+    }
+
+    /// The signed bytes and an open connection, which is looked at again where it had to wait for its time: the other
+    /// side may have closed it.
+    async fn prepare(
+        &self,
+        invocation: &Invocation<'_>,
+        at: Time,
+    ) -> Result<(Vec<u8>, Connection), Failure> {
         let not_sent = |error: &dyn std::fmt::Display| Failure::NotSent(error.to_string());
         let body = serde_json::to_vec(invocation.request).map_err(|e| not_sent(&e))?;
         let mut headers = vec![("content-type", "application/json")];
@@ -133,22 +153,21 @@ impl Invoker<'_> {
         let post = Post { url: self.url, path: &path, headers: &headers, body: &body };
         let connection = self.pool.take().await.map_err(|e| not_sent(&e))?;
         let bytes = self.keys.sign(post).await.map_err(|e| not_sent(&e))?;
-        Ok((bytes, connection))
-    }
-
-    /// Replaces a connection that the other side has closed while it waited.
-    async fn recheck(
-        &self,
-        prepared: Result<(Vec<u8>, Connection), Failure>,
-        ready: Time,
-    ) -> Result<(Vec<u8>, Connection), Failure> {
-        let (bytes, connection) = prepared?;
-        if self.clock.now().since(ready) < STALE || connection.is_quiet() {
+        let recheck = before(at, RECHECK);
+        if self.clock.now() >= recheck {
             return Ok((bytes, connection));
         }
-        let fresh = self.pool.take().await.map_err(|error| Failure::NotSent(error.to_string()))?;
+        self.clock.sleep_until(recheck).await;
+        if connection.is_quiet() {
+            return Ok((bytes, connection));
+        }
+        let fresh = self.pool.take().await.map_err(|e| not_sent(&e))?;
         Ok((bytes, fresh))
     }
+}
+
+fn before(at: Time, span: Span) -> Time {
+    Time::from_nanos(at.as_nanos().saturating_sub(span.as_nanos()))
 }
 
 impl Done {

@@ -18,6 +18,8 @@ use tokio::sync::mpsc;
 
 /// How long the platform may take to say that it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How long further lines are waited for once all is said that is needed, unless an empty line or `ready` ends them.
+const MORE_LIMIT: Duration = Duration::from_millis(200);
 /// How long it may take to end after SIGTERM.
 const END_LIMIT: Duration = Duration::from_secs(15);
 /// How much of its log's end is shown when it fails.
@@ -27,7 +29,7 @@ const TAIL_BYTES: u64 = 2048;
 ///
 /// It prints `endpoint http://HOST:PORT`, `AWS_ACCESS_KEY_ID=KEY` and `AWS_SECRET_ACCESS_KEY=SECRET`, the last two once
 /// for each tenant. Lines `AWS_REGION=REGION`, `sandbox KIND` and `memory_mib SMALLEST LARGEST`, and any other of the
-/// form `word value`, are taken as facts where they come before it is ready. It ends on SIGTERM.
+/// form `word value`, are taken as facts. An empty line, or `ready`, ends what is read. It ends on SIGTERM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalCommand {
     /// Program and arguments, as in `peek serve --profile study --listen 127.0.0.1:0 --data DIR`.
@@ -206,16 +208,20 @@ impl Platform {
         let mut said = Said::default();
         let end = tokio::time::Instant::now() + READY_LIMIT;
         loop {
-            match tokio::time::timeout_at(end, lines.recv()).await {
-                Ok(Some(line)) => said.take(&line)?,
-                Ok(None) => {
+            let more = tokio::time::Instant::now() + MORE_LIMIT;
+            let ready = said.ready().cloned();
+            let limit = if ready.is_some() { more.min(end) } else { end };
+            match (tokio::time::timeout_at(limit, lines.recv()).await, ready) {
+                (Ok(Some(line)), Some(url)) if matches!(line.trim(), "" | "ready") => {
+                    return Ok((said, url));
+                }
+                (Ok(Some(line)), _) => said.take(&line)?,
+                (Err(_), Some(url)) => return Ok((said, url)),
+                (Err(_), None) => return Err(LocalError::Slow { tail: self.tail() }),
+                (Ok(None), _) => {
                     let status = self.end().map_or_else(|e| e.to_string(), |s| s.to_string());
                     return Err(LocalError::Ended { status, tail: self.tail() });
                 }
-                Err(_) => return Err(LocalError::Slow { tail: self.tail() }),
-            }
-            if let Some(url) = said.ready().cloned() {
-                return Ok((said, url));
             }
         }
     }
@@ -280,7 +286,8 @@ mod tests {
     }
 
     const READY: &str = "echo hello; echo sandbox container; echo memory_mib 128 1024
-        echo endpoint http://127.0.0.1:9; echo AWS_ACCESS_KEY_ID=k; echo AWS_SECRET_ACCESS_KEY=s=1;";
+        echo endpoint http://127.0.0.1:9; echo AWS_ACCESS_KEY_ID=k; echo AWS_SECRET_ACCESS_KEY=s=1;
+        echo AWS_ACCESS_KEY_ID=l; echo AWS_SECRET_ACCESS_KEY=t; echo; echo Some words; echo ready;";
 
     // The lines of a ready platform become an endpoint with its facts, and dropping it ends the process.
     #[tokio::test]
@@ -289,7 +296,8 @@ mod tests {
         let script = format!("{READY} exec sleep 1000");
         let endpoint = open(&shell(&script, directory.path().join("log"))).await.expect("ready");
         assert_eq!(endpoint.url.to_string(), "http://127.0.0.1:9");
-        assert_eq!((endpoint.facts.sandbox.as_str(), endpoint.facts.tenants), ("container", 1));
+        assert_eq!((endpoint.facts.sandbox.as_str(), endpoint.facts.tenants), ("container", 2));
+        assert!(endpoint.facts.said.is_empty(), "{:?}", endpoint.facts.said);
         assert_eq!(endpoint.memory_range_mib, (128, 1024));
         let pid = endpoint.platform.as_ref().expect("a process").child.id();
         let process = PathBuf::from(format!("/proc/{pid}"));

@@ -315,7 +315,7 @@ impl Catalog {
         let Some(current) = self.current(function) else { return Ok(None) };
         let mut marked = Function::clone(&current);
         marked.last_update = reason;
-        self.table.replace(&marked, Durable::Later)?;
+        self.table.replace(&marked, Durable::Now)?;
         Ok(Some(self.publish(&mut retired, marked)))
     }
 

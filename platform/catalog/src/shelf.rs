@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -44,6 +45,7 @@ impl Shelf {
         }
         fs::create_dir_all(&aside)?;
         fs::create_dir_all(&packages)?;
+        open_to_all(&packages)?;
         Ok(Self { packages, aside, limits, pins: Mutex::new(BTreeMap::new()) })
     }
 
@@ -118,6 +120,7 @@ impl Shelf {
         let failed = |source| PackageError::Io { path: aside.to_owned(), source };
         let tree = aside.join(TREE);
         fs::create_dir_all(&tree).map_err(failed)?;
+        open_to_all(aside).and_then(|()| open_to_all(&tree)).map_err(failed)?;
         package::unpack(zip, &tree, self.limits)?;
         write_durably(&aside.join(ZIP), zip).map_err(failed)?;
         sync(aside).map_err(failed)
@@ -149,6 +152,11 @@ fn pin(pins: &mut BTreeMap<String, Weak<()>>, digest: &str) -> Arc<()> {
     let pin = Arc::new(());
     pins.insert(digest.to_owned(), Arc::downgrade(&pin));
     pin
+}
+
+/// Lets everyone look into a directory, whatever the process's umask says: instances have users of their own.
+fn open_to_all(directory: &Path) -> io::Result<()> {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
 }
 
 fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {

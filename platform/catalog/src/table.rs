@@ -5,6 +5,8 @@
 use crate::function::Function;
 use model::{FunctionId, TenantId};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Functions as JSON, by `tenant/name`.
@@ -49,9 +51,12 @@ pub(crate) enum Durable {
 }
 
 impl FunctionTable {
-    /// Opens or creates the table at `path`.
+    /// Opens or creates the table at `path`, for nobody else to read: environment variables may be secret.
     pub(crate) fn open(path: &Path) -> Result<Self, redb::DatabaseError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path)?;
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?;
         Ok(Self { database })
     }
 

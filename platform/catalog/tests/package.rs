@@ -69,7 +69,10 @@ fn files_keep_content_and_execute_bit() {
         |name: &str| fs::metadata(directory.join(name)).expect(name).permissions().mode() & 0o7777;
     assert_eq!(mode("bootstrap"), 0o555);
     assert_eq!(mode("lib/data.txt"), 0o444);
-    assert_eq!(mode("lib/deep"), 0o755);
+    for directory in ["lib/deep", ".", "..", "../.."] {
+        assert_eq!(mode(directory), 0o755, "{directory}");
+    }
+    assert_eq!(mode("../../../catalog.redb"), 0o600, "it may hold secrets");
     assert_eq!(fs::read(directory.join("lib/data.txt")).expect("readable"), b"data");
     let owner = fs::metadata(directory.join("bootstrap")).expect("there").uid();
     let own = fs::metadata(directory.join("..")).expect("there").uid();

@@ -70,7 +70,7 @@ impl Default for Limits {
             concurrency: 1000,
             payload_bytes: 6 << 20,
             connections: 4096,
-            body_bytes: 512 << 20,
+            body_bytes: 256 << 20,
             pending_wait: Duration::from_secs(10),
             header_time: Duration::from_secs(60),
             stall_time: Duration::from_secs(20),
@@ -139,15 +139,16 @@ impl<E: Engine> Gateway<E> {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Hands every function of the catalog to the engine, as after a restart. Functions that cannot be made ready are
-    /// marked Failed; that is no error of the platform's.
+    /// Hands every function of the catalog to the engine, as after a restart. Functions that were being made ready become
+    /// Active; those that cannot be made ready are marked Failed, which is no error of the platform's.
     pub async fn recover(&self) {
         for function in self.inner.catalog.all() {
             self.inner.clone().deploy_and_mark(function).await;
         }
     }
 
-    /// Answers one request.
+    /// Answers one request. Dropping the future, as when the client has gone, drops the engine's future of an
+    /// invocation; whatever changes a function goes on to its end.
     pub async fn handle(&self, request: Request<Incoming>) -> Answer {
         let (parts, body) = request.into_parts();
         if parts.uri.path() == "/healthz" && matches!(parts.method, Method::GET | Method::HEAD) {
@@ -313,10 +314,12 @@ impl<E: Engine> Inner<E> {
         settled.unwrap_or_else(|_| self.catalog.get(tenant, name))
     }
 
-    /// Makes a state of a function ready and says in the catalog how it went.
+    /// Makes a state of a function ready and says in the catalog how it went, where that is news.
     pub(crate) async fn deploy_and_mark(self: Arc<Self>, function: Arc<Function>) {
+        let is_new = function.is_pending() || function.state != State::Active;
         let state = match self.deploy(function.clone()).await {
-            Ok(()) => State::Active,
+            Ok(()) if is_new => State::Active,
+            Ok(()) => return,
             Err(failed) => failed_state(failed),
         };
         let inner = self.clone();

@@ -3,7 +3,7 @@
 //! What changes something runs in a task of its own, so that it ends even where its client went away. Deliberately
 //! knows nothing of how code is run.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, PrepareFailed};
 use crate::error::{ApiError, ErrorKind};
 use crate::gateway::{Answer, Call, Inner, answer, blocking, failed_state, json_answer};
 use crate::reference::{Reference, is_latest};
@@ -15,19 +15,18 @@ use crate::shape::{
 };
 use crate::signature::Presign;
 use crate::validation::Violations;
-use crate::{canonical, engine::PrepareFailed};
+use crate::{canonical, code};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use catalog::{
-    Catalog, CreateError, Function, NewFunction, PackageError, PackageLimits, SettingsChange,
-    State, StoreError, StoredPackage, UpdateError, UpdateOf, Updated,
+    CreateError, Function, NewFunction, PackageLimits, SettingsChange, State, StoreError,
+    UpdateError, UpdateOf, Updated,
 };
 use http::StatusCode;
 use model::TenantId;
 use serde::de::DeserializeOwned;
 use std::future::Future;
-use std::io::ErrorKind as IoErrorKind;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -58,7 +57,7 @@ impl<E: Engine> Inner<E> {
                 if keeper.catalog.get(tenant, &new.name).is_some() {
                     return Err(create_error(CreateError::Exists { name: new.name }));
                 }
-                let package = store(&keeper.catalog, &zip)?;
+                let package = code::store(&keeper.catalog, &zip)?;
                 keeper.catalog.create(new, package).map_err(create_error)
             })
             .await??;
@@ -110,7 +109,7 @@ impl<E: Engine> Inner<E> {
         settings::check_tags(&tags)?;
         let change = settings::change(asked, &self.engine.runtimes())?;
         let settings = settings::complete(change)?;
-        let zip = decode_code(request.code.unwrap_or_default())?;
+        let zip = code::decode(request.code.unwrap_or_default())?;
         let (name, region) = (reference.name.to_owned(), self.region.clone());
         let architecture = own.to_owned();
         Ok((NewFunction { tenant, name, region, architecture, tags, settings }, zip))
@@ -216,7 +215,7 @@ impl<E: Engine> Inner<E> {
                 .map_err(|error| inner.update_error(tenant, error))?;
             if request.dry_run == Some(true) {
                 let keeper = inner.clone();
-                blocking(move || store(&keeper.catalog, &zip).map(drop)).await??;
+                blocking(move || code::store(&keeper.catalog, &zip).map(drop)).await??;
                 return json_answer(StatusCode::OK, &Configuration::whole(&current));
             }
             inner.update(tenant, name, request.revision_id, Change::Code(zip)).await
@@ -254,7 +253,9 @@ impl<E: Engine> Inner<E> {
         let updated = blocking(move || {
             let of = UpdateOf { tenant, name: &name, revision_id: revision_id.as_deref() };
             let updated = match change {
-                Change::Code(zip) => keeper.catalog.update_code(of, store(&keeper.catalog, &zip)?),
+                Change::Code(zip) => {
+                    keeper.catalog.update_code(of, code::store(&keeper.catalog, &zip)?)
+                }
                 Change::Settings(change) => keeper.catalog.update_settings(of, *change),
             };
             updated.map_err(|error| keeper.update_error(tenant, error))
@@ -426,32 +427,7 @@ fn read_update_code(body: &[u8]) -> Result<(UpdateCodeRequest, Vec<u8>), ApiErro
     violations.finish()?;
     fits?;
     refuse_publish(request.publish)?;
-    Ok((request, decode_code(code)?))
-}
-
-fn decode_code(code: CodeRequest) -> Result<Vec<u8>, ApiError> {
-    if code.source_kms_key_arn.is_some_and(|arn| !arn.is_empty()) {
-        return Err(settings::absent("SourceKMSKeyArn"));
-    }
-    let Some(text) = code.zip_file else {
-        let name = match (&code.s3_bucket, &code.s3_key, &code.image_uri) {
-            (None, None, None) => {
-                return Err(ApiError::parameter("Please provide a source for function code."));
-            }
-            (_, _, Some(_)) => "ImageUri",
-            _ => "S3Bucket",
-        };
-        return Err(ApiError::parameter(format!(
-            "{name} is not supported by this platform: send the code as ZipFile."
-        )));
-    };
-    let zip = BASE64_STANDARD.decode(text).map_err(|error| {
-        ApiError::new(ErrorKind::Serialization, format!("ZipFile is not Base64: {error}"))
-    })?;
-    if zip.is_empty() {
-        return Err(ApiError::parameter("Uploaded file must be a non-empty zip"));
-    }
-    Ok(zip)
+    Ok((request, code::decode(code)?))
 }
 
 fn refuse_publish(publish: Option<bool>) -> Result<(), ApiError> {
@@ -480,38 +456,6 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
             ErrorKind::InvalidRequestContent,
             format!("Could not parse request body into json: {error}"),
         ),
-    })
-}
-
-fn store(catalog: &Catalog, zip: &[u8]) -> Result<StoredPackage, ApiError> {
-    catalog.store_package(zip).map_err(|error| match &error {
-        PackageError::NotZip { reason } => ApiError::parameter(format!(
-            "Could not unzip uploaded file. Please check your file, then try to upload again. \
-             ({reason})"
-        )),
-        PackageError::Empty => ApiError::parameter("Uploaded file must be a non-empty zip"),
-        PackageError::UnpackedTooLarge { limit } => {
-            ApiError::parameter(format!("Unzipped size must be smaller than {limit} bytes"))
-        }
-        PackageError::ZippedTooLarge { limit, .. } => ApiError::new(
-            ErrorKind::RequestEntityTooLarge,
-            format!("Zipped size must be smaller than {limit} bytes"),
-        ),
-        PackageError::Io { path, source } => {
-            tracing::error!(%source, path = %path.display(), "cannot store a package");
-            match source.kind() {
-                IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded => ApiError::new(
-                    ErrorKind::CodeStorageExceeded,
-                    "Code storage limit exceeded: the platform's disk is full. Delete functions, \
-                     or have space freed in its data directory.",
-                ),
-                _ => ApiError::new(ErrorKind::Service, format!("Cannot store the code: {source}")),
-            }
-        }
-        refused => ApiError::parameter(format!(
-            "Could not unzip uploaded file. Please check your file, then try to upload again. \
-             ({refused})"
-        )),
     })
 }
 

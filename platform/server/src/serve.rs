@@ -166,7 +166,9 @@ fn container_network(network: Network, allow: &[SocketAddr]) -> anyhow::Result<c
         _ if address.ip().is_loopback() => Ok(Allowed::Host { port: address.port() }),
         SocketAddr::V4(address) => Ok(Allowed::Address(*address)),
         SocketAddr::V6(_) => {
-            bail!("--allow {address} is an IPv6 address; instances have IPv4 only: name an IPv4 address")
+            bail!(
+                "--allow {address} is an IPv6 address; instances have IPv4 only: name an IPv4 address"
+            )
         }
     };
     let config = NetworkConfig {

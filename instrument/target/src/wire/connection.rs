@@ -2,6 +2,7 @@
 
 use super::message::{MessageError, Reader, Reply};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -37,7 +38,15 @@ impl Connection {
         Self { stream }
     }
 
-    /// Sends all of a request. The first byte is handed to the connection as this is first polled.
+    /// The socket, where what is written to it is what is sent: not within TLS.
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match &self.stream {
+            Stream::Plain(tcp) => Some(tcp.as_fd()),
+            Stream::Tls(_) => None,
+        }
+    }
+
+    /// Sends all of a request, or the rest of one. The first byte is handed to the connection as this is first polled.
     pub(crate) async fn send(&mut self, request: &[u8]) -> Result<(), ExchangeError> {
         let send = async {
             self.stream.write_all(request).await?;

@@ -21,6 +21,8 @@ pub struct State {
     pub together: Option<Arc<Barrier>>,
     /// Connections accepted.
     pub connections: u32,
+    /// Whether every connection is good for two invocations only, without a word of warning.
+    pub closes: bool,
     /// Connections that the boundary has closed on its own.
     pub closed: u32,
 }
@@ -235,12 +237,8 @@ fn invoke(path: &str, headers: &str, body: &str, state: &Shared) -> Manner {
         "identity": {"host_ids": {"boot_id": "b"}, "cpu_count": 2, "hostname": "h"},
     });
     let reply = Answer { status: 200, headers: headers_out, body };
-    // Every connection is good for two invocations, so that kept ones go stale.
-    if function.invocations % 2 == 0 {
-        Manner::AnswerAndClose(reply)
-    } else {
-        Manner::Answer(reply)
-    }
+    let last = function.invocations % 2 == 0;
+    if state.closes && last { Manner::AnswerAndClose(reply) } else { Manner::Answer(reply) }
 }
 
 /// Request line, headers with names in lower case, and body.

@@ -136,6 +136,9 @@ async fn a_client_that_leaves_changes_nothing() {
 async fn functions_come_back_after_a_restart() {
     let mut server = Server::start().await;
     server.create("f").await;
+    let target = format!("{FUNCTIONS}/f/configuration");
+    let failed = json!({ "Description": "cannot be deployed" });
+    server.ask_json("PUT", &target, failed).await;
     let before = server.ask("GET", &format!("{FUNCTIONS}/f/configuration"), "").await.json();
     let copy = tempfile::tempdir().expect("a directory");
     let status = std::process::Command::new("cp")
@@ -147,8 +150,10 @@ async fn functions_come_back_after_a_restart() {
     server.address = listen(copy.path(), server.engine.clone(), Limits::default()).await;
     let after = server.ask("GET", &format!("{FUNCTIONS}/f/configuration"), "").await.json();
     assert_eq!(after, before);
+    assert_eq!(after["LastUpdateStatus"], "Failed", "a restart makes no failure a success");
     assert_eq!(server.invoke("f", &[], "{}").await.status, 200);
-    assert_eq!(server.seen(), ["deploy f 1", "deploy f 1", "invoke f 1"]);
+    let seen = ["deploy f 1", "deploy f 2", "deploy f 3", "deploy f 3", "invoke f 3"];
+    assert_eq!(server.seen(), seen);
 }
 
 // A function made, deleted and made again is another one; deleting it twice is an error.

@@ -44,8 +44,8 @@ pub(super) enum Cgroups {
 pub(super) struct Hierarchy {
     /// Controllers that limit here, as in `memory`.
     pub(super) controllers: Vec<String>,
-    /// The group below which the server's group is.
-    pub(super) base: PathBuf,
+    /// The group in which the server is.
+    pub(super) home: PathBuf,
     /// The server's group.
     pub(super) directory: PathBuf,
 }
@@ -141,8 +141,8 @@ impl Cgroups {
         }
     }
 
-    /// Makes the server's group, and puts the calling process into it (v1), or beside the cells (v2), with a cgroup
-    /// namespace whose root it is.
+    /// Makes the server's group, and gives the calling process a cgroup namespace whose root it is. The process itself
+    /// stays outside, so that no instance's load slows it down.
     pub(super) fn make_top(&self) -> Result<(), Failure> {
         for hierarchy in self.hierarchies() {
             make_directory(&hierarchy.directory)?;
@@ -159,35 +159,30 @@ impl Cgroups {
                         let weight = shares(cpus as u32 * 100);
                         write(&hierarchy.directory.join("cpu.shares"), &weight.to_string())?;
                     }
-                    write(&hierarchy.directory.join("tasks"), "0")?;
                 }
             }
-            Self::V2(hierarchy) => write(&hierarchy.directory.join("cgroup.procs"), "0")?,
+            Self::V2(_) => {}
         }
-        super::system::unshare(libc::CLONE_NEWCGROUP)
-            .step(|| "cannot make a control group namespace".to_owned())?;
+        self.enter(|hierarchy| &hierarchy.directory)?;
+        let unshared = super::system::unshare(libc::CLONE_NEWCGROUP)
+            .step(|| "cannot make a control group namespace".to_owned());
+        self.enter(|hierarchy| &hierarchy.home)?;
+        unshared?;
         if let Self::V2(hierarchy) = self {
-            let own = hierarchy.directory.join("starter");
-            make_directory(&own)?;
-            write(&own.join("cgroup.procs"), "0")?;
             hand_down(hierarchy, &hierarchy.directory)?;
         }
         Ok(())
     }
 
-    /// Removes the server's group, and everything of the server's own in it. Moves the calling process out.
+    /// Moves the calling process into groups.
+    fn enter(&self, group: fn(&Hierarchy) -> &Path) -> Result<(), Failure> {
+        let file = if matches!(self, Self::V2(_)) { "cgroup.procs" } else { "tasks" };
+        self.hierarchies().iter().try_for_each(|it| write(&group(it).join(file), "0"))
+    }
+
+    /// Removes the server's group, in which nothing is left.
     pub(super) fn remove_top(&self) -> Result<(), Failure> {
-        for hierarchy in self.hierarchies() {
-            match self {
-                Self::V2(_) => {
-                    write(&hierarchy.base.join("cgroup.procs"), "0")?;
-                    remove_directory(&hierarchy.directory.join("starter"))?;
-                }
-                _ => write(&hierarchy.base.join("tasks"), "0")?,
-            }
-            remove_directory(&hierarchy.directory)?;
-        }
-        Ok(())
+        self.hierarchies().iter().try_for_each(|hierarchy| remove_directory(&hierarchy.directory))
     }
 
     /// Makes a cell's group with its limits.
@@ -269,6 +264,18 @@ impl Cgroups {
             }
         }
         Ok(membership)
+    }
+
+    /// Gives an instance's group other limits.
+    pub(super) fn limit_instance(&self, name: &GroupName, limits: Limits) -> Result<(), Failure> {
+        let is_v2 = matches!(self, Self::V2(_));
+        self.hierarchies()
+            .iter()
+            .filter(|hierarchy| hierarchy.has("memory") || hierarchy.has("cpu"))
+            .try_for_each(|hierarchy| {
+                let directory = hierarchy.directory.join(&name.host).join(&name.instance);
+                limit(hierarchy, &directory, limits, is_v2)
+            })
     }
 
     /// Removes an instance's group, whose processes have ended.
@@ -399,8 +406,13 @@ fn limit(
             write(&directory.join("memory.max"), &bytes)?;
             write_where_there(&directory.join("memory.swap.max"), "0")?;
         } else {
-            write(&directory.join("memory.limit_in_bytes"), &bytes)?;
-            write_where_there(&directory.join("memory.memsw.limit_in_bytes"), &bytes)?;
+            // Memory with swap is never below memory: a limit is lowered in this order and raised in the other.
+            let (memory, swap) = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes");
+            if write(&directory.join(memory), &bytes).is_err() {
+                write_where_there(&directory.join(swap), &bytes)?;
+                write(&directory.join(memory), &bytes)?;
+            }
+            write_where_there(&directory.join(swap), &bytes)?;
         }
     }
     if hierarchy.has("cpu") {

@@ -1,24 +1,32 @@
 //! What a new process does to become a sandbox, from its first namespace to the exec of the runtime.
 //!
-//! Everything that does not depend on function and host is done at once ([`become_prepared`]); the rest when the starter
-//! says what to become. The order is what keeps it safe, and each step says why it is where it is. Deliberately knows
-//! nothing of pools, and decides nothing.
+//! In three stages: what every sandbox has; what this one has, after which it has no privileges any more; and the function,
+//! when there is one. Sandboxes wait for theirs behind all their walls. The order is what keeps it safe, and steps say why
+//! they are where they are. Deliberately knows nothing of pools, and decides nothing.
 
 use super::channel::{Channel, MESSAGE_LIMIT, Received};
 use super::init;
 use super::mounts::{self, FileSystem, WRITABLE};
 use super::proc_view;
-use super::protocol::{self, CgroupView, Command, Failure, ProcView, Status, Step, Tmp};
+use super::protocol::{
+    self, CgroupView, Command, Failure, Furnish, PackageComes, ProcView, Report, Status, Step, Tmp,
+};
 use super::rootfs::{GROUP, Privilege, USER};
 use super::seccomp::Refused;
 use super::system::{self, Landlock, Program};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// Address of the Runtime API inside a sandbox, as AWS_LAMBDA_RUNTIME_API has it.
 pub const RUNTIME_API: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9001);
+
+/// Where a sandbox sees its package.
+pub(super) const PACKAGE: &str = "/var/task";
+
+/// Name of the machine inside.
+const HOST_NAME: &[u8] = b"localhost";
 
 /// What a sandbox starts with.
 #[derive(Debug)]
@@ -32,33 +40,6 @@ pub(super) struct Birth<'a> {
     pub(super) proc_view: ProcView,
 }
 
-/// Descriptors beside a [`Command`].
-struct Descriptors {
-    status: Channel,
-    output: OwnedFd,
-    package: OwnedFd,
-    machine_id: OwnedFd,
-    boot_id: OwnedFd,
-    tmp: Option<OwnedFd>,
-    tasks: Vec<OwnedFd>,
-}
-
-impl Descriptors {
-    fn take(descriptors: Vec<OwnedFd>, command: &Command) -> Option<Self> {
-        let mut next = descriptors.into_iter();
-        let taken = Self {
-            status: Channel::from_descriptor(next.next()?),
-            output: next.next()?,
-            package: next.next()?,
-            machine_id: next.next()?,
-            boot_id: next.next()?,
-            tmp: if command.tmp == Tmp::Mount { Some(next.next()?) } else { None },
-            tasks: next.collect(),
-        };
-        (taken.tasks.len() == command.tasks).then_some(taken)
-    }
-}
-
 /// Number at which a new sandbox holds its channel; what the starter had open above is closed.
 pub(super) const CHANNEL: i32 = 3;
 /// Number at which it holds the root file system to copy.
@@ -66,38 +47,43 @@ pub(super) const TEMPLATE: i32 = 4;
 
 /// Becomes a sandbox. Never returns to the starter's code.
 pub(super) fn run(birth: Birth<'_>) -> ! {
-    let channel = match become_prepared(&birth) {
-        Ok((channel, listener)) => {
-            let ready = protocol::encode(&None::<Failure>);
-            if channel.send(&[&ready], &[]).is_ok() {
-                become_function(&channel, listener, &birth);
-            }
-            system::exit(0)
-        }
-        Err((channel, failure)) => (channel, failure),
-    };
-    let (channel, failure) = channel;
-    // Without a starter there is nobody to tell.
-    let _gone = channel.send(&[&protocol::encode(&Some(failure))], &[]);
-    system::exit(1)
-}
-
-fn become_prepared(birth: &Birth<'_>) -> Result<(Channel, TcpListener), (Channel, Failure)> {
-    // The starter has nothing at these numbers that this process needs: its own descriptors are above them.
+    // The starter has nothing at these numbers: its own descriptors are above them.
     let moved = system::place_at(birth.channel.as_fd(), CHANNEL)
         .and_then(|()| system::place_at(birth.template.as_fd(), TEMPLATE))
         .and_then(|()| system::close_from(TEMPLATE + 1));
-    let channel = Channel::from_descriptor(system::adopt(CHANNEL));
-    let prepared = moved
-        .step(|| "cannot close descriptors".to_owned())
-        .and_then(|()| prepare(&system::adopt(TEMPLATE), birth));
-    match prepared {
-        Ok(listener) => Ok((channel, listener)),
-        Err(failure) => Err((channel, failure)),
+    if moved.is_err() {
+        system::exit(1);
     }
+    let channel = Channel::from_descriptor(system::adopt(CHANNEL));
+    let report = |report: &Report, beside: &[BorrowedFd<'_>]| {
+        // Without a starter this process ends anyway.
+        let _gone = channel.send(&[&protocol::encode(report)], beside);
+    };
+    let mut buffer = vec![0; MESSAGE_LIMIT];
+    let prepared = be_born(&system::adopt(TEMPLATE), &birth).and_then(|born| {
+        report(&Report::Born, &[born.network.as_fd(), born.mounts.as_fd()]);
+        furnish(&channel, &mut buffer, &birth)?;
+        Ok(born.listener)
+    });
+    match prepared {
+        Err(failure) => report(&Report::Failed(failure), &[]),
+        Ok(listener) => {
+            report(&Report::Prepared, &[]);
+            become_function(&channel, buffer, listener);
+        }
+    }
+    system::exit(1)
 }
 
-fn prepare(template: &OwnedFd, birth: &Birth<'_>) -> Result<TcpListener, Failure> {
+/// What the first stage makes.
+struct Born {
+    network: OwnedFd,
+    mounts: OwnedFd,
+    listener: TcpListener,
+}
+
+/// First stage: what every sandbox has.
+fn be_born(template: &OwnedFd, birth: &Birth<'_>) -> Result<Born, Failure> {
     die_with_parent()?;
     system::block_signals(&init::SIGNALS).step(|| "cannot block signals".to_owned())?;
     system::default_signal(libc::SIGPIPE);
@@ -108,6 +94,7 @@ fn prepare(template: &OwnedFd, birth: &Birth<'_>) -> Result<TcpListener, Failure
         libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS,
     )
     .step(|| "cannot make namespaces (see sysctl user.max_*_namespaces)".to_owned())?;
+    rustix::system::sethostname(HOST_NAME).step(|| "cannot name the sandbox".to_owned())?;
     let proc =
         FileSystem { kind: "proc", options: &[], attributes: WRITABLE | libc::MOUNT_ATTR_NOEXEC };
     mounts::attach(mounts::new(proc)?, Path::new("/proc"))?;
@@ -120,7 +107,12 @@ fn prepare(template: &OwnedFd, birth: &Birth<'_>) -> Result<TcpListener, Failure
         attributes: WRITABLE | libc::MOUNT_ATTR_NOEXEC,
     };
     mounts::attach(mounts::new(shared)?, Path::new("/dev/shm"))?;
-    listen()
+    let open = |path: &str| File::open(path).step(|| format!("cannot open {path}"));
+    Ok(Born {
+        network: open("/proc/self/ns/net")?.into(),
+        mounts: open("/proc/self/ns/mnt")?.into(),
+        listener: listen()?,
+    })
 }
 
 /// The starter's end is the sandbox's end, also where the starter is killed.
@@ -138,17 +130,71 @@ fn listen() -> Result<TcpListener, Failure> {
     Ok(listener)
 }
 
-fn become_function(channel: &Channel, listener: TcpListener, birth: &Birth<'_>) {
-    let mut buffer = vec![0; MESSAGE_LIMIT];
+/// Second stage: what this sandbox has. After it this process has no privileges, and never will.
+fn furnish(channel: &Channel, buffer: &mut [u8], birth: &Birth<'_>) -> Result<(), Failure> {
+    let cannot = || "the starter is not understood".to_owned();
+    let Received::Message(length, descriptors) = channel.receive(buffer).step(cannot)? else {
+        system::exit(0);
+    };
+    let (furnish, _) = protocol::decode::<Furnish>(&buffer[..length]).step(cannot)?;
+    let mut descriptors = descriptors.into_iter();
+    let mut next = || descriptors.next().ok_or_else(|| Failure { step: cannot(), errno: 0 });
+    let (machine_id, boot_id) = (next()?, next()?);
+    let tmp = if furnish.tmp == Tmp::Mount { Some(next()?) } else { None };
+    let package = if furnish.package == PackageComes::Now { Some(next()?) } else { None };
+    // First the limits, so that all memory from here on is the instance's. A process that writes its own `0` into
+    // `tasks` spares the wait for a grace period that other ways of joining have.
+    for _ in 0..furnish.tasks {
+        rustix::io::write(next()?, b"0").step(|| "cannot join a control group".to_owned())?;
+    }
+    // After the join: before it, this namespace would show the path from the host's root.
+    if furnish.cgroup_view == CgroupView::Instance {
+        system::unshare(libc::CLONE_NEWCGROUP)
+            .step(|| "cannot make a control group namespace".to_owned())?;
+    }
+    mounts::attach(&machine_id, Path::new("/etc/machine-id"))?;
+    mounts::attach(&boot_id, Path::new("/proc/sys/kernel/random/boot_id"))?;
+    if let Some(package) = package {
+        mounts::attach(package, Path::new(PACKAGE))?;
+    }
+    mount_tmp(furnish.tmp, tmp)?;
+    become_user(furnish.host_user, birth.privilege)?;
+    die_with_parent()?;
+    limit_resources()?;
+    drop_capabilities()?;
+    system::process_control(libc::PR_SET_NO_NEW_PRIVS, 1)
+        .step(|| "cannot forgo new privileges".to_owned())?;
+    restrict_files()?;
+    birth.refused.install().map_err(|error| Failure { step: error.to_string(), errno: 0 })
+}
+
+fn mount_tmp(kind: Tmp, given: Option<OwnedFd>) -> Result<(), Failure> {
+    let mount = match (kind, given) {
+        (_, Some(mount)) => mount,
+        (Tmp::Memory(bytes), None) => {
+            let size = bytes.to_string();
+            let options = [("mode", "1777"), ("size", size.as_str()), ("nr_inodes", "32768")];
+            mounts::new(FileSystem { kind: "tmpfs", options: &options, attributes: WRITABLE })?
+        }
+        (Tmp::Mount, None) => {
+            return Err(Failure { step: "no /tmp was given".to_owned(), errno: 0 });
+        }
+    };
+    mounts::attach(mount, Path::new("/tmp"))
+}
+
+/// Third stage: the function. Returns where it could not be started, which it has said.
+fn become_function(channel: &Channel, mut buffer: Vec<u8>, listener: TcpListener) {
     let Ok(Received::Message(length, descriptors)) = channel.receive(&mut buffer) else { return };
-    let Ok((command, rest)) = protocol::decode::<Command>(&buffer[..length]) else { return };
-    let Some(mut descriptors) = Descriptors::take(descriptors, &command) else { return };
-    let tasks = std::mem::take(&mut descriptors.tasks);
-    let became = confine(&command, tasks, &descriptors, listener, birth)
-        .and_then(|()| execute(rest, &command, &descriptors));
-    let Descriptors { status, output, .. } = descriptors;
-    drop(output);
-    match became {
+    let Ok((command, strings)) = protocol::decode::<Command>(&buffer[..length]) else { return };
+    let mut descriptors = descriptors.into_iter();
+    let (Some(status), Some(output)) = (descriptors.next(), descriptors.next()) else { return };
+    let status = Channel::from_descriptor(status);
+    let listening = protocol::encode(&Status::Listening { group: command.group });
+    // A server that is gone needs neither this nor what follows.
+    let _gone = status.send(&[&listening], &[listener.as_fd()]);
+    drop(listener);
+    match execute(strings, command.arguments, &output) {
         Ok(runtime) => {
             let _gone = status.send(&[&protocol::encode(&Status::Executed)], &[]);
             // Other processes of the sandbox cannot read this one's memory; secrets leave it all the same.
@@ -170,60 +216,6 @@ fn keep_only(status: Channel) -> Channel {
         system::exit(1);
     }
     Channel::from_descriptor(system::adopt(CHANNEL))
-}
-
-fn confine(
-    command: &Command,
-    tasks: Vec<OwnedFd>,
-    descriptors: &Descriptors,
-    listener: TcpListener,
-    birth: &Birth<'_>,
-) -> Result<(), Failure> {
-    // First the limits, so that all memory from here on is the instance's. A process that writes its own `0` into
-    // `tasks` spares the wait for a grace period that other ways of joining have.
-    for file in tasks {
-        rustix::io::write(&file, b"0").step(|| "cannot join a control group".to_owned())?;
-    }
-    // After the join: before it, this namespace would show the path from the host's root.
-    if command.cgroup_view == CgroupView::Instance {
-        system::unshare(libc::CLONE_NEWCGROUP)
-            .step(|| "cannot make a control group namespace".to_owned())?;
-    }
-    furnish(command, descriptors)?;
-    rustix::system::sethostname(command.host_name.as_bytes())
-        .step(|| "cannot name the sandbox".to_owned())?;
-    become_user(command.host_user, birth.privilege)?;
-    die_with_parent()?;
-    let listening = protocol::encode(&Status::Listening);
-    descriptors
-        .status
-        .send(&[&listening], &[listener.as_fd()])
-        .step(|| "cannot hand the listener out".to_owned())?;
-    drop(listener);
-    limit_resources()?;
-    drop_capabilities()?;
-    system::process_control(libc::PR_SET_NO_NEW_PRIVS, 1)
-        .step(|| "cannot forgo new privileges".to_owned())?;
-    restrict_files()?;
-    rustix::process::chdir("/var/task").step(|| "cannot enter /var/task".to_owned())?;
-    birth.refused.install().map_err(|error| Failure { step: error.to_string(), errno: 0 })
-}
-
-/// Mounts what is the instance's own.
-fn furnish(command: &Command, descriptors: &Descriptors) -> Result<(), Failure> {
-    mounts::attach(&descriptors.package, Path::new("/var/task"))?;
-    mounts::attach(&descriptors.machine_id, Path::new("/etc/machine-id"))?;
-    mounts::attach(&descriptors.boot_id, Path::new("/proc/sys/kernel/random/boot_id"))?;
-    match (command.tmp, &descriptors.tmp) {
-        (Tmp::Mount, Some(tmp)) => mounts::attach(tmp, Path::new("/tmp")),
-        (Tmp::Memory(bytes), _) => {
-            let size = bytes.to_string();
-            let options = [("mode", "1777"), ("size", size.as_str()), ("nr_inodes", "32768")];
-            let tmpfs = FileSystem { kind: "tmpfs", options: &options, attributes: WRITABLE };
-            mounts::attach(mounts::new(tmpfs)?, Path::new("/tmp"))
-        }
-        (Tmp::Mount, None) => Err(Failure { step: "no /tmp was given".to_owned(), errno: 0 }),
-    }
 }
 
 /// Becomes the instance's own host user, then the only user of a namespace of its own.
@@ -331,17 +323,18 @@ fn restrict_files() -> Result<(), Failure> {
     landlock.restrict().step(cannot)
 }
 
-fn execute(strings: &[u8], command: &Command, descriptors: &Descriptors) -> Result<i32, Failure> {
+fn execute(strings: &[u8], arguments: usize, output: &OwnedFd) -> Result<i32, Failure> {
     let cannot = || "cannot connect the runtime's output".to_owned();
     let strings = protocol::strings(strings).step(|| "no valid arguments".to_owned())?;
-    let Some((arguments, environment)) = strings.split_at_checked(command.arguments) else {
+    let Some((arguments, environment)) = strings.split_at_checked(arguments) else {
         return Err(Failure { step: "fewer arguments than promised".to_owned(), errno: 0 });
     };
     let program = Program { arguments: arguments.to_vec(), environment: environment.to_vec() };
+    rustix::process::chdir(PACKAGE).step(|| format!("cannot enter {PACKAGE}"))?;
     let null = File::options().read(true).write(true).open("/dev/null").step(cannot)?;
     system::duplicate_to(null.as_fd(), 0).step(cannot)?;
-    system::duplicate_to(descriptors.output.as_fd(), 1).step(cannot)?;
-    system::duplicate_to(descriptors.output.as_fd(), 2).step(cannot)?;
+    system::duplicate_to(output.as_fd(), 1).step(cannot)?;
+    system::duplicate_to(output.as_fd(), 2).step(cannot)?;
     let runtime = system::spawn(&program).step(|| {
         let file = program.arguments.first().map(|file| file.to_string_lossy());
         format!("cannot execute {}", file.unwrap_or_default())

@@ -244,11 +244,8 @@ impl Container {
         connection.send(&[&protocol::encode(&request), &strings], &descriptors).await?;
         drop((theirs, sink));
         let status = ours.watched().step(cannot)?;
-        let listener = executed(&status).await?;
-        let group = GroupName {
-            host: self.starter.group(identity.host),
-            instance: identity.instance.to_string(),
-        };
+        let (listener, sandbox) = executed(&status).await?;
+        let group = GroupName { host: self.starter.group(identity.host), instance: sandbox };
         let freezer = connection.cgroups.freezer(&group);
         let freezer = freezer
             .map(|path| File::options().write(true).open(path))
@@ -271,8 +268,8 @@ impl Container {
     }
 }
 
-/// Waits until the runtime has been exec'd. Returns the Runtime API's listener.
-async fn executed(status: &AsyncFd<Channel>) -> Result<TcpListener, Failure> {
+/// Waits until the runtime has been exec'd. Returns the Runtime API's listener, and the name of the control group.
+async fn executed(status: &AsyncFd<Channel>) -> Result<(TcpListener, String), Failure> {
     let cannot = || "the sandbox ended before its runtime was started".to_owned();
     let mut listener = None;
     let mut buffer = [0; 4096];
@@ -283,7 +280,10 @@ async fn executed(status: &AsyncFd<Channel>) -> Result<TcpListener, Failure> {
             return Err(Failure { step: cannot(), errno: 0 });
         };
         match protocol::decode::<Status>(&buffer[..length]).step(cannot)?.0 {
-            Status::Listening => listener = descriptors.into_iter().next().map(TcpListener::from),
+            Status::Listening { group } => {
+                let descriptor = descriptors.into_iter().next();
+                listener = descriptor.map(|descriptor| (TcpListener::from(descriptor), group));
+            }
             Status::Executed => {
                 return listener.ok_or_else(|| Failure { step: cannot(), errno: 0 });
             }

@@ -9,7 +9,7 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -66,4 +66,21 @@ pub(super) fn attach(mount: impl AsFd, path: &Path) -> Result<(), Failure> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     move_mount(mount, c"", rustix::fs::CWD, target.as_c_str(), flags)
         .step(|| format!("cannot mount at {}", path.display()))
+}
+
+/// Mounts a detached mount at `path` of another mount namespace, and comes back to `home`. For a single-threaded process.
+///
+/// Panics where it cannot come back: it would do everything that follows among the wrong files.
+pub(super) fn attach_within(
+    mount: impl AsFd,
+    path: &Path,
+    namespace: BorrowedFd<'_>,
+    home: BorrowedFd<'_>,
+) -> Result<(), Failure> {
+    system::enter_namespace(namespace, libc::CLONE_NEWNS)
+        .step(|| "cannot enter a sandbox's mounts".to_owned())?;
+    let attached = attach(mount, path);
+    system::enter_namespace(home, libc::CLONE_NEWNS)
+        .expect("a namespace that was left can be entered again");
+    attached
 }

@@ -56,7 +56,10 @@ pub(super) enum Reply {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Status {
     /// The Runtime API's listener is beside this message.
-    Listening,
+    Listening {
+        /// Name of the instance's control group.
+        group: String,
+    },
     /// The runtime has been exec'd.
     Executed,
     /// The sandbox could not be made.
@@ -192,11 +195,21 @@ pub(super) struct StartSpec {
     pub(super) arguments: usize,
 }
 
-/// Starter to a prepared sandbox: what to become. The strings of the start follow.
+/// A new process to the starter.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Command {
-    /// How many strings are arguments.
-    pub(super) arguments: usize,
+pub(super) enum Report {
+    /// It has its namespaces; the network's and the mounts' are beside this message.
+    Born,
+    /// It has everything but a function, and no privileges any more.
+    Prepared,
+    /// It cannot become a sandbox.
+    Failed(Failure),
+}
+
+/// Starter to a new process: what its sandbox has. Beside it are the files with its machine id and boot id, /tmp and
+/// the package where they are given, and the `tasks` files to join.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Furnish {
     /// User and group, as the host sees them.
     pub(super) host_user: u32,
     /// How many `tasks` descriptors to join, by writing `0`.
@@ -205,8 +218,27 @@ pub(super) struct Command {
     pub(super) cgroup_view: CgroupView,
     /// What /tmp is.
     pub(super) tmp: Tmp,
-    /// Name of the machine inside.
-    pub(super) host_name: String,
+    /// When the package comes.
+    pub(super) package: PackageComes,
+}
+
+/// When a sandbox gets its package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum PackageComes {
+    /// Beside the message.
+    Now,
+    /// Later; then the starter mounts it, since the sandbox cannot any more.
+    Later,
+}
+
+/// Starter to a prepared sandbox: what to become. Status channel and output are beside it, and the strings of the start
+/// follow.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Command {
+    /// How many strings are arguments.
+    pub(super) arguments: usize,
+    /// Name of its control group, for the server.
+    pub(super) group: String,
 }
 
 /// What is seen as the root of cgroups.

@@ -15,7 +15,7 @@ use equipment::Equipment;
 use model::{HostId, InstanceId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sandbox::{Sandbox, Slots};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 
 /// How long nothing must have been asked for before prepared sandboxes are made, so that no start waits for one.
 const QUIET: Duration = Duration::from_millis(2);
+
+/// How long nothing is prepared after that has failed.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs the starter, with its connection to the server at standard input. For a process that does nothing else.
 /// There are no `arguments` yet: everything comes over the connection.
@@ -100,8 +103,11 @@ struct Starter {
     /// Prepared or soon prepared, and not bound to an instance.
     pool: VecDeque<i32>,
     slots: Slots,
-    /// The view of /proc that the pool's sandboxes have: that of the cell made last.
-    proc_view: ProcView,
+    /// Cells that go when the last sandbox of the pool on them is gone.
+    leaving: BTreeSet<HostId>,
+    /// The cell last started on.
+    pool_host: Option<HostId>,
+    next_serial: u64,
     quiet_from: Instant,
 }
 
@@ -111,7 +117,7 @@ struct Events {
     server: bool,
     signals: bool,
     maker: bool,
-    prepared: Vec<i32>,
+    reports: Vec<i32>,
 }
 
 impl Starter {
@@ -126,7 +132,9 @@ impl Starter {
             instances: BTreeMap::new(),
             pool: VecDeque::new(),
             slots,
-            proc_view: ProcView::MadeUp,
+            leaving: BTreeSet::new(),
+            pool_host: None,
+            next_serial: 1,
             quiet_from: Instant::now(),
         }
     }
@@ -141,8 +149,8 @@ impl Starter {
             if events.maker {
                 self.take_in_tmp()?;
             }
-            for pid in events.prepared {
-                self.take_in_prepared(pid);
+            for pid in events.reports {
+                self.take_in_report(pid);
             }
             if events.server {
                 let received = self.server.try_receive(&mut buffer);
@@ -167,20 +175,20 @@ impl Starter {
         let pids: Vec<i32> = self
             .sandboxes
             .iter()
-            .filter(|(_, sandbox)| sandbox.is_preparing())
+            .filter(|(_, sandbox)| sandbox.reporting().is_some())
             .map(|(pid, _)| *pid)
             .collect();
         let mut polled = vec![
             PollFd::new(&self.server, PollFlags::IN),
             PollFd::new(&self.equipment.signals, PollFlags::IN),
         ];
-        let sandboxes = pids.iter().filter_map(|pid| self.sandboxes[pid].channel.as_ref());
+        let sandboxes = pids.iter().filter_map(|pid| self.sandboxes[pid].reporting());
         polled.extend(sandboxes.map(|channel| PollFd::new(channel, PollFlags::IN)));
         let maker = self.equipment.maker.as_ref();
         polled.extend(maker.map(|maker| PollFd::new(maker, PollFlags::IN)));
         let timeout = self.is_pool_short().then(|| {
             let left = self.quiet_from.saturating_duration_since(Instant::now());
-            Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) }
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) }
         });
         match poll(&mut polled, timeout.as_ref()) {
             Err(rustix::io::Errno::INTR) => return Ok(Events::default()),
@@ -191,7 +199,7 @@ impl Starter {
             server: is_ready(0),
             signals: is_ready(1),
             maker: maker.is_some() && is_ready(2 + pids.len()),
-            prepared: pids
+            reports: pids
                 .iter()
                 .enumerate()
                 .filter(|(index, _)| is_ready(2 + index))
@@ -210,10 +218,7 @@ impl Starter {
                 let failure = self.make_host(spec).err();
                 self.reply(&Reply::Host { host, failure })
             }
-            Request::RemoveHost(host) => {
-                let failure = self.remove_host(host).err();
-                self.reply(&Reply::Host { host, failure })
-            }
+            Request::RemoveHost(host) => self.remove_host(host),
             Request::Start(spec) => {
                 self.start(spec, strings, descriptors);
                 Ok(())
@@ -249,22 +254,38 @@ impl Starter {
         };
         let machine_id = file("machine-id", spec.reveal.machine_id.as_ref())?;
         let boot_id = file("boot-id", spec.reveal.boot_id.as_ref())?;
-        self.proc_view = proc_view(&spec);
         self.hosts.insert(spec.host, Host { spec, group, machine_id, boot_id });
         Ok(())
     }
 
-    fn remove_host(&mut self, id: HostId) -> Result<(), Failure> {
-        let Some(host) = self.hosts.get(&id) else { return Ok(()) };
-        if self.sandboxes.values().any(|sandbox| sandbox.is_on(id)) {
-            return Err(Failure { step: format!("{id} still has instances"), errno: 0 });
+    /// Removes a cell, at once or when what the pool has on it is gone.
+    fn remove_host(&mut self, host: HostId) -> Result<(), Failure> {
+        let is_used = |sandbox: &Sandbox| sandbox.host == host && sandbox.instance.is_some();
+        if self.sandboxes.values().any(is_used) {
+            let failure = Failure { step: format!("{host} still has instances"), errno: 0 };
+            return self.reply(&Reply::Host { host, failure: Some(failure) });
         }
-        self.equipment.cgroups.remove_host(&host.group)?;
+        self.leaving.insert(host);
+        self.end_pooled(host);
+        self.remove_leaving_host(host)
+    }
+
+    /// Removes a cell that is to go and has no sandbox any more.
+    fn remove_leaving_host(&mut self, host: HostId) -> Result<(), Failure> {
+        let is_empty = !self.sandboxes.values().any(|sandbox| sandbox.host == host);
+        if !is_empty || !self.leaving.remove(&host) {
+            return Ok(());
+        }
+        let failure = self.remove_empty_host(host).err();
+        self.reply(&Reply::Host { host, failure })
+    }
+
+    fn remove_empty_host(&mut self, id: HostId) -> Result<(), Failure> {
+        let Some(host) = self.hosts.remove(&id) else { return Ok(()) };
         for path in [&host.machine_id, &host.boot_id].into_iter().flatten() {
             fs::remove_file(path).step(|| format!("cannot remove {}", path.display()))?;
         }
-        self.hosts.remove(&id);
-        Ok(())
+        self.equipment.cgroups.remove_host(&host.group)
     }
 }
 

@@ -129,16 +129,16 @@ impl World {
         Leftovers::assert_none(&self);
     }
 
-    /// Process id of the starter: the member of the server's own group that is not its maker of /tmp.
+    /// Kills the starter: the child of this process among whose mounts is this server's directory.
     pub fn kill_starter(&self) {
         let parent = std::process::id().to_string();
+        let data = self.data.path().to_string_lossy().into_owned();
         for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
-            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let read = |file: &str| std::fs::read_to_string(entry.path().join(file));
+            let stat = read("stat").unwrap_or_default();
             let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
-            let environment = std::fs::read(entry.path().join("cgroup")).unwrap_or_default();
-            let groups = String::from_utf8_lossy(&environment).into_owned();
             if after.split_whitespace().nth(1) == Some(parent.as_str())
-                && groups.contains(&format!("peek-{}", self.server_id))
+                && read("mountinfo").is_ok_and(|mounts| mounts.contains(&data))
             {
                 let name = entry.file_name();
                 let pid = name.to_str().and_then(|name| name.parse().ok());

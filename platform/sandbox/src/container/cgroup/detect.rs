@@ -68,7 +68,7 @@ pub(in super::super) fn detect(server: &str, machine: Machine<'_>) -> (Cgroups, 
         let known = v1.iter().any(|hierarchy| hierarchy.controllers == controllers);
         let Some(first) = controllers.first().filter(|_| !known) else { continue };
         let base = place(&mount, own.get(first.as_str()).copied().unwrap_or("/"));
-        v1.push(Hierarchy { controllers, directory: base.join(&name), base });
+        v1.push(Hierarchy { controllers, directory: base.join(&name), home: base });
     }
     let mut limitations = Vec::new();
     let cgroups = if !v1.is_empty() {
@@ -80,7 +80,8 @@ pub(in super::super) fn detect(server: &str, machine: Machine<'_>) -> (Cgroups, 
             .filter(|controller| CONTROLLERS.contains(controller))
             .map(str::to_owned)
             .collect();
-        Cgroups::V2(Hierarchy { controllers, directory: base.join(&name), base })
+        let home = place(&mount, own.get("").copied().unwrap_or("/"));
+        Cgroups::V2(Hierarchy { controllers, directory: base.join(&name), home })
     } else {
         limitations.push("no control groups are mounted: mount cgroup2 at /sys/fs/cgroup".into());
         return (Cgroups::None, limitations);
@@ -140,6 +141,7 @@ mod tests {
         let Cgroups::V2(hierarchy) = cgroups else { panic!("{cgroups:?}") };
         assert_eq!(hierarchy.controllers, ["cpu", "pids"]);
         assert_eq!(hierarchy.directory, Path::new("/sys/fs/cgroup/peek-s1"));
+        assert_eq!(hierarchy.home, Path::new("/sys/fs/cgroup/user.slice"));
         assert_eq!(limitations.len(), 1, "{limitations:?}");
     }
 

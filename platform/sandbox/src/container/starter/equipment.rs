@@ -19,6 +19,8 @@ use std::path::Path;
 pub(super) struct Equipment {
     /// Readable when a child has ended.
     pub(super) signals: OwnedFd,
+    /// The starter's own mounts, to come back to.
+    pub(super) mounts: OwnedFd,
     pub(super) privilege: Privilege,
     pub(super) cgroups: Cgroups,
     pub(super) template: Template,
@@ -40,6 +42,9 @@ impl Equipment {
         }
         let mut limitations = Vec::new();
         let privilege = own_mounts(directory)?;
+        let mounts = fs::File::open("/proc/self/ns/mnt")
+            .step(|| "cannot open /proc/self/ns/mnt".to_owned())?
+            .into();
         let cgroups = match privilege {
             Privilege::Root => groups(configuration, &mut limitations)?,
             Privilege::Rootless => {
@@ -66,7 +71,17 @@ impl Equipment {
         let refused = Refused::assemble();
         let signals = system::signal_descriptor(&[libc::SIGCHLD])
             .step(|| "cannot wait for children".to_owned())?;
-        Ok(Self { signals, privilege, cgroups, template, refused, maker, router, limitations })
+        Ok(Self {
+            signals,
+            mounts,
+            privilege,
+            cgroups,
+            template,
+            refused,
+            maker,
+            router,
+            limitations,
+        })
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! Deliberately does nothing.
 
-use super::super::cgroup::{GroupName, Membership};
+use super::super::cgroup::GroupName;
 use super::super::channel::Channel;
 use super::super::network::SLOTS_LIMIT;
-use super::super::protocol::StartSpec;
+use super::super::protocol::{PackageComes, StartSpec};
 use super::super::rootfs::Privilege;
-use model::{HostId, InstanceId};
+use model::{HostId, InstanceId, MemoryMib};
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;
@@ -18,26 +18,54 @@ pub(super) struct Sandbox {
     pub(super) pidfd: OwnedFd,
     /// Which of the server's users and addresses it has.
     pub(super) slot: u32,
-    /// To the process, until it has been told what to become.
-    pub(super) channel: Option<Channel>,
-    pub(super) is_prepared: bool,
-    /// What it will become, while something is still missing.
+    pub(super) host: HostId,
+    pub(super) group: GroupName,
+    /// Number that names its own files.
+    pub(super) serial: u64,
+    /// Size of its /tmp.
+    pub(super) tmp: MemoryMib,
+    pub(super) stage: Stage,
+    /// What it becomes, from the moment when that is known until it is told.
     pub(super) pending: Option<Pending>,
-    pub(super) bound: Option<Bound>,
+    pub(super) instance: Option<InstanceId>,
     /// Removed when its process has ended.
     pub(super) is_leaving: bool,
     pub(super) has_ended: bool,
 }
 
-/// What ties a sandbox to an instance.
+/// How far a sandbox is.
 #[derive(Debug)]
-pub(super) struct Bound {
-    pub(super) instance: InstanceId,
-    pub(super) host: HostId,
-    pub(super) group: GroupName,
+pub(super) enum Stage {
+    /// Makes its namespaces, or furnishes itself.
+    Preparing(Preparing),
+    /// Waits for its function.
+    Prepared {
+        channel: Channel,
+        /// Its mounts, where its package is still to be mounted.
+        mounts: Option<OwnedFd>,
+    },
+    /// Has been told, or is being ended.
+    Told,
 }
 
-/// A start that waits for its process to be prepared, or for its /tmp.
+/// A sandbox that is being prepared.
+#[derive(Debug)]
+pub(super) struct Preparing {
+    pub(super) channel: Channel,
+    pub(super) mounts: Option<OwnedFd>,
+    /// What it is furnished with, until it is.
+    pub(super) furniture: Option<Furniture>,
+    pub(super) package: PackageComes,
+}
+
+/// What a sandbox is furnished with.
+#[derive(Debug)]
+pub(super) struct Furniture {
+    pub(super) tasks: Vec<OwnedFd>,
+    pub(super) package: Option<OwnedFd>,
+}
+
+/// A start that has not been told to its process yet.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) spec: StartSpec,
@@ -45,30 +73,25 @@ pub(super) struct Pending {
     pub(super) strings: Vec<u8>,
     pub(super) status: Channel,
     pub(super) output: OwnedFd,
-    pub(super) membership: Membership,
-    pub(super) tmp: Option<OwnedFd>,
 }
 
 impl Sandbox {
-    pub(super) fn new(pidfd: OwnedFd, slot: u32, channel: Channel) -> Self {
-        Self {
-            pidfd,
-            slot,
-            channel: Some(channel),
-            is_prepared: false,
-            pending: None,
-            bound: None,
-            is_leaving: false,
-            has_ended: false,
+    /// Its channel, while it may report something.
+    pub(super) fn reporting(&self) -> Option<&Channel> {
+        match &self.stage {
+            Stage::Preparing(preparing) if !self.has_ended => Some(&preparing.channel),
+            _ => None,
         }
     }
 
-    pub(super) fn is_preparing(&self) -> bool {
-        self.channel.is_some() && !self.is_prepared && !self.has_ended
+    /// Whether it waits for a /tmp of this size.
+    pub(super) fn wants_tmp(&self, size: MemoryMib) -> bool {
+        self.tmp == size
+            && matches!(&self.stage, Stage::Preparing(preparing) if preparing.furniture.is_some())
     }
 
-    pub(super) fn is_on(&self, host: HostId) -> bool {
-        self.bound.as_ref().is_some_and(|bound| bound.host == host)
+    pub(super) fn is_prepared(&self) -> bool {
+        matches!(self.stage, Stage::Prepared { .. })
     }
 }
 
