@@ -65,7 +65,7 @@ fn findings(study: &Study, records: &[Record]) -> Findings {
 fn facts(directory: &Directory, study: &Study) -> StudyFacts {
     let chosen = |name: &str| study.experiments.iter().any(|it| it == name);
     StudyFacts {
-        title: "Behind the curtain".to_owned(),
+        title: title(&study.target),
         target: study.about.clone(),
         scale: study.scale.clone(),
         duration: model::Span::from_millis(study.measured_ms),
@@ -92,5 +92,14 @@ fn facts(directory: &Directory, study: &Study) -> StudyFacts {
             },
             directory.path().display()
         ),
+    }
+}
+
+/// Headline of the report.
+fn title(target: &str) -> String {
+    match target.split_once(':') {
+        None => "Behind the curtain of this machine".to_owned(),
+        Some(("aws", region)) => format!("Behind the curtain of AWS Lambda, {region}"),
+        Some((_, what)) => format!("Behind the curtain of {what}"),
     }
 }

@@ -115,19 +115,7 @@ fn add(study: &Study, answers: &mut Answers, group: Group) {
         .copied()
         .filter(|record| record.outcome != Outcome::Ok || group.start.is(study, record))
         .collect();
-    if sample.len() < meant.len() {
-        answers.note(
-            EXPERIMENT,
-            &format!(
-                "{metric}: {} of {} requests meant to be {phase} ({} at {} MiB) were not, and are in no \
-                 figure: the platform prepares, keeps or replaces instances on its own",
-                meant.len() - sample.len(),
-                meant.len(),
-                group.runtime,
-                group.finding.setting["memory_mib"],
-            ),
-        );
-    }
+    note_others(answers, &group, meant.len(), sample.len());
     if sample.is_empty() && meant.is_empty() && group.start == Start::Warm {
         return;
     }
@@ -171,6 +159,23 @@ fn add(study: &Study, answers: &mut Answers, group: Group) {
             sample.len(),
         );
     overheads.add_to(answers, &template);
+}
+
+/// Says how many requests were not what they were meant to be.
+fn note_others(answers: &mut Answers, group: &Group, meant: usize, sample: usize) {
+    if sample == meant {
+        return;
+    }
+    let text = format!(
+        "{}: {} of {meant} requests meant to be {} ({} at {} MiB) were not, and are in no figure: the platform \
+         prepares, keeps or replaces instances on its own",
+        group.start.metric(),
+        meant - sample,
+        group.start.phase(),
+        group.runtime,
+        group.finding.setting["memory_mib"],
+    );
+    answers.note(EXPERIMENT, &text);
 }
 
 /// Says where the functions' clocks are not the vantage point's.

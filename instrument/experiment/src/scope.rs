@@ -270,7 +270,7 @@ impl Scope {
                 confirm_pairs: by(5, 10, 34),
                 pool: 20,
                 pools: 5,
-                pool_delays: by(4, 5, 8),
+                pool_delays: by(4, 4, 8),
             },
             cpu: CpuScope {
                 window: scale.pick(

@@ -234,6 +234,8 @@ pub enum End {
         /// Limit.
         limit: u64,
     },
+    /// There is nothing to run: a function that brings its own runtime has no executable `bootstrap`.
+    NoEntrypoint,
     /// The runtime broke the Runtime API; how.
     Protocol(String),
     /// It was stopped from outside.

@@ -33,6 +33,13 @@ pub fn ended(request_id: &str, end: &End) -> Bytes {
             "Runtime.ExitError",
             format!("RequestId: {request_id} Error: Runtime broke its protocol: {what}"),
         ),
+        End::NoEntrypoint => (
+            "Runtime.InvalidEntrypoint",
+            format!(
+                "RequestId: {request_id} Error: Couldn't find valid bootstrap(s): \
+                 [/var/task/bootstrap /opt/bootstrap]"
+            ),
+        ),
         End::Stopped => (
             "Runtime.ExitError",
             format!("RequestId: {request_id} Error: the platform stopped the function"),

@@ -258,7 +258,7 @@ async fn all_silent<V: Vantage>(
     silent: &[Silence],
 ) -> Vec<Record> {
     let scope = bench.scope;
-    let hold = scope.hold.of(scope.idle.pool);
+    let hold = scope.lead.of(scope.idle.pool) + scope.hold.of(scope.idle.pool);
     // Single cold starts follow each other closely enough to be silent together, and do not queue for a CPU.
     let spacing = Span::from_nanos(scope.start.as_nanos() / 8);
     let begin = bench.soon(silent.len() as u32);
@@ -268,8 +268,7 @@ async fn all_silent<V: Vantage>(
         .filter(|silence| silence.instances > 1)
         .map(|silence| silence.delay)
         .collect();
-    // One less than may be held at once, for a pool that has to be held again.
-    let at_once = (scope.max_concurrency / scope.idle.pool.max(1)).saturating_sub(1);
+    let at_once = scope.max_concurrency / scope.idle.pool.max(1);
     let turn = Mutex::new(());
     let mut pool_starts = starts(&pool_delays, hold, at_once as usize).into_iter();
     let mut single = 0;
@@ -334,21 +333,25 @@ async fn pool<V: Vantage>(
 }
 
 /// Holds a pool together, for longer and longer where starts are slow: the same requests again meet the instances that
-/// are there already and make the rest. Tries but the last are void.
+/// are there already and make the rest. Tries but the last are void. Pools take turns, or one that is late would make all
+/// later ones late.
 async fn launch<V: Vantage>(
     bench: &Bench<'_, V>,
     function: &Function,
-    (mut shot, silence, mut at): (Shot, Silence, Time),
+    (mut shot, silence, at): (Shot, Silence, Time),
     turn: &Mutex<()>,
 ) -> Vec<Record> {
+    bench.vantage.sleep_until(at).await;
+    let _turn = turn.lock().await;
     let mut records = Vec::new();
     let mut hold = bench.scope.hold.of(silence.instances);
-    let mut waited = None;
     for tries_left in (0..LAUNCHES_MAX).rev() {
-        shot.sent = Sent { intended: at, forced_by: Forced::FreshFunction, ..Sent::default() };
-        shot.request = bench.held(at + hold);
+        let intended = bench.soon(silence.instances);
+        let until = intended + hold;
+        shot.sent = Sent { intended, forced_by: Forced::FreshFunction, ..Sent::default() };
+        shot.request = bench.held(until);
         let mut launched = bench.burst(function, &shot, silence.instances).await;
-        let reason = apart(bench, &launched, at + hold).filter(|_| tries_left > 0);
+        let reason = apart(bench, &launched, until).filter(|_| tries_left > 0);
         if let Some(reason) = &reason {
             mark(&mut launched, "void", reason);
         }
@@ -356,12 +359,7 @@ async fn launch<V: Vantage>(
         if reason.is_none() {
             break;
         }
-        // One pool at a time, or those that are late make the others late.
-        if waited.is_none() {
-            waited = Some(turn.lock().await);
-        }
         hold = hold * 2;
-        at = bench.soon(silence.instances);
     }
     records
 }

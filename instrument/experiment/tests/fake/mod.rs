@@ -23,7 +23,7 @@ const WARM: Span = Span::from_micros(300);
 pub enum KeepAlive {
     /// All after this long.
     Fixed(Span),
-    /// Half of a function's on a host each interval down to the floor, the rest at the limit.
+    /// Half of a function's on a host each interval down to the floor, counted from its last use; the rest at the limit.
     Halving { interval: Span, floor: usize, limit: Span },
 }
 

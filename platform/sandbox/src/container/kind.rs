@@ -16,9 +16,10 @@ use super::protocol::{
 use super::rootfs::{self, RootSpec};
 use crate::runtime::{InstallError, Launch, RUNTIME_DIRECTORY, Runtimes};
 use crate::{
-    Facts, HostError, HostSize, Identity, Kind, Package, PrepareError, Settings, StartError,
+    End, Facts, HostError, HostSize, Identity, Kind, Package, PrepareError, Settings, StartError,
     Started,
 };
+use bytes::Bytes;
 use model::{HostId, MemoryMib, Span};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -146,6 +147,18 @@ pub struct ContainerImage {
     pub package: PathBuf,
     /// What to exec.
     pub launch: Launch,
+}
+
+impl ContainerImage {
+    /// Whether there is something to run. Interpreters were found; a package's own `bootstrap` may be missing, or no
+    /// program.
+    fn has_entrypoint(&self) -> bool {
+        if self.launch.program.file_name().is_none_or(|name| name != "bootstrap") {
+            return true;
+        }
+        fs::metadata(self.package.join("bootstrap"))
+            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    }
 }
 
 /// What a sandbox is to run.
@@ -417,6 +430,9 @@ impl Kind for Container {
         settings: &Settings,
         identity: Identity,
     ) -> Result<Started<Self::Instance>, StartError> {
+        if !image.has_entrypoint() {
+            return Err(StartError::Ended { end: End::NoEntrypoint, log: Bytes::new() });
+        }
         let asked_at = Instant::now();
         let running = self.create(Program { image, settings, identity: &identity }).await?;
         let executed_at = Instant::now();

@@ -27,12 +27,12 @@ fn millis(secs: f64) -> Span {
     Span::from_millis((secs * 1e3).round() as u64)
 }
 
-/// When pools with these delays start, so that no two start within half a hold of each other and at most `at_once` are
-/// held at any time, when they are launched and when they are probed.
+/// When pools with these delays start, so that they are launched one after another and at most `at_once` are held at any
+/// time, when they are launched and when they are probed.
 ///
 /// Greedy, in the order given; the result has one start for each delay, counted from the first.
 pub fn starts(delays: &[Span], hold: Span, at_once: usize) -> Vec<Span> {
-    let slot = Span::from_nanos((hold.as_nanos() / 2).max(1));
+    let slot = hold.max(Span::from_millis(1));
     let mut held: Vec<Span> = Vec::new();
     let mut starts = Vec::with_capacity(delays.len());
     let mut next = Span::ZERO;
