@@ -214,14 +214,19 @@ fn assert_truth(memory: &Memory) {
     let (kept, gone) = bracket(memory);
     assert!(kept <= 9_000 && 9_000 <= gone, "{kept} {gone}");
     assert!((gone - kept) as f64 <= 0.02 * 9_000.0, "{kept} {gone}");
-    let pools = survival(memory, "pool");
-    let whole = pools.iter().filter(|(_, (alive, all))| *alive * 5 >= *all * 4);
-    let shrunk = pools.iter().find(|(_, (alive, all))| *alive * 5 < *all * 4);
-    let whole = *whole.map(|(delay, _)| delay).max().expect("some pools were whole");
-    let shrunk = *shrunk.expect("some pools had shrunk").0;
-    assert!(whole <= 3_000 && 3_000 <= shrunk, "{whole} {shrunk}");
-    let middle = (whole + shrunk) as f64 / 2.0;
-    assert!((middle - 3_000.0).abs() <= 0.1 * 3_000.0, "{whole} {shrunk}");
+    let pools: Vec<(u64, f64)> = survival(memory, "pool")
+        .into_iter()
+        .map(|(delay, (alive, all))| (delay, alive as f64 / all as f64))
+        .collect();
+    assert_eq!(pools.len(), 8);
+    assert!(pools.is_sorted_by(|one, next| one.0 + 500 < next.0 && next.0 < one.0 + 2_500));
+    for (delay_ms, alive) in pools {
+        let ticks = delay_ms as f64 / 3_000.0;
+        let (most, least) = (0.5_f64.powf(ticks.floor()), 0.5_f64.powf(ticks.ceil()));
+        if delay_ms < 6_000 {
+            assert!(least - 0.1 <= alive && alive <= most + 0.1, "{delay_ms}: {alive}");
+        }
+    }
     for record in memory.of("cpu") {
         let colevel = record.setting.get("colevel").map_or(1.0, |k| k.parse().expect("a number"));
         let share = (f64::from(record.memory_mib) / 512.0).min(1.0 / colevel);

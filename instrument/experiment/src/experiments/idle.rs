@@ -7,13 +7,14 @@
 //!   gives a survival curve rather than a wrong answer of a binary search;
 //! - a geometric grid (`search`), even steps in the bracket until it is at most 2 % wide (`refine`), then repetitions at its
 //!   ends and middle (`confirm`);
-//! - pools of instances held together and probed once, five or more per delay: evenly up to the limit, then around
-//!   the first loss. They start one after another, so that each stays together on its hosts.
+//! - pools of instances held together and probed once, five or more per delay, at delays evenly up to the limit: where
+//!   hosts have clocks that are out of step, pools shrink at any time, and every delay tells something. They start one
+//!   after another, so that each stays together on its hosts.
 
 mod delays;
 mod survival;
 
-use self::delays::{centred, geometric, inside, starts};
+use self::delays::{geometric, in_gaps, inside, starts};
 use self::survival::Survival;
 use crate::bench::{Bench, Shot, lagging, late, mark, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
@@ -226,8 +227,8 @@ fn pools<V: Vantage>(
     let count = idle.pool_delays.min(free / (idle.pool * idle.pools).max(1));
     let limit = seen.bracket().map_or(idle.range.1, |(_, gone)| gone);
     let delays = match stage {
-        IdleStage::Refine(1) => centred(limit, count),
-        IdleStage::Confirm => seen.first_pool_loss().map_or(Vec::new(), |loss| inside(loss, count)),
+        IdleStage::Refine(1) => in_gaps(&[], limit, count),
+        IdleStage::Confirm if seen.pools_shrank() => in_gaps(&seen.pool_delays(), limit, count),
         _ => return Vec::new(),
     };
     if count < idle.pool_delays {

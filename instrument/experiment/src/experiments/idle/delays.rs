@@ -16,10 +16,21 @@ pub fn inside((from, to): (Span, Span), count: u32) -> Vec<Span> {
     (1..=count).map(|i| millis(from + width * part(i))).collect()
 }
 
-/// The centres of `count` equal parts of a limit.
-pub fn centred(limit: Span, count: u32) -> Vec<Span> {
-    let part = |i: u32| (f64::from(i) + 0.5) / f64::from(count);
-    (0..count).map(|i| millis(limit.as_secs_f64() * part(i))).collect()
+/// `count` more delays up to a limit, each in the middle of what is then the widest gap.
+pub fn in_gaps(tried: &[Span], limit: Span, count: u32) -> Vec<Span> {
+    let mut points: Vec<Span> =
+        tried.iter().copied().filter(|delay| *delay < limit).chain([Span::ZERO, limit]).collect();
+    points.sort_unstable();
+    let mut new = Vec::new();
+    for _ in 0..count {
+        let gaps = points.windows(2).map(|gap| gap[1] - gap[0]).enumerate();
+        // Of equal gaps the first.
+        let Some((at, _)) = gaps.rev().max_by_key(|(_, gap)| *gap) else { break };
+        let middle = millis((points[at].as_secs_f64() + points[at + 1].as_secs_f64()) / 2.0);
+        points.insert(at + 1, middle);
+        new.push(middle);
+    }
+    new
 }
 
 /// To the nearest millisecond, so that a delay and its text are the same.
@@ -71,7 +82,15 @@ mod tests {
     fn steps_are_inside() {
         let bracket = (Span::from_secs(8), Span::from_secs(9));
         assert_eq!(inside(bracket, 3), [8_250, 8_500, 8_750].map(Span::from_millis));
-        assert_eq!(centred(Span::from_secs(9), 3), [1_500, 4_500, 7_500].map(Span::from_millis));
+    }
+
+    // Gaps are filled from the widest, so that delays end up even.
+    #[test]
+    fn gaps_are_filled() {
+        let limit = Span::from_secs(8);
+        assert_eq!(in_gaps(&[], limit, 3), [4, 2, 6].map(Span::from_secs));
+        let tried = [Span::from_secs(2), Span::from_secs(20)];
+        assert_eq!(in_gaps(&tried, limit, 2), [5_000, 3_500].map(Span::from_millis));
     }
 
     // At no moment are more pools held than allowed, be it for launching or for probing.

@@ -71,13 +71,15 @@ impl Survival {
         Some((from, *gone))
     }
 
-    /// The longest delay at which pools were still whole (0 where there is none) and the shortest at which they were not.
-    /// None where none shrank.
-    pub fn first_pool_loss(&self) -> Option<(Span, Span)> {
-        let shrunk = self.pools.iter().find(|(_, tally)| tally.fraction() < POOL_WHOLE);
-        let lost = *shrunk?.0;
-        let whole = self.pools.range(..lost).next_back().map_or(Span::ZERO, |(delay, _)| *delay);
-        Some((whole, lost))
+    /// Delays of pools that were probed.
+    pub fn pool_delays(&self) -> Vec<Span> {
+        self.pools.keys().copied().collect()
+    }
+
+    /// Whether pools shrank before the limit of single instances.
+    pub fn pools_shrank(&self) -> bool {
+        let limit = self.bracket().map_or(Span::MAX, |(kept, _)| kept);
+        self.pools.range(..=limit).any(|(_, tally)| tally.fraction() < POOL_WHOLE)
     }
 }
 
