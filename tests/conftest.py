@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,10 @@ PYTHON = next(
     ),
     "python3.11",
 )
+
+
+# Control group of a server: its id has eight hexadecimal digits.
+SERVER_GROUP = re.compile(r"peek-[0-9a-f]{8}")
 
 
 class Platform:
@@ -114,7 +119,7 @@ def left_over():
     """The set of everything that a platform could have left on this machine: cgroups, mounts, namespaces, loop devices."""
     left = []
     for top, folders, _ in os.walk("/sys/fs/cgroup"):
-        left += [os.path.join(top, folder) for folder in folders if "peek" in folder]
+        left += [os.path.join(top, it) for it in folders if SERVER_GROUP.fullmatch(it)]
     left += [line for line in open("/proc/self/mountinfo") if "peek" in line]
     if os.path.isdir("/run/netns"):
         left += [name for name in os.listdir("/run/netns") if "peek" in name]

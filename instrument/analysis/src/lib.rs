@@ -28,7 +28,7 @@ pub use truth::{Truth, join_truth};
 
 use answers::Answers;
 use record::Record;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use study::Study;
 
 /// Everything that the records of one study say: findings, and what could not be found and why.
@@ -62,6 +62,7 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     records.sort_by_key(|record| {
         (&record.experiment, &record.unit, record.sent_ns, &record.function, record.sequence)
     });
+    let disturbed = disturbances(&records);
     let mut answers = Answers::default();
     let host = identity::host_source(&records);
     let study = Study::of_records(records, host);
@@ -73,7 +74,20 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     idle::analyse(&study, &mut answers);
     cpu::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
-    answers.into_parts()
+    let (mut findings, problems) = answers.into_parts();
+    for finding in &mut findings {
+        finding.disturbed = disturbed.get(&finding.experiment).cloned();
+    }
+    (findings, problems)
+}
+
+/// By experiment, the precondition that its records say they did not have.
+fn disturbances(records: &[&Record]) -> BTreeMap<String, String> {
+    let said = |record: &&Record| {
+        let reason = record.setting.get("disturbed")?;
+        Some((record.experiment.clone(), reason.clone()))
+    };
+    records.iter().filter_map(said).collect()
 }
 
 #[cfg(test)]
@@ -84,6 +98,19 @@ mod tests {
     #[test]
     fn no_records_no_findings() {
         assert_eq!(analyse(&[]), (Vec::new(), Vec::new()));
+    }
+
+    // What disturbed an experiment stands beside each of its findings, and beside no other's.
+    #[test]
+    fn a_disturbance_is_told() {
+        let mut disturbed = Record { experiment: "cpu".to_owned(), ..Record::default() };
+        disturbed.setting.insert("disturbed".to_owned(), "one core".to_owned());
+        let quiet = Record { experiment: "idle".to_owned(), ..Record::default() };
+        let (findings, _) = analyse(&[disturbed, quiet]);
+        assert!(findings.iter().any(|finding| finding.experiment == "cpu"));
+        for finding in findings {
+            assert_eq!(finding.disturbed.is_some(), finding.experiment == "cpu");
+        }
     }
 
     // Records with nothing but an experiment's name are failures, never a panic.

@@ -15,11 +15,12 @@ use super::system;
 use equipment::Equipment;
 use model::{HostId, InstanceId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FlockOperation;
 use sandbox::{Sandbox, Slots};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long nothing must have been asked for before prepared sandboxes are made, so that no start waits for one.
@@ -69,8 +70,10 @@ fn serve() -> Result<(), Failure> {
     let Request::Configure(configuration) = request else {
         return Err(Failure { step: "the first request is no configuration".into(), errno: 0 });
     };
-    match Equipment::gather(&configuration) {
-        Ok(equipment) => {
+    let equipped = Predecessor::outlive(&configuration.directory)
+        .and_then(|gone| Ok((gone, Equipment::gather(&configuration)?)));
+    match equipped {
+        Ok((_gone, equipment)) => {
             let starter = Starter::new(channel, configuration, equipment);
             let limitations = starter.equipment.limitations.clone();
             let cgroups = starter.equipment.cgroups.clone();
@@ -80,6 +83,47 @@ fn serve() -> Result<(), Failure> {
         Err(failure) => channel
             .send(&[&protocol::encode(&Reply::Unusable(failure))], &[])
             .step(|| "the server is gone".to_owned()),
+    }
+}
+
+/// The starter of a server that was killed and began again: it may still be removing what this one would make.
+///
+/// The lock is the process's own, so that no instance inherits it, and held as long as this value lives.
+struct Predecessor {
+    _lock: File,
+}
+
+impl Predecessor {
+    /// How long a starter may take to remove its instances.
+    const LIMIT: Duration = Duration::from_secs(15);
+    /// Between two looks.
+    const PAUSE: Duration = Duration::from_millis(20);
+
+    /// Returns when no other starter uses `directory`, which is made where it is missing.
+    fn outlive(directory: &Path) -> Result<Self, Failure> {
+        let cannot = || format!("cannot lock {}", directory.display());
+        fs::create_dir_all(directory).step(cannot)?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(directory.join("starter.lock"))
+            .step(cannot)?;
+        let until = Instant::now() + Self::LIMIT;
+        loop {
+            match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { _lock: file }),
+                Err(error) if Instant::now() > until => {
+                    let step = format!(
+                        "another starter still uses {} after {} s: end it",
+                        directory.display(),
+                        Self::LIMIT.as_secs()
+                    );
+                    return Err(Failure { step, errno: error.raw_os_error() });
+                }
+                Err(_) => std::thread::sleep(Self::PAUSE),
+            }
+        }
     }
 }
 
