@@ -278,9 +278,11 @@ impl Connection {
     pub(super) async fn remove(&self, instance: InstanceId) {
         let (sender, gone) = oneshot::channel();
         lock(&self.asked).gone.insert(instance, sender);
-        if self.is_alive() && self.tell(&Request::Remove(instance)).await.is_ok() {
+        if self.tell(&Request::Remove(instance)).await.is_ok() {
             // An error means that the starter has ended, and its instances with it.
             let _ended = gone.await;
+        } else {
+            self.ended().await;
         }
     }
 

@@ -215,15 +215,18 @@ impl Container {
         program: Program<'_>,
     ) -> Result<Running<ContainerControl>, StartError> {
         let instance = program.identity.instance;
-        let mut connection = self.starter.connection().await.map_err(start_error)?;
-        let mut created = self.create_by(&connection, program.clone()).await;
-        if created.as_ref().is_err_and(|failure| failure.errno == libc::EPIPE) {
-            // The starter has died and nobody had noticed.
-            connection.ended().await;
-            connection = self.starter.connection().await.map_err(start_error)?;
-            created = self.create_by(&connection, program).await;
+        let connection = self.starter.connection().await.map_err(start_error)?;
+        let failure = match self.create_by(&connection, program.clone()).await {
+            Ok(running) => return Ok(running),
+            Err(failure) => failure,
+        };
+        connection.remove(instance).await;
+        if connection.is_alive() {
+            return Err(start_error(failure));
         }
-        match created {
+        // The starter died under it, which is no fault of the program's: the next one gets it, once.
+        let connection = self.starter.connection().await.map_err(start_error)?;
+        match self.create_by(&connection, program).await {
             Ok(running) => Ok(running),
             Err(failure) => {
                 connection.remove(instance).await;
