@@ -8,6 +8,7 @@ use sandbox::container::{
 use sandbox::runtime::Launch;
 use sandbox::{Grace, HostSize, Identity, Kind, Settings};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -36,8 +37,15 @@ async fn main() {
         return;
     }
     let directory = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("directory");
+    let shared = Arc::new(platform(directory.path()).await);
+    measure(&shared).await;
+    shared.0.close().await;
+}
+
+/// A container kind with one large cell, and what each sandbox runs.
+async fn platform(directory: &Path) -> (Container, ContainerImage, Settings) {
     let container = Container::open(ContainerConfig {
-        data: directory.path().to_owned(),
+        data: directory.to_owned(),
         server_id: format!("many-{}", std::process::id()),
         starter: vec![env!("CARGO_BIN_EXE_sandbox-starter").into()],
         reveal: Reveal::Nothing,
@@ -50,7 +58,7 @@ async fn main() {
     let size = HostSize { memory: MemoryMib(65_536), milli_cpus: 2000 };
     container.make_host(HOST, size).await.expect("a cell");
     let image = ContainerImage {
-        package: directory.path().to_owned(),
+        package: directory.to_owned(),
         launch: Launch { program: "/usr/bin/sleep".into(), arguments: vec!["600".into()] },
     };
     let settings = Settings {
@@ -63,13 +71,17 @@ async fn main() {
         tmp: MemoryMib(512),
         init_timeout: Span::from_secs(10),
     };
+    (container, image, settings)
+}
+
+/// Starts all, waits until they are at rest, removes all, and prints what each step took.
+async fn measure(shared: &Arc<(Container, ContainerImage, Settings)>) {
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let before = memory();
-    let shared = Arc::new((container, image, settings));
     let began = Instant::now();
     let mut starting = Vec::new();
     for number in 1..=COUNT {
-        let shared = Arc::clone(&shared);
+        let shared = Arc::clone(shared);
         starting.push(tokio::spawn(async move {
             let (container, image, settings) = &*shared;
             let identity =
@@ -101,5 +113,4 @@ async fn main() {
         "removed one after the other: {:.1} ms each",
         began.elapsed().as_secs_f64() * 1e3 / COUNT as f64
     );
-    shared.0.close().await;
 }
