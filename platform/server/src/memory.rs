@@ -7,6 +7,17 @@ pub fn total_and_available() -> Option<(MemoryMib, MemoryMib)> {
     parse(&std::fs::read_to_string("/proc/meminfo").ok()?)
 }
 
+/// Gives back to the machine what the allocator keeps of a burst that is over.
+///
+/// glibc returns freed memory of a thread's arena only when asked; other allocators do it by themselves.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim takes the allocator's own locks and touches only memory that is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 fn parse(meminfo: &str) -> Option<(MemoryMib, MemoryMib)> {
     let mib = |name: &str| {
         let line = meminfo.lines().find(|line| line.starts_with(name))?;

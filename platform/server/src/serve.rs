@@ -149,7 +149,7 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     Ok(())
 }
 
-/// Tells the platform, every second, how much memory is really free.
+/// Tells the platform, every second, how much memory is really free, and keeps none that it does not need.
 async fn watch_memory<K: Kind>(platform: Arc<Platform<K>>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {
@@ -157,6 +157,7 @@ async fn watch_memory<K: Kind>(platform: Arc<Platform<K>>) {
         if let Some((_, available)) = memory::total_and_available() {
             platform.memory_free(available);
         }
+        memory::give_back();
     }
 }
 
