@@ -99,7 +99,8 @@ type Orders = mpsc::UnboundedReceiver<Command>;
 
 async fn live<K: Kind>(start: Start<K>, mut orders: Orders, report: impl Fn(Report) + Send) {
     let Start { kind, image, settings, identity } = start;
-    let starting = kind.start(&image, &settings, identity);
+    // In a box of its own: what a start needs is not kept for the life of the instance.
+    let starting = Box::pin(kind.start(&image, &settings, identity));
     let started = tokio::select! {
         started = starting => started,
         // The future is dropped, and with it what it made so far.
