@@ -5,7 +5,9 @@
 mod name;
 mod size;
 mod time;
+mod variable;
 
 pub use name::{FunctionId, HostId, InstanceId, InvocationId, RoleId, TenantId, TenantIdError};
 pub use size::MemoryMib;
 pub use time::{Span, Time};
+pub use variable::RESERVED_VARIABLES;

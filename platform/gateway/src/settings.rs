@@ -7,7 +7,7 @@ use crate::gateway::Limits;
 use crate::shape::{AbsentSettings, SettingsRequest};
 use crate::validation::{Constraint, Violations};
 use catalog::{Settings, SettingsChange, Tracing};
-use model::{MemoryMib, Span};
+use model::{MemoryMib, RESERVED_VARIABLES, Span};
 use std::collections::BTreeMap;
 
 const DESCRIPTION_MAX: usize = 256;
@@ -20,29 +20,6 @@ const TAG_VALUE_MAX: usize = 256;
 const ROLE_PATTERN: &str = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+";
 const HANDLER_PATTERN: &str = r"[^\s]+";
 const VARIABLE_PATTERN: &str = r"[a-zA-Z]([a-zA-Z0-9_])+";
-
-/// Variables that a function cannot set (AWS Lambda developer guide, "Defined runtime environment variables").
-const RESERVED: &[&str] = &[
-    "_HANDLER",
-    "_X_AMZN_TRACE_ID",
-    "AWS_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_DEFAULT_REGION",
-    "AWS_EXECUTION_ENV",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_INITIALIZATION_TYPE",
-    "AWS_LAMBDA_LOG_GROUP_NAME",
-    "AWS_LAMBDA_LOG_STREAM_NAME",
-    "AWS_LAMBDA_RUNTIME_API",
-    "AWS_REGION",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SECRET_KEY",
-    "AWS_SESSION_TOKEN",
-    "LAMBDA_RUNTIME_DIR",
-    "LAMBDA_TASK_ROOT",
-];
 
 /// Notes everything in the request's settings that is out of its range or pattern.
 pub(crate) fn check(request: &SettingsRequest, limits: &Limits, violations: &mut Violations) {
@@ -195,8 +172,11 @@ pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), ApiError
 fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), ApiError> {
     const UNABLE: &str = "Lambda was unable to configure your environment variables because the \
                           environment variables you have provided";
-    let reserved: Vec<_> =
-        variables.keys().map(String::as_str).filter(|name| RESERVED.contains(name)).collect();
+    let reserved: Vec<_> = variables
+        .keys()
+        .map(String::as_str)
+        .filter(|name| RESERVED_VARIABLES.contains(name))
+        .collect();
     if !reserved.is_empty() {
         return Err(ApiError::parameter(format!(
             "{UNABLE} contains reserved keys that are currently not supported for modification. \
@@ -237,5 +217,5 @@ fn is_variable(name: &str) -> bool {
     bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
         && name.len() >= 2
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        || RESERVED.contains(&name)
+        || RESERVED_VARIABLES.contains(&name)
 }

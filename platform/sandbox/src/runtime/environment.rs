@@ -3,35 +3,13 @@
 //! Source: AWS Lambda developer guide, "Defined runtime environment variables", 2026-11.
 
 use super::install::RUNTIME_DIRECTORY;
-use model::MemoryMib;
+use model::{MemoryMib, RESERVED_VARIABLES};
 use std::collections::BTreeMap;
 
 /// Where instances see their package (`LAMBDA_TASK_ROOT`).
 pub const TASK_ROOT: &str = "/var/task";
 /// The Runtime API's address within an instance.
 const RUNTIME_API: &str = "127.0.0.1:9001";
-
-/// Names that a function's own variables may not have.
-pub const RESERVED: [&str; 18] = [
-    "AWS_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_DEFAULT_REGION",
-    "AWS_EXECUTION_ENV",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_INITIALIZATION_TYPE",
-    "AWS_LAMBDA_LOG_GROUP_NAME",
-    "AWS_LAMBDA_LOG_STREAM_NAME",
-    "AWS_LAMBDA_RUNTIME_API",
-    "AWS_REGION",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "LAMBDA_RUNTIME_DIR",
-    "LAMBDA_TASK_ROOT",
-    "_HANDLER",
-    "_X_AMZN_TRACE_ID",
-];
 
 /// What a function version's environment is made of.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +59,7 @@ pub struct ReservedError {
 pub fn function_environment(
     function: &FunctionVariables<'_>,
 ) -> Result<BTreeMap<String, String>, ReservedError> {
-    let reserved = |name: &&String| RESERVED.contains(&name.as_str());
+    let reserved = |name: &&String| RESERVED_VARIABLES.contains(&name.as_str());
     let names: Vec<String> = function.own.keys().filter(reserved).cloned().collect();
     if !names.is_empty() {
         return Err(ReservedError { names });
@@ -145,7 +123,7 @@ mod tests {
     // Every reserved name is refused, by name, and defaults may be overridden.
     #[test]
     fn reserved_names() {
-        for name in RESERVED {
+        for name in RESERVED_VARIABLES {
             assert_eq!(
                 compose(&[(name, "x")]),
                 Err(ReservedError { names: vec![name.to_owned()] })
