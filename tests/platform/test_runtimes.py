@@ -5,6 +5,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
 import textwrap
 
 import pytest
@@ -167,3 +168,32 @@ def test_unknown_runtime(platform):
             Code={"ZipFile": zipped({"a.py": ""})},
         )
     assert PYTHON in str(refusal.value)
+
+
+# After the response an instance is frozen: a thread that would go on working does so for milliseconds, not for the second
+# until the next invocation.
+def test_no_unpaid_work(platform):
+    code = """
+    import threading, time
+    stamps = []
+    def work():
+        while True:
+            stamps.append(time.monotonic())
+            time.sleep(0.001)
+    threading.Thread(target=work, daemon=True).start()
+    answered = None
+    def handler(event, context):
+        global answered
+        if answered is None:
+            answered = time.monotonic()
+            return None
+        after = [answered] + [stamp for stamp in stamps if stamp > answered]
+        gap, since = max((later - earlier, earlier) for earlier, later in zip(after, after[1:]))
+        return {"worked_s": since - answered, "frozen_s": gap}
+    """
+    platform.deploy("worker", textwrap.dedent(code), MemorySize=1769)
+    platform.invoke("worker")
+    time.sleep(2)
+    seen = platform.invoke("worker")[0]
+    # 10 ms are promised; a busy machine may take longer to look, but not most of the pause.
+    assert seen["frozen_s"] > 1 and seen["worked_s"] < 0.5, seen
