@@ -5,8 +5,8 @@ import json
 import pathlib
 import subprocess
 import sys
-import time
 import textwrap
+import time
 
 import pytest
 from conftest import PYTHON, ROLE, ROOT, zipped
