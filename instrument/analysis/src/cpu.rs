@@ -235,7 +235,8 @@ fn add_fairness(answers: &mut Answers, levels: &BTreeMap<(u32, u32), Vec<Shares>
             .with_method("Jain's index of the CPU shares on one host, mean of hosts", hosts.len())
             .with_clusters("host", hosts.len())
             .with_number(bootstrap::mean(&hosts));
-        answers.add_with(finding, bootstrap::mean_interval(&hosts));
+        let interval = bootstrap::mean_interval(&hosts);
+        answers.add_with(finding, interval.map(|interval| interval.within(0.0, 1.0)));
     }
 }
 

@@ -60,6 +60,12 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// The part of it that lies from `least` to `most`, where the statistic cannot lie elsewhere.
+    pub fn within(self, least: f64, most: f64) -> Self {
+        let clamp = |end: f64| end.clamp(least, most);
+        Self { low: self.low.map(clamp), high: self.high.map(clamp), ..self }
+    }
+
     /// Whether `value` lies within, ends included; an open end holds everything on its side.
     pub fn contains(&self, value: f64) -> bool {
         self.low.is_none_or(|low| low <= value) && self.high.is_none_or(|high| value <= high)
