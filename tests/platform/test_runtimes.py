@@ -115,14 +115,20 @@ def test_python_errors(platform):
         return me
     """
     platform.deploy("errors", textwrap.dedent(code))
-    first = platform.invoke("errors")[0]
-    payload, error, _ = platform.invoke("errors", "fail")
+
+    def invoke(event=None):
+        # A request that comes before the runtime asks for its next event may have an instance of its own.
+        time.sleep(0.5)
+        return platform.invoke("errors", event)
+
+    first = invoke()[0]
+    payload, error, _ = invoke("fail")
     assert error == "Unhandled"
     assert (payload["errorType"], payload["errorMessage"]) == ("ValueError", "what was wrong")
     assert payload["stackTrace"] and "handler" in payload["stackTrace"][-1]
-    payload, error, _ = platform.invoke("errors", "unserialisable")
+    payload, error, _ = invoke("unserialisable")
     assert error == "Unhandled" and payload["errorType"] == "Runtime.MarshalError"
-    assert platform.invoke("errors")[0] == first
+    assert invoke()[0] == first
 
 
 @pytest.mark.skipif(not NODE.exists(), reason="no /usr/bin/node: apt-get install nodejs")
@@ -187,7 +193,8 @@ def test_no_unpaid_work(platform):
         if answered is None:
             answered = time.monotonic()
             return None
-        after = [answered] + [stamp for stamp in stamps if stamp > answered]
+        now = time.monotonic()
+        after = [answered] + [stamp for stamp in stamps if answered < stamp < now] + [now]
         gap, since = max((later - earlier, earlier) for earlier, later in zip(after, after[1:]))
         return {"worked_s": since - answered, "frozen_s": gap}
     """
