@@ -10,7 +10,6 @@ use model::Span;
 use record::Record;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -187,7 +186,6 @@ async fn open(
         std::fs::create_dir_all(&path)
             .with_context(|| format!("cannot make {}", path.display()))?;
         options.local = Some(local_command(study, &path, directory)?);
-        options.sink = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         state = Some(TemporaryState(path));
     }
     let live = Live::open(&uri, &options).await?;
