@@ -2,10 +2,12 @@
 //!
 //! Deliberately knows nothing of how hosts are chosen among those that fit: that is placement's.
 
+use crate::function::GRACE;
 use crate::instance::{Instance, State};
 use crate::policy::{Choice, Growth, Want};
 use crate::rooms::Owner;
 use crate::scheduler::Scheduler;
+use crate::timers::Alarm;
 use crate::{Action, HostPhase, Rejection, StopReason};
 use model::{FunctionId, HostId, InstanceId, MemoryMib, Span};
 
@@ -23,15 +25,33 @@ enum Room {
 }
 
 impl Scheduler {
-    /// Starts an instance for each invocation of the function that waits and has none.
+    /// Starts an instance for each invocation of the function that waits, beyond those that are starting or coming.
     pub(crate) fn cover(&mut self, function: FunctionId) {
         while self.start_one(function, 0) {}
+        self.watch_grace(function);
+    }
+
+    /// An instance that was coming no longer counts.
+    pub(crate) fn grace_due(&mut self, function: FunctionId) {
+        let Some(state) = self.functions.get_mut(&function) else { return };
+        state.grace_due = None;
+        self.cover(function);
+    }
+
+    /// Sees to it that an alarm rings when the first instance that is coming no longer counts, while something waits.
+    pub(crate) fn watch_grace(&mut self, function: FunctionId) {
+        let Some(state) = self.functions.get_mut(&function) else { return };
+        let due = match state.queue.is_empty() {
+            true => None,
+            false => state.coming(self.now).next().map(|since| since + GRACE),
+        };
+        self.timers.set(Alarm::Grace(function), &mut state.grace_due, due);
     }
 
     /// Starts one instance, if an invocation waits that has none. Returns whether another one may be needed.
     pub(crate) fn start_one(&mut self, function: FunctionId, attempts: u32) -> bool {
         let Some(state) = self.functions.get_mut(&function) else { return false };
-        if !state.lacks_starts() {
+        if !state.lacks_starts(self.now) {
             return false;
         }
         let owner = self.profile.owner(&state.settings);

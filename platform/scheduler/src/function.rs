@@ -6,7 +6,13 @@ use crate::line::Line;
 use crate::scheduler::Scheduler;
 use crate::timers::Alarm;
 use crate::{Epoch, FunctionSettings, Rejection, StopReason};
-use model::{FunctionId, InstanceId, InvocationId, TenantId, Time};
+use model::{FunctionId, InstanceId, InvocationId, Span, TenantId, Time};
+
+/// How long an instance that has answered counts as one that will soon be idle.
+///
+/// From response to `next` a runtime takes well under a millisecond, unless extensions or work of its own hold it up. A
+/// native instance starts in about five milliseconds: who waits that long before it starts one loses at most as much again.
+pub(crate) const GRACE: Span = Span::from_millis(5);
 
 /// One function as it is now.
 #[derive(Debug)]
@@ -21,6 +27,9 @@ pub(crate) struct Function {
     pub(crate) in_flight: u32,
     /// Instances of this revision that will yet become ready.
     pub(crate) starting: u32,
+    /// Instances of this revision that have answered and are not idle yet, by when they answered.
+    pub(crate) finishing: Line<Time>,
+    pub(crate) grace_due: Option<Time>,
     /// Invocations that wait, by age.
     pub(crate) queue: Line<Waiting>,
     pub(crate) queue_due: Option<Time>,
@@ -49,9 +58,17 @@ pub(crate) struct Account {
 }
 
 impl Function {
-    /// Whether invocations wait for which no instance is being started.
-    pub(crate) fn lacks_starts(&self) -> bool {
+    /// Whether invocations wait for which no instance is being started or coming.
+    pub(crate) fn lacks_starts(&self, now: Time) -> bool {
+        // Most often nothing waits, and who is coming need not be counted.
         self.queue.len() > self.starting as usize
+            && self.queue.len() > self.starting as usize + self.coming(now).len()
+    }
+
+    /// When the instances answered that will soon be idle: those that are within [`GRACE`].
+    pub(crate) fn coming(&self, now: Time) -> impl ExactSizeIterator<Item = Time> + '_ {
+        let past = self.finishing.partition_point(|since| since + GRACE <= now);
+        self.finishing.iter().skip(past).map(|(_, since)| since)
     }
 }
 
@@ -75,6 +92,8 @@ impl Scheduler {
             born: revision,
             in_flight: 0,
             starting: 0,
+            finishing: Line::new(),
+            grace_due: None,
             queue: Line::new(),
             queue_due: None,
             idle: Line::new(),
@@ -105,6 +124,7 @@ impl Scheduler {
             state.epoch = epoch;
             state.revision = revision;
             state.starting = 0;
+            state.finishing = Line::new();
         }
         let new = state.settings.clone();
         let idle: Vec<InstanceId> = if state.revision == revision {
@@ -132,6 +152,7 @@ impl Scheduler {
         }
         let Some(mut state) = self.functions.remove(&function) else { return };
         self.timers.set(Alarm::Queue(function), &mut state.queue_due, None);
+        self.timers.set(Alarm::Grace(function), &mut state.grace_due, None);
         self.leave_account(&state.settings, state.in_flight);
         if state.short {
             self.machine.short.retain(|&other| other != function);

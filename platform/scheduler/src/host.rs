@@ -99,8 +99,12 @@ impl Scheduler {
     fn lose(&mut self, host: HostId, reason: &str) {
         let Some(gone) = self.remove_host(host) else { return };
         let mut again = Vec::new();
+        let mut uncovered = BTreeSet::new();
         for instance in gone.instances {
             if let Some(it) = self.instances.get(instance) {
+                if matches!(it.state, State::Finishing { .. }) {
+                    uncovered.insert(it.function);
+                }
                 if matches!(it.state, State::Waiting | State::Starting) && self.is_current(it) {
                     again.push((it.function, it.attempts + 1));
                     self.not_starting(instance);
@@ -116,6 +120,9 @@ impl Scheduler {
             } else {
                 self.start_one(function, attempts);
             }
+        }
+        for function in uncovered {
+            self.cover(function);
         }
         self.serve_short();
     }

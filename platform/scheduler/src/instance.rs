@@ -34,8 +34,8 @@ pub(crate) enum State {
     Starting,
     /// It runs an invocation.
     Busy(Busy),
-    /// It has answered, and is not idle yet.
-    Finishing,
+    /// It has answered, and is not idle yet. Its function counts it under this number.
+    Finishing { sequence: u64 },
     /// It may be reused.
     Idle(Idle),
     /// Its reclaim was asked for.
@@ -113,7 +113,10 @@ impl Scheduler {
 
     pub(crate) fn idle(&mut self, instance: InstanceId) {
         match self.instances.get(instance).map(|it| it.state) {
-            Some(State::Finishing) => self.settle(instance, Warmth::Warm),
+            Some(State::Finishing { .. }) => {
+                self.unlist(instance);
+                self.settle(instance, Warmth::Warm);
+            }
             _ => self.late(),
         }
     }
@@ -135,7 +138,8 @@ impl Scheduler {
                 self.bill(instance);
                 self.reclaim(instance, StopReason::Died);
             }
-            Some(State::Finishing | State::Idle(_)) => self.reclaim(instance, StopReason::Died),
+            Some(State::Finishing { .. }) => self.give_up(instance, StopReason::Died),
+            Some(State::Idle(_)) => self.reclaim(instance, StopReason::Died),
         }
     }
 
@@ -163,6 +167,15 @@ impl Scheduler {
         self.act(Action::Reclaim { instance, reason });
     }
 
+    /// Asks for the end of an instance for which an invocation may have waited, and makes up for it.
+    fn give_up(&mut self, instance: InstanceId, reason: StopReason) {
+        let function = self.instances.get(instance).map(|it| it.function);
+        self.reclaim(instance, reason);
+        if let Some(function) = function {
+            self.cover(function);
+        }
+    }
+
     /// Removes all trace of an instance that is gone, and frees its place.
     pub(crate) fn forget(&mut self, instance: InstanceId) {
         let Some(mut it) = self.instances.remove(instance) else { return };
@@ -186,7 +199,7 @@ impl Scheduler {
                 self.bill(instance);
                 self.reclaim(instance, StopReason::Expired);
             }
-            State::Finishing => self.reclaim(instance, StopReason::Expired),
+            State::Finishing { .. } => self.give_up(instance, StopReason::Expired),
             State::Idle(idle) => self.idle_due(instance, idle),
             State::Waiting | State::Starting | State::Stopping => {}
         }
@@ -220,7 +233,7 @@ impl Scheduler {
             return self.reclaim(instance, reason);
         }
         if self.profile.lifetime_cap.is_some_and(|cap| born + cap <= now) {
-            return self.reclaim(instance, StopReason::Lifetime);
+            return self.give_up(instance, StopReason::Lifetime);
         }
         if self.dispatch_oldest(function, instance, warmth).is_some() {
             return;
@@ -251,10 +264,19 @@ impl Scheduler {
         self.start_clock(host);
     }
 
-    /// Takes an instance off the lists of idle ones, if it is on them.
+    /// Takes an instance off the lists of those that are idle or will soon be, if it is on them.
     pub(crate) fn unlist(&mut self, instance: InstanceId) {
         let Some(it) = self.instances.get(instance) else { return };
-        let State::Idle(Idle { sequence, .. }) = it.state else { return };
+        let sequence = match it.state {
+            State::Idle(Idle { sequence, .. }) => sequence,
+            State::Finishing { sequence } => {
+                if let Some(state) = self.functions.get_mut(&it.function) {
+                    state.finishing.remove(sequence);
+                }
+                return;
+            }
+            _ => return,
+        };
         if let Some(state) = self.functions.get_mut(&it.function) {
             state.idle.remove(sequence);
         }

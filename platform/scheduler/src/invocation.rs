@@ -61,9 +61,18 @@ impl Scheduler {
             _ => return self.late(),
         }
         self.bill(instance);
-        if let Some(it) = self.instances.get_mut(instance) {
-            // The deadline stays: what runs after the response is held to it as well.
-            it.state = State::Finishing;
+        let sequence = self.sequence();
+        let Some(it) = self.instances.get_mut(instance) else { return };
+        // The deadline stays: what runs after the response is held to it as well.
+        it.state = State::Finishing { sequence };
+        if let Some(state) = self.functions.get_mut(&it.function)
+            && state.revision == it.revision
+        {
+            state.finishing.push(sequence, self.now);
+            if !state.queue.is_empty() {
+                let function = it.function;
+                self.watch_grace(function);
+            }
         }
     }
 
@@ -138,7 +147,7 @@ impl Scheduler {
     /// Rejects the oldest invocation that waits, if one waits for which nothing is being started.
     pub(crate) fn reject_oldest(&mut self, function: FunctionId, reason: Rejection) {
         let Some(state) = self.functions.get(&function) else { return };
-        if state.lacks_starts()
+        if state.lacks_starts(self.now)
             && let Some((sequence, _)) = state.queue.oldest()
         {
             self.reject_queued(function, sequence, reason);
@@ -175,6 +184,7 @@ impl Scheduler {
     fn unqueue(&mut self, function: FunctionId, sequence: u64) -> Option<InvocationId> {
         let waiting = self.functions.get_mut(&function)?.queue.remove(sequence)?;
         self.watch_queue(function);
+        self.watch_grace(function);
         Some(waiting.invocation)
     }
 

@@ -152,6 +152,7 @@ impl Scheduler {
         match alarm {
             Alarm::Instance(instance) => self.instance_due(instance),
             Alarm::Queue(function) => self.queue_due(function),
+            Alarm::Grace(function) => self.grace_due(function),
             Alarm::Tick(host) => self.tick(host),
             Alarm::Empty(host) => self.empty_due(host),
             Alarm::Ahead => self.machine.ahead_due = None,

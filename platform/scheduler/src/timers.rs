@@ -10,6 +10,8 @@ pub(crate) enum Alarm {
     Instance(InstanceId),
     /// The oldest queued invocation of a function has waited too long.
     Queue(FunctionId),
+    /// Of the instances of a function that are coming, one no longer counts, and an invocation waits.
+    Grace(FunctionId),
     /// A tick of a host's keep-alive clock.
     Tick(HostId),
     /// A host was empty for long enough.

@@ -87,6 +87,12 @@ pub struct FunctionView {
     pub queued: usize,
     /// Idle instances.
     pub idle: usize,
+    /// Instances of its present state whose start was asked for, or waits for a host.
+    pub starting: u32,
+    /// Instances that have answered just now, and on which what waits can count for a moment.
+    pub coming: usize,
+    /// Whether it is in line until an instance somewhere is reclaimed, since no host has room.
+    pub waits_for_room: bool,
 }
 
 impl Scheduler {
@@ -124,6 +130,9 @@ impl Scheduler {
             in_flight: it.in_flight,
             queued: it.queue.len(),
             idle: it.idle.len(),
+            starting: it.starting,
+            coming: it.coming(self.now).len(),
+            waits_for_room: it.short,
         })
     }
 }
@@ -133,7 +142,7 @@ fn phase(state: &State) -> InstancePhase {
         State::Waiting => InstancePhase::Waiting,
         State::Starting => InstancePhase::Starting,
         State::Busy(busy) => InstancePhase::Busy(busy.invocation),
-        State::Finishing => InstancePhase::Finishing,
+        State::Finishing { .. } => InstancePhase::Finishing,
         State::Idle(Idle { rest: Rest::Resting, .. }) => InstancePhase::Resting,
         State::Idle(_) => InstancePhase::Idle,
         State::Stopping => InstancePhase::Stopping,
