@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("emulator", &["scheduler"]),
     ("probe", &[]),
     ("record", &[]),
+    ("foreign", &["record"]),
     ("experiment", &["probe", "record"]),
     ("analysis", &["record"]),
     ("report", &["analysis", "record"]),
