@@ -19,12 +19,14 @@ mod event;
 mod profile;
 
 mod capacity;
+mod chain;
 mod function;
 mod host;
 mod instance;
 mod invocation;
 mod line;
 mod rooms;
+mod roster;
 mod scheduler;
 mod table;
 mod timers;

@@ -39,13 +39,8 @@ impl<T: Copy> Line<T> {
         self.things.back().copied()
     }
 
-    /// How many things stand before the first of which `holds` is false, where it is true of none after that.
-    pub(crate) fn partition_point(&self, holds: impl Fn(T) -> bool) -> usize {
-        self.things.partition_point(|&(_, thing)| holds(thing))
-    }
-
     /// All, oldest first.
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (u64, T)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, T)> + '_ {
         self.things.iter().copied()
     }
 
