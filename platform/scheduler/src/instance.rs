@@ -312,3 +312,13 @@ fn next_due(it: &Instance, rest_after: Option<Span>) -> Time {
         _ => it.end,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    // An instance and a function take two cache lines each: their size is what decides how fast many of them are.
+    #[test]
+    fn instances_are_small() {
+        assert_eq!(size_of::<Option<super::Instance>>(), 128);
+        assert_eq!(size_of::<Option<crate::function::Function>>(), 128);
+    }
+}
