@@ -39,8 +39,8 @@ pub use action::{Action, Rejection, StopReason};
 pub use counters::Counters;
 pub use event::{Epoch, Event, FunctionSettings};
 pub use profile::{
-    Billing, Cpu, CpuCeiling, CpuWeight, Hosts, InitBilling, Limits, Profile, ProfileError, Reveal,
-    Sharing,
+    Billing, Cpu, CpuCeiling, CpuWeight, Fault, Hosts, InitBilling, Limits, Profile, ProfileError,
+    ProfileText, Reveal, Sharing,
 };
 pub use rooms::Owner;
 pub use scheduler::Scheduler;
