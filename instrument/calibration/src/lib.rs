@@ -4,9 +4,11 @@
 //! Deliberately has no part in any analysis: truths are joined after the findings are made.
 
 mod criterion;
+mod draw;
 mod judge;
 mod score;
 
 pub use criterion::{Class, class};
+pub use draw::{Broken, Drawn, IdleDrawn, PlacementDrawn};
 pub use judge::{Answer, Judged, Knowable, judge};
 pub use score::{Confused, Coverage, MetricScore, Score, Worst};
