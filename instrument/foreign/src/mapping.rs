@@ -181,7 +181,7 @@ impl Unit {
 #[derive(Debug, thiserror::Error)]
 pub enum MappingError {
     /// It is no TOML, or has a key too many or too few.
-    #[error("cannot read the mapping: {0}")]
+    #[error("cannot read the mapping")]
     Text(#[from] toml::de::Error),
     /// It does not say enough.
     #[error("mapping has no columns.{wanted}")]
@@ -244,7 +244,11 @@ mod tests {
     // What is missing, contradicts itself or is misspelt is named.
     #[test]
     fn wrong_mappings_are_named() {
-        let error = |text: &str| Mapping::from_toml(text).expect_err("a wrong mapping").to_string();
+        let error = |text: &str| {
+            let error = Mapping::from_toml(text).expect_err("a wrong mapping");
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            cause.unwrap_or(error.to_string())
+        };
         let latencies = "kind = \"latencies\"\n[columns]\n";
         assert_eq!(
             error(&format!("{latencies}latency = \"a\"")),

@@ -27,7 +27,7 @@ pub struct Table {
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// The file system refuses.
-    #[error("cannot open {}: {source}", path.display())]
+    #[error("cannot open {}", path.display())]
     Open {
         /// Which file.
         path: PathBuf,
@@ -35,7 +35,7 @@ pub enum TableError {
         source: io::Error,
     },
     /// It has no line of names.
-    #[error("{} has no line of column names: {source}", path.display())]
+    #[error("{} has no line of column names", path.display())]
     Names {
         /// Which file.
         path: PathBuf,

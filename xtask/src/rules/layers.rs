@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("probe", &[]),
     ("record", &[]),
     ("foreign", &["record"]),
+    ("calibration", &["analysis", "experiment", "record", "target"]),
     ("experiment", &["probe", "record"]),
     ("analysis", &["record"]),
     ("report", &["analysis", "record"]),
