@@ -1,7 +1,7 @@
 //! `peek report`: findings and report from the records alone. Also the last step of a study.
 
 use crate::directory::{Directory, Study};
-use analysis::{Findings, PeekVersion, TargetName};
+use analysis::{Findings, PaperPlatform, PeekVersion, TargetName};
 use anyhow::Context;
 use record::Record;
 use report::{ExperimentText, ReportPaths, StudyFacts};
@@ -40,7 +40,7 @@ pub fn findings(study: &Study, records: &[Record]) -> Findings {
     let (mut findings, mut problems) = analysis::analyse(records);
     problems.extend(study.problems.iter().cloned());
     analysis::join_truth(&mut findings, &study.truths);
-    analysis::join_paper(&mut findings);
+    analysis::join_paper(&mut findings, PaperPlatform::of_target(&study.target));
     let instances: BTreeSet<_> =
         records.iter().map(|record| &record.instance).filter(|it| !it.is_empty()).collect();
     Findings {
