@@ -82,25 +82,25 @@ impl Table {
     ///
     /// # Errors
     /// Where the line of names cannot be read.
-    pub fn read_csv(from: impl io::Read) -> Result<Self, csv::Error> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(from);
+    pub fn read_csv(mut from: impl io::Read) -> Result<Self, csv::Error> {
+        let mut text = Vec::new();
+        from.read_to_end(&mut text)?;
+        let mut reader =
+            csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(text.as_slice());
         let columns = reader.headers()?.iter().map(str::to_owned).collect();
         let mut table = Self { columns, ..Self::default() };
+        let mut lines = Lines { text: &text, at: 0, line: 1 };
         let mut record = csv::StringRecord::new();
         loop {
-            let line = reader.position().line();
             match reader.read_record(&mut record) {
                 Ok(false) => return Ok(table),
                 Ok(true) => {
-                    let line = record.position().map_or(line, csv::Position::line);
+                    let line = lines.of(record.position());
                     table.rows.push((line, record.iter().map(str::to_owned).collect()));
                 }
                 Err(error) => {
-                    let at = error.position().map_or(line, csv::Position::line);
-                    table.problems.push(RowProblem { line: at, text: reason(&error) });
-                    if error.is_io_error() {
-                        return Ok(table);
-                    }
+                    let line = lines.of(error.position());
+                    table.problems.push(RowProblem { line, text: reason(&error) });
                 }
             }
         }
@@ -145,6 +145,27 @@ impl Table {
     /// Lines that are no rows.
     pub(crate) fn problems(&self) -> &[RowProblem] {
         &self.problems
+    }
+}
+
+/// Lines of a text, counted as rows go by. The reader's own count takes the second half of a line's end for the next row.
+struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line, from 1, on which the row at a position begins; positions rise.
+    fn of(&mut self, position: Option<&csv::Position>) -> u64 {
+        let begin = position.map_or(self.at, |position| position.byte() as usize);
+        let rest = self.text.get(begin..).unwrap_or_default();
+        let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let end = (begin + blank).max(self.at);
+        let passed = self.text.get(self.at..end).unwrap_or_default();
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.at = end;
+        self.line
     }
 }
 

@@ -93,6 +93,14 @@ fn unreadable_rows_are_told() {
     );
 }
 
+// Lines are those of the file, whatever ends them, with blank ones and line breaks within a cell.
+#[test]
+fn lines_are_those_of_the_file() {
+    let csv = "name,cold,ms\r\nf,true,1\r\n\r\n\"f\r\ng\",true,2\r\nf,true,x\r\n";
+    assert_eq!(intake(csv, COLD).problems[0].line, 6);
+    assert_eq!(intake(&csv.replace("\r\n", "\n"), COLD).problems[0].line, 6);
+}
+
 // A column that is not there is named together with those that are.
 #[test]
 fn missing_columns_are_named() {
