@@ -1,7 +1,7 @@
 //! `peek report`: findings and report from the records alone. Also the last step of a study.
 
 use crate::directory::{Directory, Study};
-use analysis::{Findings, PeekVersion, TargetName};
+use analysis::{Findings, PaperPlatform, PeekVersion, TargetName};
 use anyhow::Context;
 use record::Record;
 use report::{ExperimentText, ReportPaths, StudyFacts};
@@ -35,11 +35,12 @@ pub fn draw(directory: &Directory, study: &Study) -> anyhow::Result<(Findings, R
     Ok((findings, paths))
 }
 
-fn findings(study: &Study, records: &[Record]) -> Findings {
+/// What the records say, with what the study knows beside them.
+pub fn findings(study: &Study, records: &[Record]) -> Findings {
     let (mut findings, mut problems) = analysis::analyse(records);
     problems.extend(study.problems.iter().cloned());
     analysis::join_truth(&mut findings, &study.truths);
-    analysis::join_paper(&mut findings);
+    analysis::join_paper(&mut findings, PaperPlatform::of_target(&study.target));
     let instances: BTreeSet<_> =
         records.iter().map(|record| &record.instance).filter(|it| !it.is_empty()).collect();
     Findings {
@@ -82,17 +83,22 @@ fn facts(directory: &Directory, study: &Study) -> StudyFacts {
                 paper_design: about.paper_design.to_owned(),
             })
             .collect(),
-        reproduce_command: format!(
-            "peek study --target {} --seed {}{} --out {}",
-            study.target,
-            study.seed,
-            match study.scale.as_str() {
-                "default" => String::new(),
-                scale => format!(" --{scale}"),
-            },
-            directory.path().display()
-        ),
+        reproduce_command: reproduce(directory, study),
     }
+}
+
+/// The command that does the same again.
+fn reproduce(directory: &Directory, study: &Study) -> String {
+    let out = directory.path().display();
+    if let Some(files) = study.target.strip_prefix("foreign:") {
+        let files = files.replace(',', " ");
+        return format!("peek analyse --map {} {files} --out {out}", study.profile);
+    }
+    let scale = match study.scale.as_str() {
+        "default" => String::new(),
+        scale => format!(" --{scale}"),
+    };
+    format!("peek study --target {} --seed {}{scale} --out {out}", study.target, study.seed)
 }
 
 /// Headline of the report.
@@ -100,6 +106,7 @@ fn title(target: &str) -> String {
     match target.split_once(':') {
         None => "Behind the curtain of this machine".to_owned(),
         Some(("aws", region)) => format!("Behind the curtain of AWS Lambda, {region}"),
+        Some(("foreign", what)) => format!("What {what} says"),
         Some((_, what)) => format!("Behind the curtain of {what}"),
     }
 }

@@ -1,5 +1,6 @@
 //! `peek`, the one binary: measures function platforms, and is one.
 
+mod analyse;
 mod clean;
 mod directory;
 mod doctor;
@@ -28,6 +29,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Draw a study's report again from its records alone.
     Report(draw::Arguments),
+    /// Analyse measurements that Peek did not make: tables of latencies or of idle pools.
+    Analyse(analyse::Arguments),
     /// Say what this machine offers to sandboxes, and the remedy for what is missing.
     Doctor,
     /// Find and remove what a killed study left on a target.
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Study(arguments) => study::run(arguments),
         Command::Serve(arguments) => serve::run(arguments),
         Command::Report(arguments) => draw::run(&arguments),
+        Command::Analyse(arguments) => analyse::run(&arguments),
         Command::Doctor => doctor::run(),
         Command::Clean(arguments) => clean::run(&arguments),
         Command::Starter { .. } => Ok(ExitCode::SUCCESS),

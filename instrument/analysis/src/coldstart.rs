@@ -12,7 +12,7 @@ use crate::clock::Fit;
 use crate::finding::Finding;
 use crate::latency::Latencies;
 use crate::statistics::cluster::Row;
-use crate::study::{Study, between, group};
+use crate::study::{KNOWN, Study, between, group};
 use record::{Forced, Outcome, Record};
 
 const EXPERIMENT: &str = "coldstart";
@@ -126,6 +126,7 @@ fn add(study: &Study, answers: &mut Answers, group: Group) {
             .collect::<Vec<_>>()
     };
     let clock = study.clock(group.runtime);
+    let known = meant.first().and_then(|record| record.setting.get(KNOWN)).map(String::as_str);
     let latencies = Latencies {
         rows: rows(&|record| match record.outcome {
             Outcome::Ok if record.started_unix_ns > 0 => clock.latency_ns(record),
@@ -142,7 +143,9 @@ fn add(study: &Study, answers: &mut Answers, group: Group) {
             ),
             sample.len(),
         );
-    latencies.add_to(answers, &template);
+    if known.is_none_or(|known| known == "latency") {
+        latencies.add_to(answers, &template);
+    }
     let overheads = Latencies {
         rows: rows(&|record| match record.outcome {
             Outcome::Ok => between(record.sent_ns, record.received_ns) - record.function_ns as f64,
@@ -158,7 +161,9 @@ fn add(study: &Study, answers: &mut Answers, group: Group) {
             ),
             sample.len(),
         );
-    overheads.add_to(answers, &template);
+    if known.is_none_or(|known| known == "overhead") {
+        overheads.add_to(answers, &template);
+    }
 }
 
 /// Says how many requests were not what they were meant to be.

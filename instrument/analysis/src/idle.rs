@@ -48,7 +48,10 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
         let one = One { runtime, memory_mib, varied };
         let pairs = pairs(study, &records);
         let pools = pools::pools(study, &records);
-        one.add_limits(answers, &pairs);
+        let watched_pairs = records.iter().any(|record| record.phase == "first");
+        if watched_pairs || pools.is_empty() {
+            one.add_limits(answers, &pairs);
+        }
         one.add_fractions(answers, &pairs, &pools);
         outcomes.push(judge(study, &pairs, &pools));
     }
@@ -259,6 +262,9 @@ fn judge(study: &Study, pairs: &[Pair], pools: &[Pool]) -> (Judged, usize) {
     let limit =
         beyond(pairs).iter().filter(|pair| !pair.alive).map(|pair| pair.idle_s).reduce(f64::min);
     let word = match singles::survival(&trials) {
+        Survival::TooFew if pairs.is_empty() && !pools.is_empty() => {
+            pools::judge(pools, pools::all_gone_s(pools))
+        }
         Survival::TooFew => Err("too few pairs were answered; more rounds would tell"),
         Survival::AllGone if never_reused(study) => Ok(("none", None)),
         Survival::AllGone => Err(

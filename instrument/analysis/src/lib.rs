@@ -23,7 +23,7 @@ mod study;
 mod truth;
 
 pub use finding::{Finding, Findings, Paper, PeekVersion, Problem, Setting, TargetName, Value};
-pub use paper::join_paper;
+pub use paper::{PaperPlatform, join_paper};
 pub use truth::{Truth, join_truth};
 
 use answers::Answers;

@@ -1,21 +1,58 @@
 //! The figures of Wang et al. (USENIX ATC 2018), put beside what was found. For the report; no analysis sees them.
 //!
 //! The figures are in `paper/atc18.csv`, as far as they could be established, each with its source and how sure it is.
-//! Only rows that are high, derived or medium are joined, and none that rests on recollection. They are of AWS in 2017
-//! and 2018: history, not an expectation for today's platforms.
+//! Only rows that are high, derived or medium are joined, and none that rests on recollection. They are of 2017 and 2018:
+//! history, not an expectation for today's platforms. [`links`] says which row belongs to which metric.
+
+mod links;
 
 use crate::finding::{Finding, Paper, Value};
+use links::LINKS;
 
 /// The table: section, platform, metric, setting, value, unit, source, confidence.
 const TABLE: &str = include_str!("../paper/atc18.csv");
 
-/// Puts the paper's figure beside each finding that asks the same question under the same setting.
-pub fn join_paper(findings: &mut [Finding]) {
+/// A platform that the paper measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PaperPlatform {
+    /// AWS Lambda.
+    #[default]
+    Aws,
+    /// Azure Functions.
+    Azure,
+    /// Google Cloud Functions.
+    Google,
+}
+
+impl PaperPlatform {
+    /// The one whose figures stand beside a target's: of an emulated platform its own, else AWS, whose API Peek speaks.
+    pub fn of_target(uri: &str) -> Self {
+        match uri.strip_prefix("emulated:").unwrap_or_default() {
+            name if name.starts_with("azure") => Self::Azure,
+            name if name.starts_with("google") => Self::Google,
+            _ => Self::Aws,
+        }
+    }
+
+    /// As the table calls it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Aws => "AWS",
+            Self::Azure => "Azure",
+            Self::Google => "Google",
+        }
+    }
+}
+
+/// Puts the paper's figure of a platform beside each finding that asks the same question under the same setting.
+pub fn join_paper(findings: &mut [Finding], platform: PaperPlatform) {
     let rows = rows();
     for finding in findings {
         finding.paper = LINKS
             .iter()
-            .filter(|link| link.metrics.contains(&finding.metric.as_str()))
+            .filter(|link| {
+                link.platform == platform && link.metrics.contains(&finding.metric.as_str())
+            })
             .filter(|link| (link.holds)(finding))
             .find_map(|link| {
                 let row = rows.iter().find(|row| row.is(link))?;
@@ -28,7 +65,9 @@ pub fn join_paper(findings: &mut [Finding]) {
 
 /// Which row of the table belongs to which findings.
 struct Link {
-    /// The row's section, metric and setting; the platform is AWS.
+    /// The row's platform.
+    platform: PaperPlatform,
+    /// The row's section, metric and setting.
     row: [&'static str; 3],
     /// Metrics of ours that ask the same.
     metrics: &'static [&'static str],
@@ -36,133 +75,6 @@ struct Link {
     holds: fn(&Finding) -> bool,
     /// The row's value in the finding's unit.
     value: fn(&Finding, &Row) -> Option<Value>,
-}
-
-const P50: &[&str] = &["coldstart.latency_ms.p50"];
-const SD: &[&str] = &["coldstart.latency_ms.sd"];
-const CPU: &[&str] = &["cpu.share", "cpu.tick_share"];
-const POOL_RULE: [&str; 3] = ["idle", "idle-pool rule", "same function, N idle instances"];
-
-const LINKS: &[Link] = &[
-    Link {
-        row: ["scaling", "instances for N concurrent requests", "N<=200 (max tested)"],
-        metrics: &["scaling.instances"],
-        holds: |finding| number(finding, "concurrency").is_some_and(|requests| requests <= 200.0),
-        value: |finding, _| number(finding, "concurrency").map(Value::Number),
-    },
-    Link {
-        row: ["placement", "max aggregate instance memory on a VM", "observed"],
-        metrics: &["placement.host_memory_mib"],
-        holds: |_| true,
-        value: |_, row| row.number(1.0),
-    },
-    Link {
-        row: ["placement", "policy", "-"],
-        metrics: &["placement.policy"],
-        holds: |_| true,
-        value: |_, _| Some(Value::Word("bin_pack".to_owned())),
-    },
-    Link {
-        row: ["placement", "max instances per VM implied", "128 MB"],
-        metrics: &["placement.max_colevel"],
-        holds: |finding| has_memory(finding, 128.0),
-        value: |_, row| row.number(1.0),
-    },
-    Link {
-        row: ["warmstart", "warm latency median", "all"],
-        metrics: &["warmstart.latency_ms.p50"],
-        holds: |_| true,
-        value: |_, row| row.number(1.0),
-    },
-    Link {
-        row: ["coldstart", "cold latency median", "Nodejs 6, 128 MB"],
-        metrics: P50,
-        holds: |finding| has_runtime(finding, "nodejs") && has_memory(finding, 128.0),
-        value: |_, row| row.number(1.0),
-    },
-    Link {
-        row: ["coldstart", "cold latency median", "Nodejs 6, 1536 MB"],
-        metrics: P50,
-        holds: |finding| has_runtime(finding, "nodejs") && has_memory(finding, 1536.0),
-        value: |_, row| row.number(1.0),
-    },
-    Link {
-        row: ["coldstart", "cold latency SD", "Nodejs 6, 128 MB"],
-        metrics: SD,
-        holds: |finding| has_runtime(finding, "nodejs") && has_memory(finding, 128.0),
-        value: |_, row| row.number(1.0),
-    },
-    Link {
-        row: ["coldstart", "cold latency SD", "Nodejs 6, 1536 MB"],
-        metrics: SD,
-        holds: |finding| has_runtime(finding, "nodejs") && has_memory(finding, 1536.0),
-        value: |_, row| row.number(1.0),
-    },
-    Link {
-        row: ["coldstart", "cold latency median range", "Python 2.7, over memories"],
-        metrics: P50,
-        holds: |finding| has_runtime(finding, "python"),
-        value: |_, row| Some(Value::Word(row.value.clone())),
-    },
-    Link {
-        row: ["idle", "max idle time", "no other activity"],
-        metrics: &["idle.max_idle_s", "idle.first_loss_s"],
-        holds: |_| true,
-        // Minutes.
-        value: |_, row| row.number(60.0),
-    },
-    Link {
-        row: POOL_RULE,
-        metrics: &["idle.policy"],
-        holds: |_| true,
-        value: |_, _| Some(Value::Word("halving".to_owned())),
-    },
-    Link {
-        row: POOL_RULE,
-        metrics: &["idle.halving_interval_s"],
-        holds: |_| true,
-        // The row is a sentence: "about half shut down every ~300 s".
-        value: |_, row| row.value.contains("~300 s").then_some(Value::Number(300.0)),
-    },
-    Link {
-        row: ["cpu", "model value", "128 MB"],
-        metrics: CPU,
-        holds: |finding| has_memory(finding, 128.0),
-        // Per cent.
-        value: |_, row| row.number(0.01),
-    },
-    Link {
-        row: ["cpu", "model value", "1536 MB"],
-        metrics: CPU,
-        holds: |finding| has_memory(finding, 1536.0),
-        value: |_, row| row.number(0.01),
-    },
-    Link {
-        row: ["cpu", "model", "memory m MB"],
-        metrics: CPU,
-        // The sizes that there were.
-        holds: |finding| number(finding, "memory_mib").is_some_and(|size| size <= 1536.0),
-        value: |finding, _| number(finding, "memory_mib").map(|m| Value::Number(2.0 * m / 3328.0)),
-    },
-    Link {
-        row: ["cpu", "fairness among coresident", "-"],
-        metrics: &["cpu.fairness"],
-        holds: |_| true,
-        value: |_, row| Some(Value::Word(row.value.clone())),
-    },
-];
-
-fn number(finding: &Finding, setting: &str) -> Option<f64> {
-    finding.setting.get(setting)?.as_f64()
-}
-
-fn has_memory(finding: &Finding, memory_mib: f64) -> bool {
-    number(finding, "memory_mib") == Some(memory_mib)
-}
-
-fn has_runtime(finding: &Finding, language: &str) -> bool {
-    let runtime = finding.setting.get("runtime").and_then(|runtime| runtime.as_str());
-    runtime.is_some_and(|runtime| runtime.starts_with(language))
 }
 
 /// One row that may be joined.
@@ -173,12 +85,14 @@ struct Row {
     metric: String,
     setting: String,
     value: String,
+    unit: String,
     confidence: String,
 }
 
 impl Row {
     fn is(&self, link: &Link) -> bool {
-        self.platform == "AWS" && [&self.section[..], &self.metric, &self.setting] == link.row
+        self.platform == link.platform.name()
+            && [&self.section[..], &self.metric, &self.setting] == link.row
     }
 
     fn number(&self, factor: f64) -> Option<Value> {
@@ -191,7 +105,7 @@ fn rows() -> Vec<Row> {
     let sure = |row: &[String; 8]| {
         let [.., source, confidence] = row;
         ["high", "derived", "medium"].iter().any(|word| confidence.starts_with(word))
-            && !confidence.contains("low")
+            && !confidence.split(|letter: char| !letter.is_alphabetic()).any(|word| word == "low")
             && !source.starts_with("memory, unverified")
     };
     TABLE
@@ -200,13 +114,14 @@ fn rows() -> Vec<Row> {
         .skip(1)
         .filter_map(|(index, line)| Some((index + 1, <[String; 8]>::try_from(cells(line)).ok()?)))
         .filter(|(_, row)| sure(row))
-        .map(|(line, [section, platform, metric, setting, value, _, _, confidence])| Row {
+        .map(|(line, [section, platform, metric, setting, value, unit, _, confidence])| Row {
             line,
             section,
             platform,
             metric,
             setting,
             value,
+            unit,
             confidence,
         })
         .collect()
@@ -237,7 +152,7 @@ mod tests {
 
     fn joined(finding: Finding) -> Option<Paper> {
         let mut findings = [finding];
-        join_paper(&mut findings);
+        join_paper(&mut findings, PaperPlatform::Aws);
         findings[0].paper.clone()
     }
 
@@ -272,7 +187,10 @@ mod tests {
         assert_eq!(joined(cold("nodejs20.x", 128)).unwrap().value, Value::Number(265.21));
         assert_eq!(joined(cold("nodejs20.x", 512)), None);
         assert_eq!(joined(cold("provided.al2023", 128)), None);
-        assert_eq!(joined(cold("python3.11", 512)).unwrap().value, Value::Word("167-171".into()));
+        assert_eq!(
+            joined(cold("python3.11", 512)).unwrap().value,
+            Value::Word("167-171 ms".into())
+        );
     }
 
     // Quoted cells keep their commas and quotes.

@@ -12,6 +12,10 @@ const DEPLOY: &str = "deploy";
 /// Setting whose presence says why a record is in no figure: it was sent too late, or its round was not held together.
 const VOID: &str = "void";
 
+/// Setting of records that this program did not make: which of their times are known, `latency`, `overhead` or `idle`.
+/// What is known is known exactly, on one clock.
+pub(crate) const KNOWN: &str = "known";
+
 /// What every analysis reads.
 pub(crate) struct Study<'a> {
     pub(crate) records: Vec<&'a Record>,
@@ -24,7 +28,7 @@ impl<'a> Study<'a> {
     /// The study of records whose host is named by `host`.
     pub(crate) fn of_records(records: Vec<&'a Record>, host: HostSource) -> Self {
         let mut clocks: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
-        for record in &records {
+        for record in records.iter().filter(|record| !record.setting.contains_key(KNOWN)) {
             clocks.entry(record.runtime.as_str()).or_default().push(record);
         }
         let clocks =
@@ -32,7 +36,7 @@ impl<'a> Study<'a> {
         Self { records, clocks, host }
     }
 
-    /// The clock of the functions of a runtime.
+    /// The clock of the functions of a runtime; one that needs no correction where no exchange tells of it.
     pub(crate) fn clock(&self, runtime: &str) -> Clock {
         self.clocks.get(runtime).copied().unwrap_or_else(|| Clock::of(&[]))
     }

@@ -2,12 +2,15 @@
 //!
 //! Deliberately knows nothing of how hosts are chosen among those that fit: that is placement's.
 
+use crate::chain::Links;
+use crate::function::GRACE;
 use crate::instance::{Instance, State};
 use crate::policy::{Choice, Growth, Want};
 use crate::rooms::Owner;
 use crate::scheduler::Scheduler;
+use crate::timers::{Alarm, Slot};
 use crate::{Action, HostPhase, Rejection, StopReason};
-use model::{FunctionId, HostId, InstanceId, MemoryMib, Span};
+use model::{FunctionId, HostId, InstanceId, MemoryMib, Span, Time};
 
 /// Hosts looked at in search of idle instances to evict, on a machine that is full.
 const HOSTS_SEARCHED: usize = 256;
@@ -23,19 +26,43 @@ enum Room {
 }
 
 impl Scheduler {
-    /// Starts an instance for each invocation of the function that waits and has none.
+    /// Starts an instance for each invocation of the function that waits, beyond those that are starting or coming.
     pub(crate) fn cover(&mut self, function: FunctionId) {
+        if self.functions.get(function).is_none_or(|state| state.queue.is_none()) {
+            return;
+        }
+        self.lose_patience(function);
         while self.start_one(function, 0) {}
+        self.watch_grace(function);
+    }
+
+    /// An instance that was coming may no longer count.
+    pub(crate) fn grace_due(&mut self, function: FunctionId, due: Time) {
+        let Some(state) = self.functions.get_mut(function) else { return };
+        if state.details.grace_slot.rings(due) {
+            self.cover(function);
+        }
+    }
+
+    /// Sees to it that an alarm rings when the first instance that is coming no longer counts, while something waits.
+    pub(crate) fn watch_grace(&mut self, function: FunctionId) {
+        let Some(state) = self.functions.get_mut(function) else { return };
+        if state.queue.is_some()
+            && let Some((_, first)) = state.coming.iter(&self.instances).next()
+        {
+            let due = first.since + GRACE;
+            self.timers.set(Alarm::Grace(function), &mut state.details.grace_slot, due);
+        }
     }
 
     /// Starts one instance, if an invocation waits that has none. Returns whether another one may be needed.
     pub(crate) fn start_one(&mut self, function: FunctionId, attempts: u32) -> bool {
-        let Some(state) = self.functions.get_mut(&function) else { return false };
+        let Some(state) = self.functions.get(function) else { return false };
         if !state.lacks_starts() {
             return false;
         }
-        let owner = self.profile.owner(&state.settings);
-        let memory = state.settings.memory.max(MemoryMib(1));
+        let owner = self.profile.owner(&state.details.settings);
+        let memory = state.details.settings.memory.max(MemoryMib(1));
         match self.find_room(owner, memory) {
             Room::Here(host) => self.place(function, host, attempts),
             Room::Later => {
@@ -51,7 +78,7 @@ impl Scheduler {
     pub(crate) fn start(&mut self, instance: InstanceId) {
         let Some(it) = self.instances.get_mut(instance) else { return };
         it.state = State::Starting;
-        it.born = self.now;
+        it.since = self.now;
         let (host, function, epoch) = (it.host, it.function, it.epoch);
         self.counters.instances_started += 1;
         self.act(Action::Start { instance, host, function, epoch });
@@ -61,8 +88,8 @@ impl Scheduler {
     pub(crate) fn serve_short(&mut self) {
         for _ in 0..self.machine.short.len() {
             let Some(function) = self.machine.short.pop_front() else { return };
-            if let Some(state) = self.functions.get_mut(&function) {
-                state.short = false;
+            if let Some(state) = self.functions.get_mut(function) {
+                state.details.short = false;
             }
             self.cover(function);
         }
@@ -86,19 +113,22 @@ impl Scheduler {
     }
 
     fn place(&mut self, function: FunctionId, host: HostId, attempts: u32) {
-        let Some(state) = self.functions.get_mut(&function) else { return };
+        let Some(state) = self.functions.get_mut(function) else { return };
         state.starting += 1;
-        let memory = state.settings.memory.max(MemoryMib(1));
+        let memory = state.details.settings.memory.max(MemoryMib(1));
         let it = Instance {
             function,
             revision: state.revision,
-            epoch: state.epoch,
+            epoch: state.details.epoch,
             host,
             memory,
             state: State::Waiting,
-            born: self.now,
+            since: self.now,
+            end: Time::MAX,
+            dies: Time::MAX,
             init: Span::ZERO,
-            due: None,
+            slot: Slot::default(),
+            links: Links::default(),
             attempts,
         };
         let instance = self.instances.push(it);
@@ -109,10 +139,10 @@ impl Scheduler {
     }
 
     fn stand_in_line(&mut self, function: FunctionId) {
-        if let Some(state) = self.functions.get_mut(&function)
-            && !state.short
+        if let Some(state) = self.functions.get_mut(function)
+            && !state.details.short
         {
-            state.short = true;
+            state.details.short = true;
             self.machine.short.push_back(function);
         }
     }

@@ -2,17 +2,28 @@
 //!
 //! Deliberately knows nothing of hosts.
 
+use crate::chain::Chain;
+use crate::instance::State;
 use crate::line::Line;
 use crate::scheduler::Scheduler;
-use crate::timers::Alarm;
+use crate::timers::Slot;
 use crate::{Epoch, FunctionSettings, Rejection, StopReason};
-use model::{FunctionId, InstanceId, InvocationId, TenantId, Time};
+use model::{FunctionId, InstanceId, InvocationId, Span, Time};
 
-/// One function as it is now.
+/// How long an instance that has answered counts as one that will soon be idle.
+///
+/// From response to `next` a runtime takes well under a millisecond, unless extensions or work of its own hold it up. A
+/// native instance starts in about five milliseconds: who waits that long before it starts one loses at most as much again.
+pub(crate) const GRACE: Span = Span::from_millis(5);
+
+/// One function as it is now: what each invocation needs, in two cache lines, and the way to the rest.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Function {
-    pub(crate) epoch: Epoch,
-    pub(crate) settings: FunctionSettings,
+    pub(crate) timeout: Span,
+    pub(crate) reserved_concurrency: Option<u32>,
+    /// Where its tenant's account is.
+    pub(crate) account: u32,
     /// Grows with each state of any function; an instance of another revision is outdated.
     pub(crate) revision: u64,
     /// Revision with which it was deployed: invocations on older instances belong to a function that is gone.
@@ -21,13 +32,31 @@ pub(crate) struct Function {
     pub(crate) in_flight: u32,
     /// Instances of this revision that will yet become ready.
     pub(crate) starting: u32,
-    /// Invocations that wait, by age.
-    pub(crate) queue: Line<Waiting>,
-    pub(crate) queue_due: Option<Time>,
+    /// Instances of this revision that answered less than [`GRACE`] ago (or a little more, until somebody looks) and are
+    /// not idle yet, by when they answered.
+    pub(crate) coming: Chain,
     /// Idle instances, the most recently idle last.
-    pub(crate) idle: Line<InstanceId>,
+    pub(crate) idle: Chain,
+    /// Those that wait, if any do.
+    pub(crate) queue: Option<Box<Queue>>,
+    pub(crate) details: Box<Details>,
+}
+
+/// What invocations on idle instances need not know of a function.
+#[derive(Debug)]
+pub(crate) struct Details {
+    pub(crate) epoch: Epoch,
+    pub(crate) settings: FunctionSettings,
     /// Whether it is in the line for room.
     pub(crate) short: bool,
+    pub(crate) queue_slot: Slot,
+    pub(crate) grace_slot: Slot,
+}
+
+/// The invocations of a function that wait, by age.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    line: Line<Waiting>,
 }
 
 /// An invocation that waits for an instance.
@@ -43,15 +72,51 @@ pub(crate) struct Account {
     /// Sum of the reserved concurrency of its functions.
     reserved: u64,
     /// Invocations in flight of functions without reserved concurrency.
-    in_flight: u64,
+    pub(crate) in_flight: u64,
     /// Functions, so that an account without any is forgotten.
     functions: u64,
 }
 
 impl Function {
-    /// Whether invocations wait for which no instance is being started.
+    /// Whether invocations wait for which no instance is being started or coming.
     pub(crate) fn lacks_starts(&self) -> bool {
-        self.queue.len() > self.starting as usize
+        self.queued() > self.starting as usize + self.coming.len()
+    }
+
+    /// How many invocations wait.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.line.len())
+    }
+
+    /// All that wait, oldest first.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (u64, Waiting)> + '_ {
+        self.queue.iter().flat_map(|queue| queue.line.iter())
+    }
+
+    /// Who has waited longest.
+    pub(crate) fn first_waiting(&self) -> Option<(u64, Waiting)> {
+        self.queue.as_ref()?.line.oldest()
+    }
+
+    /// Who came last.
+    pub(crate) fn last_waiting(&self) -> Option<(u64, Waiting)> {
+        self.queue.as_ref()?.line.youngest()
+    }
+
+    /// Puts an invocation at the end of the queue.
+    pub(crate) fn enqueue(&mut self, sequence: u64, waiting: Waiting) {
+        let queue = self.queue.get_or_insert_with(|| Box::new(Queue { line: Line::new() }));
+        queue.line.push(sequence, waiting);
+    }
+
+    /// Takes an invocation out of the queue.
+    pub(crate) fn dequeue(&mut self, sequence: u64) -> Option<Waiting> {
+        let queue = self.queue.as_mut()?;
+        let waiting = queue.line.remove(sequence);
+        if queue.line.is_empty() {
+            self.queue = None;
+        }
+        waiting
     }
 }
 
@@ -62,23 +127,29 @@ impl Scheduler {
         epoch: Epoch,
         settings: FunctionSettings,
     ) {
-        if self.functions.contains_key(&function) {
+        if self.functions.get(function).is_some() {
             self.change(function, epoch, settings);
             return;
         }
         let revision = self.sequence();
-        self.join_account(&settings, 0);
         let state = Function {
-            epoch,
-            settings,
+            timeout: settings.timeout,
+            reserved_concurrency: settings.reserved_concurrency,
+            account: self.join_account(&settings, 0),
             revision,
             born: revision,
             in_flight: 0,
             starting: 0,
-            queue: Line::new(),
-            queue_due: None,
-            idle: Line::new(),
-            short: false,
+            coming: Chain::default(),
+            idle: Chain::default(),
+            queue: None,
+            details: Box::new(Details {
+                epoch,
+                settings,
+                short: false,
+                queue_slot: Slot::default(),
+                grace_slot: Slot::default(),
+            }),
         };
         self.functions.insert(function, state);
     }
@@ -90,115 +161,143 @@ impl Scheduler {
         settings: FunctionSettings,
     ) {
         let revision = self.sequence();
-        let Some(state) = self.functions.get_mut(&function) else { return self.late() };
-        if epoch < state.epoch {
+        let Some(state) = self.functions.get_mut(function) else { return self.late() };
+        if epoch < state.details.epoch {
             return self.late();
         }
-        let old = state.settings.clone();
-        let in_flight = state.in_flight;
-        if epoch == state.epoch {
+        let old = state.details.settings.clone();
+        let (in_flight, account) = (state.in_flight, state.account);
+        let new = match epoch == state.details.epoch {
             // What an instance was made with cannot change under it.
-            state.settings.timeout = settings.timeout;
-            state.settings.reserved_concurrency = settings.reserved_concurrency;
-        } else {
-            state.settings = settings;
-            state.epoch = epoch;
-            state.revision = revision;
-            state.starting = 0;
-        }
-        let new = state.settings.clone();
-        let idle: Vec<InstanceId> = if state.revision == revision {
-            state.idle.iter().map(|(_, instance)| instance).collect()
-        } else {
-            vec![]
+            true => FunctionSettings {
+                timeout: settings.timeout,
+                reserved_concurrency: settings.reserved_concurrency,
+                ..old.clone()
+            },
+            false => settings,
         };
-        self.leave_account(&old, in_flight);
-        self.join_account(&new, in_flight);
-        for instance in idle {
-            self.reclaim(instance, StopReason::Outdated);
+        self.leave_account(account, &old, in_flight);
+        let account = self.join_account(&new, in_flight);
+        let Some(state) = self.functions.get_mut(function) else { return };
+        state.timeout = new.timeout;
+        state.reserved_concurrency = new.reserved_concurrency;
+        state.account = account;
+        state.details.settings = new;
+        if epoch > state.details.epoch {
+            state.details.epoch = epoch;
+            self.outdate(function, revision);
         }
         self.cover(function);
     }
 
+    /// Turns away from all instances that are there: idle ones go, others when they can take an invocation.
+    fn outdate(&mut self, function: FunctionId, revision: u64) {
+        let Some(state) = self.functions.get_mut(function) else { return };
+        state.revision = revision;
+        state.starting = 0;
+        let idle: Vec<InstanceId> = state.idle.iter(&self.instances).map(|(it, _)| it).collect();
+        while let Some(instance) = self.functions.get(function).and_then(|it| it.coming.oldest()) {
+            self.unlist(instance);
+        }
+        for instance in idle {
+            self.reclaim(instance, StopReason::Outdated);
+        }
+    }
+
     pub(crate) fn remove(&mut self, function: FunctionId) {
-        let Some(state) = self.functions.get_mut(&function) else { return self.late() };
-        let waiting: Vec<u64> = state.queue.iter().map(|(sequence, _)| sequence).collect();
-        let idle: Vec<InstanceId> = state.idle.iter().map(|(_, instance)| instance).collect();
+        let Some(state) = self.functions.get(function) else { return self.late() };
+        let waiting: Vec<u64> = state.waiting().map(|(sequence, _)| sequence).collect();
+        let listed = state.idle.iter(&self.instances).chain(state.coming.iter(&self.instances));
+        let listed: Vec<InstanceId> = listed.map(|(instance, _)| instance).collect();
         for sequence in waiting {
             self.reject_queued(function, sequence, Rejection::NoFunction);
         }
-        for instance in idle {
-            self.reclaim(instance, StopReason::Removed);
+        for instance in listed {
+            let idle =
+                self.instances.get(instance).is_some_and(|it| matches!(it.state, State::Idle(_)));
+            match idle {
+                true => self.reclaim(instance, StopReason::Removed),
+                false => self.unlist(instance),
+            }
         }
-        let Some(mut state) = self.functions.remove(&function) else { return };
-        self.timers.set(Alarm::Queue(function), &mut state.queue_due, None);
-        self.leave_account(&state.settings, state.in_flight);
-        if state.short {
+        let Some(state) = self.functions.remove(function) else { return };
+        self.leave_account(state.account, &state.details.settings, state.in_flight);
+        if state.details.short {
             self.machine.short.retain(|&other| other != function);
+        }
+    }
+
+    /// Stops counting the instances of a function that answered too long ago to be waited for.
+    pub(crate) fn lose_patience(&mut self, function: FunctionId) {
+        while let Some(instance) = self.functions.get(function).and_then(|it| it.coming.oldest()) {
+            match self.instances.get(instance) {
+                Some(it) if it.since + GRACE <= self.now => self.unlist(instance),
+                _ => return,
+            }
         }
     }
 
     /// Whether one more invocation is within the quotas.
     pub(crate) fn admit(&self, state: &Function) -> Result<(), Rejection> {
-        if let Some(reserved) = state.settings.reserved_concurrency {
+        if let Some(reserved) = state.reserved_concurrency {
             if state.in_flight >= reserved {
                 return Err(Rejection::ReservedConcurrency);
             }
         } else {
             let limit = u64::from(self.profile.limits.account_concurrency);
-            let account = self.accounts.get(&state.settings.tenant);
-            let (reserved, in_flight) = account.map_or((0, 0), |a| (a.reserved, a.in_flight));
+            let Account { reserved, in_flight, .. } = self.accounts[state.account as usize];
             if in_flight >= limit.saturating_sub(reserved) {
                 return Err(Rejection::AccountConcurrency);
             }
         }
-        if state.queue.len() >= self.profile.limits.queue as usize && state.idle.is_empty() {
+        if state.idle.is_empty() && state.queued() >= self.profile.limits.queue as usize {
             return Err(Rejection::Queue);
         }
         Ok(())
     }
 
-    /// Counts an invocation of a function that was admitted.
-    pub(crate) fn count_in(&mut self, tenant: TenantId, reserved: Option<u32>) {
-        if reserved.is_none()
-            && let Some(account) = self.accounts.get_mut(&tenant)
-        {
-            account.in_flight += 1;
-        }
-    }
-
     /// Counts an invocation that ended, unless its function is gone since.
     pub(crate) fn count_out(&mut self, function: FunctionId, revision: u64) {
-        let Some(state) = self.functions.get_mut(&function) else { return };
+        let Some(state) = self.functions.get_mut(function) else { return };
         if revision < state.born {
             return;
         }
         state.in_flight -= 1;
-        if state.settings.reserved_concurrency.is_none()
-            && let Some(account) = self.accounts.get_mut(&state.settings.tenant)
-        {
-            account.in_flight -= 1;
+        if state.reserved_concurrency.is_none() {
+            self.accounts[state.account as usize].in_flight -= 1;
         }
     }
 
-    fn join_account(&mut self, settings: &FunctionSettings, in_flight: u32) {
-        let account = self.accounts.entry(settings.tenant).or_default();
+    /// Counts a function into its tenant's account, and says where that is.
+    fn join_account(&mut self, settings: &FunctionSettings, in_flight: u32) -> u32 {
+        let accounts = &mut self.accounts;
+        let free = &mut self.free_accounts;
+        let index = *self.account_of.entry(settings.tenant).or_insert_with(|| {
+            free.pop().unwrap_or_else(|| {
+                accounts.push(Account::default());
+                accounts.len() as u32 - 1
+            })
+        });
+        let account = &mut self.accounts[index as usize];
         account.functions += 1;
         match settings.reserved_concurrency {
             Some(reserved) => account.reserved += u64::from(reserved),
             None => account.in_flight += u64::from(in_flight),
         }
+        index
     }
 
-    fn leave_account(&mut self, settings: &FunctionSettings, in_flight: u32) {
-        let Some(account) = self.accounts.get_mut(&settings.tenant) else { return };
+    fn leave_account(&mut self, index: u32, settings: &FunctionSettings, in_flight: u32) {
+        let account = &mut self.accounts[index as usize];
         account.functions -= 1;
         match settings.reserved_concurrency {
             Some(reserved) => account.reserved -= u64::from(reserved),
             None => account.in_flight -= u64::from(in_flight),
         }
         if account.functions == 0 {
-            self.accounts.remove(&settings.tenant);
+            *account = Account::default();
+            self.account_of.remove(&settings.tenant);
+            self.free_accounts.push(index);
         }
     }
 }

@@ -5,7 +5,7 @@
 use crate::instance::{Idle, State};
 use crate::rooms::Owner;
 use crate::scheduler::Scheduler;
-use crate::timers::Alarm;
+use crate::timers::{Alarm, Slot};
 use crate::{Action, HostPhase, Rejection, StopReason};
 use model::{FunctionId, HostId, InstanceId, MemoryMib, Span, TenantId, Time};
 use rand::RngExt;
@@ -37,7 +37,10 @@ pub(crate) struct Host {
     /// First tick of its keep-alive clock.
     origin: Time,
     tick: Option<Time>,
+    tick_slot: Slot,
+    /// When it is given back, if it stays empty.
     empty: Option<Time>,
+    empty_slot: Slot,
 }
 
 impl Host {
@@ -82,8 +85,9 @@ impl Scheduler {
             _ => return self.late(),
         }
         if self.machine.ahead.contains(&host) {
-            let due = Some(self.now + AHEAD_PAUSE);
-            self.timers.set(Alarm::Ahead, &mut self.machine.ahead_due, due);
+            let due = self.now + AHEAD_PAUSE;
+            self.machine.ahead_due = Some(due);
+            self.timers.set(Alarm::Ahead, &mut self.machine.ahead_slot, due);
         }
         self.lose(host, reason);
     }
@@ -99,8 +103,12 @@ impl Scheduler {
     fn lose(&mut self, host: HostId, reason: &str) {
         let Some(gone) = self.remove_host(host) else { return };
         let mut again = Vec::new();
+        let mut uncovered = BTreeSet::new();
         for instance in gone.instances {
             if let Some(it) = self.instances.get(instance) {
+                if matches!(it.state, State::Finishing(_)) {
+                    uncovered.insert(it.function);
+                }
                 if matches!(it.state, State::Waiting | State::Starting) && self.is_current(it) {
                     again.push((it.function, it.attempts + 1));
                     self.not_starting(instance);
@@ -116,6 +124,9 @@ impl Scheduler {
             } else {
                 self.start_one(function, attempts);
             }
+        }
+        for function in uncovered {
+            self.cover(function);
         }
         self.serve_short();
     }
@@ -139,7 +150,9 @@ impl Scheduler {
             idle: 0,
             origin: self.now,
             tick: None,
+            tick_slot: Slot::default(),
             empty: None,
+            empty_slot: Slot::default(),
         };
         let host = self.hosts.push(state);
         self.machine.used_mib += u64::from(memory.0);
@@ -195,7 +208,7 @@ impl Scheduler {
         it.used = it.used + memory;
         it.instances.insert(instance);
         let after = it.free();
-        self.timers.set(Alarm::Empty(host), &mut it.empty, None);
+        it.empty = None;
         if let Some(owner) = it.owner {
             self.rooms.remove(owner, before, host);
             self.rooms.insert(owner, after, host);
@@ -224,9 +237,15 @@ impl Scheduler {
     }
 
     /// A host has been empty for as long as the profile lets it.
-    pub(crate) fn empty_due(&mut self, host: HostId) {
+    pub(crate) fn empty_due(&mut self, host: HostId, due: Time) {
         let Some(it) = self.hosts.get_mut(host) else { return };
-        it.empty = None;
+        if !it.empty_slot.rings(due) {
+            return;
+        }
+        let Some(empty) = it.empty else { return };
+        if empty > due {
+            return self.timers.set(Alarm::Empty(host), &mut it.empty_slot, empty);
+        }
         self.stop_host(host);
         self.serve_short();
     }
@@ -243,8 +262,11 @@ impl Scheduler {
     }
 
     /// A host's keep-alive clock ticks.
-    pub(crate) fn tick(&mut self, host: HostId) {
+    pub(crate) fn tick(&mut self, host: HostId, due: Time) {
         let Some(it) = self.hosts.get_mut(host) else { return };
+        if !it.tick_slot.rings(due) {
+            return;
+        }
         it.tick = None;
         let policy = self.profile.keep_alive.policy();
         let mut going = Vec::new();
@@ -267,7 +289,8 @@ impl Scheduler {
         }
         let ticks = self.now.since(it.origin).as_nanos() / interval.as_nanos().max(1) + 1;
         let next = if self.now < it.origin { it.origin } else { it.origin + interval * ticks };
-        self.timers.set(Alarm::Tick(host), &mut it.tick, Some(next));
+        it.tick = Some(next);
+        self.timers.set(Alarm::Tick(host), &mut it.tick_slot, next);
     }
 
     /// The idle instances of a host by function, each function's least recently idle first.
@@ -293,16 +316,15 @@ impl Scheduler {
         }
         self.rooms.mark_empty(host);
         if it.phase == HostPhase::Ready {
-            let due = Some(self.now + self.profile.hosts.idle);
-            self.timers.set(Alarm::Empty(host), &mut it.empty, due);
+            let due = self.now + self.profile.hosts.idle;
+            it.empty = Some(due);
+            self.timers.set(Alarm::Empty(host), &mut it.empty_slot, due);
         }
     }
 
     /// Removes a host from every list.
     fn remove_host(&mut self, host: HostId) -> Option<Host> {
-        let mut it = self.hosts.remove(host)?;
-        self.timers.set(Alarm::Tick(host), &mut it.tick, None);
-        self.timers.set(Alarm::Empty(host), &mut it.empty, None);
+        let it = self.hosts.remove(host)?;
         self.machine.ahead.remove(&host);
         self.machine.used_mib -= u64::from(it.memory.0);
         if let Some(owner) = it.owner {

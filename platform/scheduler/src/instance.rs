@@ -2,25 +2,32 @@
 //!
 //! Deliberately knows nothing of how a sandbox is made.
 
+use crate::chain::Links;
 use crate::scheduler::Scheduler;
-use crate::timers::Alarm;
+use crate::timers::{Alarm, Slot};
 use crate::{Action, Epoch, Rejection, StopReason};
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span, Time};
 
-/// One function instance.
+/// One function instance, in two cache lines.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Instance {
     pub(crate) function: FunctionId,
     pub(crate) revision: u64,
-    pub(crate) epoch: Epoch,
     pub(crate) host: HostId,
-    pub(crate) memory: MemoryMib,
     pub(crate) state: State,
-    /// When its start was asked for; then, when it was ready.
-    pub(crate) born: Time,
+    /// Since when it is in its state; [`State::Finishing`]: since it answered.
+    pub(crate) since: Time,
+    /// Busy or finishing: its deadline. Idle: when it goes.
+    pub(crate) end: Time,
+    /// From when on it is not reused.
+    pub(crate) dies: Time,
+    pub(crate) slot: Slot,
+    pub(crate) links: Links,
+    pub(crate) epoch: Epoch,
     /// From the start that was asked for until it was ready.
     pub(crate) init: Span,
-    pub(crate) due: Option<Time>,
+    pub(crate) memory: MemoryMib,
     /// Hosts tried for it before this one.
     pub(crate) attempts: u32,
 }
@@ -33,28 +40,27 @@ pub(crate) enum State {
     /// Its start was asked for.
     Starting,
     /// It runs an invocation.
-    Busy(Busy),
+    Busy(InvocationId, Warmth),
     /// It has answered, and is not idle yet.
-    Finishing,
+    Finishing(Hope),
     /// It may be reused.
     Idle(Idle),
     /// Its reclaim was asked for.
     Stopping,
 }
 
-/// A running invocation.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Busy {
-    pub(crate) invocation: InvocationId,
-    pub(crate) since: Time,
-    pub(crate) timeout: Span,
-    pub(crate) init: Option<Span>,
+/// Whether what waits counts on an instance that has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hope {
+    /// It will soon be idle.
+    Coming,
+    /// It is outdated, or late.
+    Gone,
 }
 
 /// How an instance is idle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Idle {
-    pub(crate) since: Time,
     /// Orders instances by when they became idle.
     pub(crate) sequence: u64,
     pub(crate) rest: Rest,
@@ -75,15 +81,6 @@ pub(crate) enum Warmth {
     Warm,
 }
 
-impl Instance {
-    pub(crate) fn busy(&self) -> Option<&Busy> {
-        match &self.state {
-            State::Busy(busy) => Some(busy),
-            _ => None,
-        }
-    }
-}
-
 impl Scheduler {
     pub(crate) fn started(&mut self, instance: InstanceId) {
         let now = self.now;
@@ -91,8 +88,8 @@ impl Scheduler {
         if !matches!(it.state, State::Starting) {
             return self.late();
         }
-        it.init = now.since(it.born);
-        it.born = now;
+        it.init = now.since(it.since);
+        it.dies = self.profile.lifetime_cap.map_or(Time::MAX, |cap| now + cap);
         self.not_starting(instance);
         self.settle(instance, Warmth::Cold);
     }
@@ -113,7 +110,10 @@ impl Scheduler {
 
     pub(crate) fn idle(&mut self, instance: InstanceId) {
         match self.instances.get(instance).map(|it| it.state) {
-            Some(State::Finishing) => self.settle(instance, Warmth::Warm),
+            Some(State::Finishing(_)) => {
+                self.unlist(instance);
+                self.settle(instance, Warmth::Warm);
+            }
             _ => self.late(),
         }
     }
@@ -131,11 +131,12 @@ impl Scheduler {
             Some(State::Starting) => {
                 self.start_failed(instance, "the runtime died before it was ready".to_owned());
             }
-            Some(State::Busy(_)) => {
+            Some(State::Busy(..)) => {
                 self.bill(instance);
-                self.reclaim(instance, StopReason::Died);
+                self.give_up(instance, StopReason::Died);
             }
-            Some(State::Finishing | State::Idle(_)) => self.reclaim(instance, StopReason::Died),
+            Some(State::Finishing(_)) => self.give_up(instance, StopReason::Died),
+            Some(State::Idle(_)) => self.reclaim(instance, StopReason::Died),
         }
     }
 
@@ -154,7 +155,6 @@ impl Scheduler {
         self.unlist(instance);
         let Some(it) = self.instances.get_mut(instance) else { return };
         it.state = State::Stopping;
-        self.timers.set(Alarm::Instance(instance), &mut it.due, None);
         let (host, memory) = (it.host, it.memory);
         if let Some(host) = self.hosts.get_mut(host) {
             host.stopping = host.stopping + memory;
@@ -163,10 +163,18 @@ impl Scheduler {
         self.act(Action::Reclaim { instance, reason });
     }
 
+    /// Asks for the end of an instance for which an invocation may have waited, and makes up for it.
+    fn give_up(&mut self, instance: InstanceId, reason: StopReason) {
+        let function = self.instances.get(instance).map(|it| it.function);
+        self.reclaim(instance, reason);
+        if let Some(function) = function {
+            self.cover(function);
+        }
+    }
+
     /// Removes all trace of an instance that is gone, and frees its place.
     pub(crate) fn forget(&mut self, instance: InstanceId) {
-        let Some(mut it) = self.instances.remove(instance) else { return };
-        self.timers.set(Alarm::Instance(instance), &mut it.due, None);
+        let Some(it) = self.instances.remove(instance) else { return };
         if matches!(it.state, State::Stopping)
             && let Some(host) = self.hosts.get_mut(it.host)
         {
@@ -175,52 +183,56 @@ impl Scheduler {
         self.leave_host(it.host, instance, it.memory);
     }
 
-    /// The next thing on an instance is due: deadline, rest, idle limit or lifetime.
-    pub(crate) fn instance_due(&mut self, instance: InstanceId) {
+    /// The next thing on an instance may be due: deadline, rest, idle limit or lifetime.
+    pub(crate) fn instance_due(&mut self, instance: InstanceId, due: Time) {
         let Some(it) = self.instances.get_mut(instance) else { return };
-        it.due = None;
+        if !it.slot.rings(due) {
+            return;
+        }
+        let next = next_due(it, self.profile.rest_after);
+        if next > self.now {
+            return self.timers.set(Alarm::Instance(instance), &mut it.slot, next);
+        }
         match it.state {
-            State::Busy(Busy { invocation, timeout, .. }) => {
+            State::Busy(invocation, _) => {
+                let timeout = it.end.since(it.since);
                 self.counters.expired += 1;
                 self.act(Action::Expire { invocation, instance, timeout });
                 self.bill(instance);
-                self.reclaim(instance, StopReason::Expired);
+                self.give_up(instance, StopReason::Expired);
             }
-            State::Finishing => self.reclaim(instance, StopReason::Expired),
-            State::Idle(idle) => self.idle_due(instance, idle),
+            State::Finishing(_) => self.give_up(instance, StopReason::Expired),
+            State::Idle(_) if it.end <= self.now => {
+                let reason = match it.dies <= self.now {
+                    true => StopReason::Lifetime,
+                    false => StopReason::IdleLimit,
+                };
+                self.reclaim(instance, reason);
+            }
+            State::Idle(idle) => {
+                it.state = State::Idle(Idle { rest: Rest::Asked, ..idle });
+                self.timers.set(Alarm::Instance(instance), &mut it.slot, it.end);
+                self.act(Action::Rest { instance });
+            }
             State::Waiting | State::Starting | State::Stopping => {}
         }
-    }
-
-    fn idle_due(&mut self, instance: InstanceId, idle: Idle) {
-        let Some(it) = self.instances.get_mut(instance) else { return };
-        let end = end_of_idle(&self.profile, it.born, idle.since);
-        if end <= self.now {
-            let limit = idle.since + self.profile.keep_alive.limit();
-            let reason =
-                if limit <= self.now { StopReason::IdleLimit } else { StopReason::Lifetime };
-            return self.reclaim(instance, reason);
-        }
-        it.state = State::Idle(Idle { rest: Rest::Asked, ..idle });
-        self.timers.set(Alarm::Instance(instance), &mut it.due, Some(end));
-        self.act(Action::Rest { instance });
     }
 
     /// Finds out what becomes of an instance that can take an invocation: the oldest that waits, or idleness, or its end.
     fn settle(&mut self, instance: InstanceId, warmth: Warmth) {
         let now = self.now;
         let Some(it) = self.instances.get(instance) else { return };
-        let (function, born) = (it.function, it.born);
+        let (function, dies) = (it.function, it.dies);
         if !self.is_current(it) {
-            let reason = if self.functions.contains_key(&function) {
+            let reason = if self.functions.get(function).is_some() {
                 StopReason::Outdated
             } else {
                 StopReason::Removed
             };
             return self.reclaim(instance, reason);
         }
-        if self.profile.lifetime_cap.is_some_and(|cap| born + cap <= now) {
-            return self.reclaim(instance, StopReason::Lifetime);
+        if dies <= now {
+            return self.give_up(instance, StopReason::Lifetime);
         }
         if self.dispatch_oldest(function, instance, warmth).is_some() {
             return;
@@ -235,14 +247,16 @@ impl Scheduler {
     fn list(&mut self, instance: InstanceId) {
         let now = self.now;
         let sequence = self.sequence();
+        let limit = self.profile.keep_alive.limit();
         let Some(it) = self.instances.get_mut(instance) else { return };
-        it.state = State::Idle(Idle { since: now, sequence, rest: Rest::Awake });
-        let end = end_of_idle(&self.profile, it.born, now);
-        let due = self.profile.rest_after.map_or(end, |after| (now + after).min(end));
-        self.timers.set(Alarm::Instance(instance), &mut it.due, Some(due));
+        it.state = State::Idle(Idle { sequence, rest: Rest::Awake });
+        it.since = now;
+        it.end = (now + limit).min(it.dies);
+        let due = next_due(it, self.profile.rest_after);
+        self.timers.set(Alarm::Instance(instance), &mut it.slot, due);
         let (function, memory, host) = (it.function, it.memory, it.host);
-        if let Some(state) = self.functions.get_mut(&function) {
-            state.idle.push(sequence, instance);
+        if let Some(state) = self.functions.get_mut(function) {
+            state.idle.push(&mut self.instances, instance);
         }
         if let Some(it) = self.hosts.get_mut(host) {
             it.idle += 1;
@@ -251,23 +265,34 @@ impl Scheduler {
         self.start_clock(host);
     }
 
-    /// Takes an instance off the lists of idle ones, if it is on them.
+    /// Takes an instance off the lists of those that are idle or will soon be, if it is on them.
     pub(crate) fn unlist(&mut self, instance: InstanceId) {
-        let Some(it) = self.instances.get(instance) else { return };
-        let State::Idle(Idle { sequence, .. }) = it.state else { return };
-        if let Some(state) = self.functions.get_mut(&it.function) {
-            state.idle.remove(sequence);
-        }
-        if let Some(host) = self.hosts.get_mut(it.host) {
-            host.idle -= 1;
-            host.idle_memory = host.idle_memory - it.memory;
+        let Some(it) = self.instances.get_mut(instance) else { return };
+        let state = self.functions.get_mut(it.function);
+        match it.state {
+            State::Idle(_) => {
+                if let Some(host) = self.hosts.get_mut(it.host) {
+                    host.idle -= 1;
+                    host.idle_memory = host.idle_memory - it.memory;
+                }
+                if let Some(state) = state {
+                    state.idle.remove(&mut self.instances, instance);
+                }
+            }
+            State::Finishing(Hope::Coming) => {
+                it.state = State::Finishing(Hope::Gone);
+                if let Some(state) = state {
+                    state.coming.remove(&mut self.instances, instance);
+                }
+            }
+            _ => {}
         }
     }
 
     /// Counts an instance out of those that will yet become ready.
     pub(crate) fn not_starting(&mut self, instance: InstanceId) {
         let Some(it) = self.instances.get(instance) else { return };
-        if let Some(state) = self.functions.get_mut(&it.function)
+        if let Some(state) = self.functions.get_mut(it.function)
             && state.revision == it.revision
         {
             state.starting -= 1;
@@ -276,12 +301,24 @@ impl Scheduler {
 
     /// Whether the instance has its function's present state.
     pub(crate) fn is_current(&self, it: &Instance) -> bool {
-        self.functions.get(&it.function).is_some_and(|state| state.revision == it.revision)
+        self.functions.get(it.function).is_some_and(|state| state.revision == it.revision)
     }
 }
 
-/// When an instance that became idle at `since` goes.
-fn end_of_idle(profile: &crate::Profile, born: Time, since: Time) -> Time {
-    let limit = since + profile.keep_alive.limit();
-    profile.lifetime_cap.map_or(limit, |cap| limit.min(born + cap))
+/// When the next thing on an instance is due.
+fn next_due(it: &Instance, rest_after: Option<Span>) -> Time {
+    match (it.state, rest_after) {
+        (State::Idle(Idle { rest: Rest::Awake, .. }), Some(after)) => it.end.min(it.since + after),
+        _ => it.end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    // An instance and a function take two cache lines each: their size is what decides how fast many of them are.
+    #[test]
+    fn instances_are_small() {
+        assert_eq!(size_of::<Option<super::Instance>>(), 128);
+        assert_eq!(size_of::<Option<crate::function::Function>>(), 128);
+    }
 }

@@ -3,51 +3,46 @@
 //! Deliberately knows nothing of payloads, or of who asked.
 
 use crate::function::Waiting;
-use crate::instance::{Busy, State, Warmth};
+use crate::instance::{Hope, State, Warmth};
 use crate::scheduler::Scheduler;
 use crate::timers::Alarm;
 use crate::{Action, Rejection};
-use model::{FunctionId, InstanceId, InvocationId, Span};
+use model::{FunctionId, InstanceId, InvocationId, Time};
 
-/// Where an invocation is.
+/// Where an invocation waits: in the queue of a function, under this number.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Place {
-    /// In its function's queue, under this number.
-    Queued(FunctionId, u64),
-    /// On an instance.
-    Running,
+pub(crate) struct Place {
+    function: FunctionId,
+    sequence: u64,
 }
 
 impl Scheduler {
     pub(crate) fn invoke(&mut self, invocation: InvocationId, function: FunctionId) {
-        if self.invocations.contains_key(&invocation) {
-            return self.late();
-        }
         self.counters.invoked += 1;
-        let Some(state) = self.functions.get(&function) else {
+        let Some(state) = self.functions.get(function) else {
             return self.reject(invocation, Rejection::NoFunction);
         };
         if let Err(reason) = self.admit(state) {
             return self.reject(invocation, reason);
         }
-        let (tenant, reserved) = (state.settings.tenant, state.settings.reserved_concurrency);
-        self.count_in(tenant, reserved);
-        let sequence = self.sequence();
-        let since = self.now;
-        let Some(state) = self.functions.get_mut(&function) else { return };
+        let Some(state) = self.functions.get_mut(function) else { return };
         state.in_flight += 1;
-        if let Some((_, instance)) = state.idle.youngest() {
-            self.invocations.insert(invocation, Place::Running);
+        if state.reserved_concurrency.is_none() {
+            self.accounts[state.account as usize].in_flight += 1;
+        }
+        if let Some(instance) = state.idle.youngest() {
             return self.dispatch(instance, invocation, Warmth::Warm);
         }
-        state.queue.push(sequence, Waiting { invocation, since });
-        self.invocations.insert(invocation, Place::Queued(function, sequence));
+        self.last_sequence += 1;
+        let sequence = self.last_sequence;
+        state.enqueue(sequence, Waiting { invocation, since: self.now });
+        self.queued.insert(invocation, Place { function, sequence });
         self.watch_queue(function);
         self.cover(function);
     }
 
     pub(crate) fn cancel(&mut self, invocation: InvocationId) {
-        let Some(&Place::Queued(function, sequence)) = self.invocations.get(&invocation) else {
+        let Some(&Place { function, sequence }) = self.queued.get(&invocation) else {
             return self.late();
         };
         self.counters.cancelled += 1;
@@ -56,18 +51,28 @@ impl Scheduler {
     }
 
     pub(crate) fn finished(&mut self, instance: InstanceId, invocation: InvocationId) {
-        match self.instances.get_mut(instance) {
-            Some(it) if it.busy().is_some_and(|busy| busy.invocation == invocation) => {}
+        match self.instances.get(instance).map(|it| it.state) {
+            Some(State::Busy(runs, _)) if runs == invocation => {}
             _ => return self.late(),
         }
         self.bill(instance);
-        if let Some(it) = self.instances.get_mut(instance) {
-            // The deadline stays: what runs after the response is held to it as well.
-            it.state = State::Finishing;
+        let Some(it) = self.instances.get_mut(instance) else { return };
+        // The deadline stays: what runs after the response is held to it as well.
+        it.state = State::Finishing(Hope::Gone);
+        it.since = self.now;
+        let function = it.function;
+        if let Some(state) = self.functions.get_mut(function)
+            && state.revision == it.revision
+        {
+            it.state = State::Finishing(Hope::Coming);
+            state.coming.push(&mut self.instances, instance);
+            if state.queue.is_some() {
+                self.watch_grace(function);
+            }
         }
     }
 
-    /// Hands an invocation that is marked as running to an instance that can take it.
+    /// Hands an invocation to an instance that can take it.
     pub(crate) fn dispatch(
         &mut self,
         instance: InstanceId,
@@ -76,16 +81,13 @@ impl Scheduler {
     ) {
         self.unlist(instance);
         let Some(it) = self.instances.get_mut(instance) else { return };
-        let Some(state) = self.functions.get(&it.function) else { return };
+        let Some(state) = self.functions.get(it.function) else { return };
         assert!(it.revision == state.revision, "only current instances are listed as idle");
-        let timeout = state.settings.timeout;
-        let init = match warmth {
-            Warmth::Cold => Some(it.init),
-            Warmth::Warm => None,
-        };
-        it.state = State::Busy(Busy { invocation, since: self.now, timeout, init });
+        it.state = State::Busy(invocation, warmth);
+        it.since = self.now;
+        it.end = self.now + state.timeout;
         let epoch = it.epoch;
-        self.timers.set(Alarm::Instance(instance), &mut it.due, Some(self.now + timeout));
+        self.timers.set(Alarm::Instance(instance), &mut it.slot, it.end);
         match warmth {
             Warmth::Cold => self.counters.cold_starts += 1,
             Warmth::Warm => self.counters.warm_starts += 1,
@@ -101,10 +103,9 @@ impl Scheduler {
         instance: InstanceId,
         warmth: Warmth,
     ) -> Option<InvocationId> {
-        let (sequence, waiting) = self.functions.get(&function)?.queue.oldest()?;
+        let (sequence, waiting) = self.functions.get(function)?.first_waiting()?;
         let invocation = waiting.invocation;
         self.unqueue(function, sequence);
-        self.invocations.insert(invocation, Place::Running);
         self.dispatch(instance, invocation, warmth);
         Some(invocation)
     }
@@ -112,11 +113,11 @@ impl Scheduler {
     /// Ends the invocation that runs on the instance: bills it and forgets it.
     pub(crate) fn bill(&mut self, instance: InstanceId) {
         let Some(it) = self.instances.get(instance) else { return };
-        let Some(&Busy { invocation, since, init, .. }) = it.busy() else { return };
+        let State::Busy(invocation, warmth) = it.state else { return };
         let (function, revision, memory) = (it.function, it.revision, it.memory);
-        let duration: Span = self.now.since(since);
+        let duration = self.now.since(it.since);
+        let init = (warmth == Warmth::Cold).then_some(it.init);
         let billed = self.profile.billing.billed(duration, init);
-        self.invocations.remove(&invocation);
         self.count_out(function, revision);
         self.act(Action::Bill { invocation, function, duration, init, billed, memory });
     }
@@ -137,9 +138,10 @@ impl Scheduler {
 
     /// Rejects the oldest invocation that waits, if one waits for which nothing is being started.
     pub(crate) fn reject_oldest(&mut self, function: FunctionId, reason: Rejection) {
-        let Some(state) = self.functions.get(&function) else { return };
+        self.lose_patience(function);
+        let Some(state) = self.functions.get(function) else { return };
         if state.lacks_starts()
-            && let Some((sequence, _)) = state.queue.oldest()
+            && let Some((sequence, _)) = state.first_waiting()
         {
             self.reject_queued(function, sequence, reason);
         }
@@ -147,19 +149,21 @@ impl Scheduler {
 
     /// Rejects the youngest invocation that waits: the older ones can have the instances that are being started.
     pub(crate) fn reject_youngest(&mut self, function: FunctionId, reason: Rejection) {
-        let Some(state) = self.functions.get(&function) else { return };
-        if let Some((sequence, _)) = state.queue.youngest() {
+        let Some(state) = self.functions.get(function) else { return };
+        if let Some((sequence, _)) = state.last_waiting() {
             self.reject_queued(function, sequence, reason);
         }
     }
 
-    /// The oldest invocation of a queue has waited for too long.
-    pub(crate) fn queue_due(&mut self, function: FunctionId) {
-        let Some(state) = self.functions.get_mut(&function) else { return };
-        state.queue_due = None;
+    /// The oldest invocation of a queue may have waited for too long.
+    pub(crate) fn queue_due(&mut self, function: FunctionId, due: Time) {
+        let Some(state) = self.functions.get_mut(function) else { return };
+        if !state.details.queue_slot.rings(due) {
+            return;
+        }
         let wait = self.profile.limits.queue_wait;
-        while let Some(state) = self.functions.get(&function)
-            && let Some((sequence, oldest)) = state.queue.oldest()
+        while let Some(state) = self.functions.get(function)
+            && let Some((sequence, oldest)) = state.first_waiting()
             && oldest.since + wait <= self.now
         {
             self.reject_queued(function, sequence, Rejection::Queue);
@@ -168,20 +172,22 @@ impl Scheduler {
     }
 
     fn end(&mut self, invocation: InvocationId, function: FunctionId) {
-        self.invocations.remove(&invocation);
+        self.queued.remove(&invocation);
         self.count_out(function, u64::MAX);
     }
 
     fn unqueue(&mut self, function: FunctionId, sequence: u64) -> Option<InvocationId> {
-        let waiting = self.functions.get_mut(&function)?.queue.remove(sequence)?;
-        self.watch_queue(function);
+        let waiting = self.functions.get_mut(function)?.dequeue(sequence)?;
+        self.queued.remove(&waiting.invocation);
         Some(waiting.invocation)
     }
 
+    /// Sees to it that the alarm of a queue rings when its oldest invocation has waited for too long.
     fn watch_queue(&mut self, function: FunctionId) {
-        let Some(state) = self.functions.get_mut(&function) else { return };
-        let oldest = state.queue.oldest().map(|(_, waiting)| waiting.since);
-        let due = oldest.map(|since| since + self.profile.limits.queue_wait);
-        self.timers.set(Alarm::Queue(function), &mut state.queue_due, due);
+        let Some(state) = self.functions.get_mut(function) else { return };
+        if let Some((_, oldest)) = state.first_waiting() {
+            let due = oldest.since + self.profile.limits.queue_wait;
+            self.timers.set(Alarm::Queue(function), &mut state.details.queue_slot, due);
+        }
     }
 }

@@ -19,12 +19,14 @@ mod event;
 mod profile;
 
 mod capacity;
+mod chain;
 mod function;
 mod host;
 mod instance;
 mod invocation;
 mod line;
 mod rooms;
+mod roster;
 mod scheduler;
 mod table;
 mod timers;
@@ -39,8 +41,8 @@ pub use action::{Action, Rejection, StopReason};
 pub use counters::Counters;
 pub use event::{Epoch, Event, FunctionSettings};
 pub use profile::{
-    Billing, Cpu, CpuCeiling, CpuWeight, Hosts, InitBilling, Limits, Profile, ProfileError, Reveal,
-    Sharing,
+    Billing, Cpu, CpuCeiling, CpuWeight, Fault, Hosts, InitBilling, Limits, Profile, ProfileError,
+    ProfileText, Reveal, Sharing,
 };
 pub use rooms::Owner;
 pub use scheduler::Scheduler;

@@ -6,8 +6,9 @@ use crate::host::Host;
 use crate::instance::Instance;
 use crate::invocation::Place;
 use crate::rooms::Rooms;
+use crate::roster::Roster;
 use crate::table::Table;
-use crate::timers::{Alarm, Timers};
+use crate::timers::{Alarm, Slot, Timers};
 use crate::{Action, Event, Profile};
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, TenantId, Time};
 use rand::SeedableRng;
@@ -20,16 +21,19 @@ pub struct Scheduler {
     pub(crate) random: Pcg64,
     pub(crate) now: Time,
     pub(crate) timers: Timers,
-    pub(crate) functions: BTreeMap<FunctionId, Function>,
-    pub(crate) accounts: BTreeMap<TenantId, Account>,
-    pub(crate) invocations: BTreeMap<InvocationId, Place>,
+    pub(crate) functions: Roster<Function>,
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) account_of: BTreeMap<TenantId, u32>,
+    pub(crate) free_accounts: Vec<u32>,
+    /// Where the invocations that wait are.
+    pub(crate) queued: BTreeMap<InvocationId, Place>,
     pub(crate) instances: Table<InstanceId, Instance>,
     pub(crate) hosts: Table<HostId, Host>,
     pub(crate) rooms: Rooms,
     pub(crate) machine: Machine,
     pub(crate) counters: Counters,
     actions: VecDeque<Action>,
-    last_sequence: u64,
+    pub(crate) last_sequence: u64,
 }
 
 /// What the whole machine has, and who waits for it.
@@ -43,6 +47,7 @@ pub(crate) struct Machine {
     pub(crate) ahead: BTreeSet<HostId>,
     /// When hosts are started ahead again, after one failed.
     pub(crate) ahead_due: Option<Time>,
+    pub(crate) ahead_slot: Slot,
     /// Functions whose invocations wait until an instance somewhere is reclaimed.
     pub(crate) short: VecDeque<FunctionId>,
 }
@@ -53,16 +58,19 @@ impl Scheduler {
         let mut timers = Timers::default();
         let mut machine = Machine::default();
         if profile.hosts.warm > 0 {
-            timers.set(Alarm::Ahead, &mut machine.ahead_due, Some(Time::ZERO));
+            machine.ahead_due = Some(Time::ZERO);
+            timers.set(Alarm::Ahead, &mut machine.ahead_slot, Time::ZERO);
         }
         Self {
             profile,
             random: Pcg64::seed_from_u64(seed),
             now: Time::ZERO,
             timers,
-            functions: BTreeMap::new(),
-            accounts: BTreeMap::new(),
-            invocations: BTreeMap::new(),
+            functions: Roster::new(),
+            accounts: Vec::new(),
+            account_of: BTreeMap::new(),
+            free_accounts: Vec::new(),
+            queued: BTreeMap::new(),
             instances: Table::new(),
             hosts: Table::new(),
             rooms: Rooms::default(),
@@ -84,7 +92,7 @@ impl Scheduler {
         let now = now.max(self.now);
         while let Some((due, alarm)) = self.timers.pop(now) {
             self.now = due.max(self.now);
-            self.ring(alarm);
+            self.ring(alarm, due);
             self.start_ahead();
         }
         self.now = now;
@@ -148,13 +156,18 @@ impl Scheduler {
         self.last_sequence
     }
 
-    fn ring(&mut self, alarm: Alarm) {
+    fn ring(&mut self, alarm: Alarm, due: Time) {
         match alarm {
-            Alarm::Instance(instance) => self.instance_due(instance),
-            Alarm::Queue(function) => self.queue_due(function),
-            Alarm::Tick(host) => self.tick(host),
-            Alarm::Empty(host) => self.empty_due(host),
-            Alarm::Ahead => self.machine.ahead_due = None,
+            Alarm::Instance(instance) => self.instance_due(instance, due),
+            Alarm::Queue(function) => self.queue_due(function, due),
+            Alarm::Grace(function) => self.grace_due(function, due),
+            Alarm::Tick(host) => self.tick(host, due),
+            Alarm::Empty(host) => self.empty_due(host, due),
+            Alarm::Ahead => {
+                if self.machine.ahead_slot.rings(due) {
+                    self.machine.ahead_due = None;
+                }
+            }
         }
     }
 }

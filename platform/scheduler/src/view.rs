@@ -1,6 +1,7 @@
 //! What the scheduler holds, for gauges, tests and whoever asks. Nothing here changes anything.
 
 use crate::Epoch;
+use crate::function::{Function, GRACE};
 use crate::instance::{Idle, Rest, State};
 use crate::rooms::Owner;
 use crate::scheduler::Scheduler;
@@ -87,6 +88,12 @@ pub struct FunctionView {
     pub queued: usize,
     /// Idle instances.
     pub idle: usize,
+    /// Instances of its present state whose start was asked for, or waits for a host.
+    pub starting: u32,
+    /// Instances that have answered just now, and on which what waits can count for a moment.
+    pub coming: usize,
+    /// Whether it is in line until an instance somewhere is reclaimed, since no host has room.
+    pub waits_for_room: bool,
 }
 
 impl Scheduler {
@@ -116,14 +123,22 @@ impl Scheduler {
         })
     }
 
+    fn coming(&self, function: &Function) -> usize {
+        let coming = function.coming.iter(&self.instances);
+        coming.filter(|(_, it)| it.since + GRACE > self.now).count()
+    }
+
     /// Every function, by number.
     pub fn functions(&self) -> impl Iterator<Item = FunctionView> + '_ {
-        self.functions.iter().map(|(&function, it)| FunctionView {
+        self.functions.iter().map(|(function, it)| FunctionView {
             function,
-            epoch: it.epoch,
+            epoch: it.details.epoch,
             in_flight: it.in_flight,
-            queued: it.queue.len(),
+            queued: it.queued(),
             idle: it.idle.len(),
+            starting: it.starting,
+            coming: self.coming(it),
+            waits_for_room: it.details.short,
         })
     }
 }
@@ -132,8 +147,8 @@ fn phase(state: &State) -> InstancePhase {
     match state {
         State::Waiting => InstancePhase::Waiting,
         State::Starting => InstancePhase::Starting,
-        State::Busy(busy) => InstancePhase::Busy(busy.invocation),
-        State::Finishing => InstancePhase::Finishing,
+        State::Busy(invocation, _) => InstancePhase::Busy(*invocation),
+        State::Finishing(_) => InstancePhase::Finishing,
         State::Idle(Idle { rest: Rest::Resting, .. }) => InstancePhase::Resting,
         State::Idle(_) => InstancePhase::Idle,
         State::Stopping => InstancePhase::Stopping,

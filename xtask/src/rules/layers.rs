@@ -16,6 +16,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("emulator", &["probe", "scheduler"]),
     ("probe", &[]),
     ("record", &[]),
+    ("foreign", &["record"]),
+    ("calibration", &["analysis", "experiment", "record", "target"]),
     ("experiment", &["probe", "record"]),
     ("analysis", &["record"]),
     ("report", &["analysis", "record"]),

@@ -1,13 +1,15 @@
 //! The halving rule, fitted to pools.
 //!
-//! The rule: every `interval`, by a clock of each host, of the `n` instances of a function that are idle there
-//! max(ceil(n / 2), floor) stay. What is observed: `launched` instances of a pool on a host, and `alive` of them after an idle
-//! time. Clocks of hosts are out of step, so an idle time of d has seen floor(d / interval) ticks, or one more with the
-//! probability of the fraction that is left. That gives the likelihood of interval and floor, of which the
-//! most likely pair is taken; pools on their floor only say that enough ticks have passed. Where a host's clock stands is
-//! not known, but it is the same for all pools on that host, so all phases are tried for all of them together, and whole
-//! hosts are resampled for the interval.
+//! The rule: every `interval` of the `n` instances of a function that are idle on a host max(ceil(n / 2), floor) stay, by a
+//! clock of the host or by one that starts as the pool falls idle. What is observed: `launched` instances of a pool on a
+//! host, and `alive` of them after an idle time; each may also have gone for another cause. Clocks of hosts are out of
+//! step, so an idle time of d has seen floor(d / interval) ticks, or one more with the probability of the fraction that is
+//! left; a pool's own clock has seen floor(d / interval). That gives the likelihood of interval, floor and kind of clock,
+//! of which the most likely are taken; pools on their floor only say that enough ticks have passed. Where a host's clock
+//! stands is not known, but it is the same for all pools on that host, so all phases are tried for all of them together,
+//! and whole hosts are resampled for the interval.
 
+use super::OTHER_CAUSES;
 use crate::statistics::{Interval, NoInterval, bootstrap};
 use std::collections::BTreeMap;
 
@@ -26,6 +28,9 @@ const FINE: f64 = 1.005;
 
 /// How much less likely, in logarithms, than the best an interval may be to share the top.
 const TOP: f64 = 1e-9;
+
+/// Least probability of an observation that the rule allows: two of ten instances gone for other causes.
+const ALLOWED_MIN: f64 = 0.005;
 
 /// Share of telling observations that the rule must allow.
 const ALLOWED: f64 = 0.9;
@@ -73,8 +78,9 @@ pub(super) fn fit(observations: &[Observation]) -> Option<Fit> {
     // Below, even the shortest idle time is past the last halving of thousands; above, hardly any tick is seen.
     let coarse = grid(shortest / 8.0, longest * 4.0, COARSE);
     let (mut seen, mut interval_s, mut best) = (Vec::new(), 0.0, f64::NEG_INFINITY);
-    for floor in FLOORS {
-        let tried: Vec<Seen> = observations.iter().map(|one| Seen::of(one, floor)).collect();
+    let rules = FLOORS.flat_map(|floor| [(floor, Clock::Host), (floor, Clock::Pool)]);
+    for (floor, clock) in rules {
+        let tried: Vec<Seen> = observations.iter().map(|one| Seen::of(one, floor, clock)).collect();
         let likelihood = |at: f64| -> f64 { tried.iter().map(|one| one.likelihood(at)).sum() };
         let mut better = false;
         for at in &coarse {
@@ -99,17 +105,26 @@ pub(super) fn fit(observations: &[Observation]) -> Option<Fit> {
         .values()
         .map(|of_clock| fine.iter().map(|at| clock_likelihood(of_clock, *at)).collect())
         .collect();
+    let (low, high) = top(&fine, &clocks.iter().collect::<Vec<_>>())?;
+    let middle =
+        |clocks: &[&Vec<f64>]| top(&fine, clocks).map(|(low, high)| f64::midpoint(low, high));
+    // What is equally likely is in the interval, also where no resampling would tell.
+    let ci = bootstrap::interval(&clocks, middle).map(|ci| Interval {
+        low: ci.low.map(|end| end.min(low / FINE)),
+        high: ci.high.map(|end| end.max(high * FINE)),
+        ..ci
+    });
     Some(Fit {
-        interval_s: most_likely(&fine, &clocks.iter().collect::<Vec<_>>())?,
-        ci: bootstrap::interval(&clocks, |clocks| most_likely(&fine, clocks)),
+        interval_s: f64::midpoint(low, high),
+        ci,
         observations: observations.len(),
         clocks: clocks.len(),
     })
 }
 
-/// The interval of which the clocks' log-likelihoods have the largest sum; the middle of the best ones where these are
-/// several, since a likelihood of steps has flat tops.
-fn most_likely(intervals_s: &[f64], clocks: &[&Vec<f64>]) -> Option<f64> {
+/// The smallest and the largest interval of which the clocks' log-likelihoods have the largest sum: these are several where
+/// a likelihood of steps has a flat top.
+fn top(intervals_s: &[f64], clocks: &[&Vec<f64>]) -> Option<(f64, f64)> {
     let mut sums = vec![0.0; intervals_s.len()];
     for clock in clocks {
         for (sum, one) in sums.iter_mut().zip(*clock) {
@@ -119,13 +134,13 @@ fn most_likely(intervals_s: &[f64], clocks: &[&Vec<f64>]) -> Option<f64> {
     let best = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let first = sums.iter().position(|sum| *sum >= best - TOP)?;
     let last = sums.iter().rposition(|sum| *sum >= best - TOP)?;
-    Some(f64::midpoint(intervals_s[first], intervals_s[last]))
+    Some((intervals_s[first], intervals_s[last]))
 }
 
 /// Logarithm of the probability of what was seen on one host, whose clock may stand anywhere.
 fn clock_likelihood(seen: &[&Seen], interval_s: f64) -> f64 {
-    if let [one] = seen {
-        return one.likelihood(interval_s);
+    if seen.len() == 1 || seen.iter().all(|one| one.kind == Clock::Pool) {
+        return seen.iter().map(|one| one.likelihood(interval_s)).sum();
     }
     let of_phase = |phase: u32| -> f64 {
         let phase = (f64::from(phase) + 0.5) / f64::from(PHASES);
@@ -143,20 +158,39 @@ impl Observation {
     }
 }
 
-/// An observation under one floor.
+/// When ticks come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clock {
+    /// Whenever the host's clock says, which nobody knows.
+    Host,
+    /// By a clock that starts as the pool falls idle.
+    Pool,
+}
+
+/// An observation under one floor and kind of clock.
 struct Seen {
+    kind: Clock,
     from_s: f64,
     to_s: f64,
     /// Probability of what was seen by another cause.
     other: f64,
-    /// By number of ticks: 1 where they leave as many as were seen, else 0.
+    /// By number of ticks: probability of what was seen, where each instance that they leave may have gone for another
+    /// cause.
     alike: [f64; TICKS_MAX + 1],
 }
 
 impl Seen {
-    fn of(one: &Observation, floor: u32) -> Self {
-        let alike = |ticks| f64::from(u8::from(left(one.launched, ticks, floor) == one.alive));
+    fn of(one: &Observation, floor: u32, kind: Clock) -> Self {
+        let alike = |ticks| {
+            let left = left(one.launched, ticks, floor);
+            let Some(lost) = left.checked_sub(one.alive) else { return 0.0 };
+            let power = |share: f64, count: u32| share.powf(f64::from(count));
+            choose(left, lost).exp()
+                * power(OTHER_CAUSES, lost)
+                * power(1.0 - OTHER_CAUSES, one.alive)
+        };
         Self {
+            kind,
             from_s: one.from_s,
             to_s: one.to_s,
             other: ERROR / f64::from(one.launched + 1),
@@ -181,6 +215,9 @@ impl Seen {
     fn probability(&self, interval_s: f64) -> f64 {
         let ticks = (self.to_s - self.from_s) / interval_s;
         let (whole, part) = (ticks.floor() as usize, ticks.fract());
+        if self.kind == Clock::Pool {
+            return self.after(whole);
+        }
         (1.0 - part) * self.after(whole) + part * self.after(whole + 1)
     }
 }
@@ -194,7 +231,7 @@ fn left(launched: u32, ticks: usize, floor: u32) -> u32 {
 fn explains(observations: &[Observation], seen: &[Seen], interval_s: f64, likelihood: f64) -> bool {
     let telling = || observations.iter().zip(seen).filter(|(one, _)| one.launched > TELLING_SIZE);
     let shrunk = telling().filter(|(one, _)| one.alive < one.launched).count();
-    let allowed = telling().filter(|(_, seen)| seen.probability(interval_s) > 0.0).count();
+    let allowed = telling().filter(|(_, seen)| seen.probability(interval_s) > ALLOWED_MIN).count();
     shrunk >= TELLING_MIN
         && allowed as f64 >= ALLOWED * telling().count() as f64
         && likelihood - independent(observations) > ADVANTAGE
@@ -302,6 +339,34 @@ mod tests {
         // 31 of 36 is the 1 % point of a binomial of 0.95.
         assert!(close >= 31, "{close} of 36");
         assert!(covered >= 31, "{covered} of 36");
+    }
+
+    // A clock that starts as the pool falls idle bounds the interval between two delays, though one instance of fifty
+    // also goes for another cause.
+    #[test]
+    fn clocks_of_pools_are_told() {
+        for seed in 0..6 {
+            let mut random = Pcg64::seed_from_u64(seed);
+            let mut observations = Vec::new();
+            for clock in 0..24 * 5 {
+                let idle_s = f64::from(clock / 5 + 1) * 60.0;
+                let left = left(20, (idle_s / 370.0) as usize, 2);
+                let alive = (0..left).filter(|_| random.random_bool(0.98)).count() as u32;
+                let clock = clock as usize;
+                let (from_s, to_s, delay_ms) = (0.0, idle_s, (idle_s * 1e3) as u64);
+                observations.push(Observation {
+                    clock,
+                    from_s,
+                    to_s,
+                    delay_ms,
+                    launched: 20,
+                    alive,
+                });
+            }
+            let fit = fit(&observations).expect("halving is told");
+            // 370 s is three ticks in (1080, 1140].
+            assert!((360.0..=380.0).contains(&fit.interval_s), "{}", fit.interval_s);
+        }
     }
 
     // Instances that also end for other causes do not hide the rule.

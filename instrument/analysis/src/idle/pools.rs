@@ -88,6 +88,13 @@ fn pool(study: &Study, records: &[&Record]) -> Option<Pool> {
     })
 }
 
+/// The shortest idle time from which on every pool was wholly gone; None where the longest one had survivors.
+pub(super) fn all_gone_s(pools: &[Pool]) -> Option<f64> {
+    let survived = |pool: &&Pool| pool.alive_fraction() > 0.0;
+    let last = pools.iter().filter(survived).map(Pool::idle_s).fold(0.0, f64::max);
+    pools.iter().map(Pool::idle_s).filter(|idle_s| *idle_s > last).reduce(f64::min)
+}
+
 /// Which rule shrinks pools, given the shortest idle time at which single instances were gone.
 pub(super) fn judge(
     pools: &[Pool],

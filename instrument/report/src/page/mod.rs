@@ -1,9 +1,10 @@
 //! The page: one HTML file that needs nothing from outside.
 //!
-//! Order on the page: lead, answers, then each experiment, then how to do it again. Deliberately holds no script.
+//! Order on the page: lead, answers, each experiment, the paper's figures, and how to do it again. Deliberately holds no script.
 
 mod answer;
 mod answers;
+mod beside;
 mod lead;
 mod section;
 mod table;
@@ -101,6 +102,7 @@ pub(crate) fn page(
                     (answers::section(findings))
                     (lead::contents(shown))
                     @for (i, shown) in shown.iter().enumerate() { (section::section(i + 1, shown, findings)) }
+                    @if beside::is_there(findings) { (beside::section(findings)) }
                     (lead::homeless_problems(findings, shown))
                 }
                 (lead::foot(findings, facts, links))

@@ -2,46 +2,14 @@
 //!
 //! Deliberately knows nothing of where the text came from.
 
+use super::error::Fault;
 use super::{
     Billing, Cpu, CpuCeiling, CpuWeight, Hosts, InitBilling, Limits, Profile, Reveal, Sharing,
 };
+use super::{ProfileError, ProfileText};
 use crate::policy::{BinPack, Fixed, Halving, KeepAlive, NoKeeping, Placement, Spread};
 use model::{MemoryMib, Span};
 use serde::Deserialize;
-
-/// Why a text is no profile.
-#[derive(Debug, thiserror::Error)]
-pub enum ProfileError {
-    /// It is no TOML, or has a key too many or too few.
-    #[error("cannot read the profile: {0}")]
-    Text(#[from] toml::de::Error),
-    /// A value is out of its limits.
-    #[error("{key} is {value}, must be {limit}")]
-    Value {
-        /// Section and key.
-        key: &'static str,
-        /// What the file says.
-        value: String,
-        /// What it may be.
-        limit: &'static str,
-    },
-    /// A key is missing that the chosen policy needs.
-    #[error("{key} is missing, {policy} needs it")]
-    Missing {
-        /// Section and key.
-        key: &'static str,
-        /// Section and choice.
-        policy: &'static str,
-    },
-    /// A key is there that the chosen policy does not have.
-    #[error("{key} has no meaning with {policy}: remove it")]
-    Foreign {
-        /// Section and key.
-        key: &'static str,
-        /// Section and choice.
-        policy: &'static str,
-    },
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -153,10 +121,25 @@ struct RevealSection {
 /// Longest span that a profile can name: ten years.
 const LONGEST_S: f64 = 315_360_000.0;
 
-pub(super) fn read(text: &str) -> Result<Profile, ProfileError> {
-    let file: File = toml::from_str(text)?;
+/// Names of all sections and of the keys outside of them.
+pub(super) const SECTIONS: &[&str] =
+    &["name", "hosts", "placement", "keep_alive", "cpu", "limits", "billing", "rest", "reveal"];
+
+pub(super) fn read(text: &ProfileText<'_>) -> Result<Profile, ProfileError> {
+    let file: File = text.read(SECTIONS)?;
+    check(&file).map_err(|fault| {
+        let key = match &fault {
+            Fault::Text(_) => "",
+            Fault::Value { key, .. } => key,
+            Fault::Missing { key, .. } | Fault::Foreign { key, .. } => key,
+        };
+        ProfileError { line: text.line(key), fault }
+    })
+}
+
+fn check(file: &File) -> Result<Profile, Fault> {
     Ok(Profile {
-        name: file.name,
+        name: file.name.clone(),
         hosts: hosts(&file.hosts)?,
         placement: placement(&file.placement)?,
         lifetime_cap: file
@@ -180,7 +163,7 @@ pub(super) fn read(text: &str) -> Result<Profile, ProfileError> {
     })
 }
 
-fn hosts(section: &HostsSection) -> Result<Hosts, ProfileError> {
+fn hosts(section: &HostsSection) -> Result<Hosts, Fault> {
     let HostsSection { memory_mib, vcpus, sharing, warm, idle_s, overcommit } = *section;
     require(memory_mib >= 1, "hosts.memory_mib", memory_mib, "at least 1")?;
     require((0.001..=4096.0).contains(&vcpus), "hosts.vcpus", vcpus, "from 0.001 to 4096")?;
@@ -201,7 +184,7 @@ fn hosts(section: &HostsSection) -> Result<Hosts, ProfileError> {
     })
 }
 
-fn placement(section: &PlacementSection) -> Result<Placement, ProfileError> {
+fn placement(section: &PlacementSection) -> Result<Placement, Fault> {
     const KEY: &str = "placement.max_hosts";
     match section.policy {
         PlacementName::BinPack => {
@@ -216,7 +199,7 @@ fn placement(section: &PlacementSection) -> Result<Placement, ProfileError> {
     }
 }
 
-fn keep_alive(section: &KeepAliveSection) -> Result<KeepAlive, ProfileError> {
+fn keep_alive(section: &KeepAliveSection) -> Result<KeepAlive, Fault> {
     const LIMIT: &str = "keep_alive.limit_s";
     const INTERVAL: &str = "keep_alive.interval_s";
     const FLOOR: &str = "keep_alive.floor";
@@ -246,7 +229,7 @@ fn keep_alive(section: &KeepAliveSection) -> Result<KeepAlive, ProfileError> {
     }
 }
 
-fn cpu(section: &CpuSection) -> Result<Cpu, ProfileError> {
+fn cpu(section: &CpuSection) -> Result<Cpu, Fault> {
     const KEY: &str = "cpu.full_mib";
     let ceiling = match section.ceiling {
         CeilingName::None => {
@@ -262,7 +245,7 @@ fn cpu(section: &CpuSection) -> Result<Cpu, ProfileError> {
     Ok(Cpu { ceiling, weight: section.weight })
 }
 
-fn limits(section: &LimitsSection) -> Result<Limits, ProfileError> {
+fn limits(section: &LimitsSection) -> Result<Limits, Fault> {
     let least = section.memory_min_mib;
     let most = section.memory_max_mib;
     require(least >= 1, "limits.memory_min_mib", least, "at least 1")?;
@@ -287,40 +270,36 @@ fn require(
     key: &'static str,
     value: impl ToString,
     limit: &'static str,
-) -> Result<(), ProfileError> {
+) -> Result<(), Fault> {
     if holds {
         return Ok(());
     }
-    Err(ProfileError::Value { key, value: value.to_string(), limit })
+    Err(Fault::Value { key: key.to_owned(), value: value.to_string(), limit: limit.to_owned() })
 }
 
-fn needed<T>(value: Option<T>, key: &'static str, policy: &'static str) -> Result<T, ProfileError> {
-    value.ok_or(ProfileError::Missing { key, policy })
+fn needed<T>(value: Option<T>, key: &'static str, policy: &'static str) -> Result<T, Fault> {
+    value.ok_or(Fault::Missing { key, policy })
 }
 
-fn foreign<T>(
-    value: &Option<T>,
-    key: &'static str,
-    policy: &'static str,
-) -> Result<(), ProfileError> {
+fn foreign<T>(value: &Option<T>, key: &'static str, policy: &'static str) -> Result<(), Fault> {
     if value.is_none() {
         return Ok(());
     }
-    Err(ProfileError::Foreign { key, policy })
+    Err(Fault::Foreign { key, policy })
 }
 
-fn span(key: &'static str, seconds: f64) -> Result<Span, ProfileError> {
+fn span(key: &'static str, seconds: f64) -> Result<Span, Fault> {
     let holds = (0.0..=LONGEST_S).contains(&seconds);
     require(holds, key, seconds, "from 0 s to ten years (315360000 s)")?;
     Ok(Span::from_secs_f64(seconds))
 }
 
-fn positive(key: &'static str, seconds: f64) -> Result<Span, ProfileError> {
+fn positive(key: &'static str, seconds: f64) -> Result<Span, Fault> {
     require(seconds >= 1e-9, key, seconds, "more than 0 s")?;
     span(key, seconds)
 }
 
-fn milliseconds(key: &'static str, milliseconds: f64) -> Result<Span, ProfileError> {
+fn milliseconds(key: &'static str, milliseconds: f64) -> Result<Span, Fault> {
     let holds = (1e-6..=LONGEST_S * 1e3).contains(&milliseconds);
     require(holds, key, milliseconds, "more than 0 ms and at most ten years")?;
     Ok(Span::from_secs_f64(milliseconds / 1e3))
@@ -337,37 +316,49 @@ mod tests {
         Profile::from_toml(&LOCAL.replacen(from, to, 1)).expect_err(to).to_string()
     }
 
+    fn line_of(text: &str) -> String {
+        let before = LOCAL.find(text).map(|at| LOCAL[..at].lines().count() + 1);
+        format!("line {}", before.expect("in local.toml"))
+    }
+
     // A misspelt key is refused and the right ones are named.
     #[test]
     fn unknown_keys_name_the_known_ones() {
         let text = complaint("vcpus =", "vcpu =");
-        assert!(text.contains("`vcpu`") && text.contains("`vcpus`"), "{text}");
+        assert!(text.contains("`vcpu` is not known, `vcpus` is near"), "{text}");
+        assert_eq!(text.split(':').next(), Some(line_of("vcpus =").as_str()));
         let text = complaint("[billing]", "[biling]");
-        assert!(text.contains("`billing`"), "{text}");
+        assert!(text.contains("`biling` is not known, `billing` is near"), "{text}");
         let text = complaint("policy = \"bin_pack\"", "policy = \"binpack\"");
-        assert!(text.contains("`bin_pack`"), "{text}");
+        assert!(text.contains("`binpack` is not known, `bin_pack` is near"), "{text}");
     }
 
     // A value out of its limits is refused with key, value and limit.
     #[test]
     fn values_are_checked() {
         let text = complaint("overcommit = 64.0", "overcommit = 0.5");
-        assert_eq!(text, "hosts.overcommit is 0.5, must be a factor from 1 to 1000000");
+        let line = line_of("overcommit = 64.0");
+        let expected = "hosts.overcommit is 0.5, must be a factor from 1 to 1000000";
+        assert_eq!(text, format!("{line}: {expected}"));
         let text = complaint("limit_s = 600.0", "limit_s = nan");
-        assert_eq!(text, "keep_alive.limit_s is NaN, must be more than 0 s");
+        assert!(text.ends_with(": keep_alive.limit_s is NaN, must be more than 0 s"), "{text}");
         let text = complaint("after_ms = 5.0", "after_ms = -1.0");
-        assert!(text.starts_with("rest.after_ms is -1, must be"), "{text}");
-        assert!(complaint("memory_mib = 3328", "memory_mib = -1").contains("invalid value"));
+        assert!(text.contains(": rest.after_ms is -1, must be"), "{text}");
+        let text = complaint("memory_mib = 3328", "memory_mib = -1");
+        assert!(text.contains("hosts.memory_mib: invalid value"), "{text}");
     }
 
     // A policy's keys belong to it: none may be missing, none of another's may be there.
     #[test]
     fn policies_have_their_own_keys() {
         let text = complaint("limit_s = 600.0", "");
-        assert_eq!(text, "keep_alive.limit_s is missing, keep_alive.policy fixed needs it");
+        let expected = "keep_alive.limit_s is missing, keep_alive.policy fixed needs it";
+        assert_eq!(text, format!("{}: {expected}", line_of("[keep_alive]")));
         let text = complaint("limit_s = 600.0", "limit_s = 600.0\nfloor = 2");
-        assert_eq!(text, "keep_alive.floor has no meaning with keep_alive.policy fixed: remove it");
+        let expected = "keep_alive.floor has no meaning with keep_alive.policy fixed: remove it";
+        assert!(text.ends_with(expected), "{text}");
         let text = complaint("policy = \"bin_pack\"", "policy = \"spread\"");
-        assert_eq!(text, "placement.max_hosts is missing, placement.policy spread needs it");
+        let expected = "placement.max_hosts is missing, placement.policy spread needs it";
+        assert!(text.ends_with(expected), "{text}");
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Deliberately knows nothing of how a driver carries it out. [`Profile::from_toml`] documents the keys of the file.
 
+mod error;
 mod file;
+mod text;
 
 use crate::FunctionSettings;
 use crate::policy::{KeepAlive, Placement};
@@ -10,7 +12,8 @@ use crate::rooms::Owner;
 use model::{MemoryMib, Span};
 use serde::Deserialize;
 
-pub use file::ProfileError;
+pub use error::{Fault, ProfileError};
+pub use text::ProfileText;
 
 /// Everything in which one platform differs from another.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,6 +162,18 @@ impl Profile {
     /// platform is. `profiles/local.toml` and `profiles/study.toml` explain each key with its source.
     /// Errors: [`ProfileError`], naming the key, its value and the limit.
     pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
+        let text = ProfileText::parse(text)?;
+        text.only(&[Self::SECTIONS])?;
+        Self::from_text(&text)
+    }
+
+    /// The sections, and keys outside of them, that [`Self::from_text`] reads.
+    pub const SECTIONS: &[&str] = file::SECTIONS;
+
+    /// Reads and checks a profile whose text has other sections too, for other readers.
+    ///
+    /// Errors: as [`Self::from_toml`], except that sections of other names are not looked at.
+    pub fn from_text(text: &ProfileText<'_>) -> Result<Self, ProfileError> {
         file::read(text)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::*;
 
-// A cold start goes from host to instance to dispatch; the next invocation reuses it only once it is idle.
+// A cold start goes from host to instance to dispatch; the next invocation waits for it to become idle, for a moment.
 #[test]
 fn a_cold_start_and_a_warm_one() {
     let mut driver = driver(profile());
@@ -13,9 +13,134 @@ fn a_cold_start_and_a_warm_one() {
     assert_eq!(dispatches(&driver), [(1, first.0, true)]);
     driver.answer(Open::Run(InstanceId(1), first), Answer::Well);
     let second = driver.invoke(0);
-    assert_eq!(driver.open, [Open::Finish(InstanceId(1)), Open::Start(InstanceId(2))]);
+    assert_eq!(driver.open, [Open::Finish(InstanceId(1))]);
     driver.answer(Open::Finish(InstanceId(1)), Answer::Well);
     assert_eq!(dispatches(&driver), [(1, first.0, true), (1, second.0, false)]);
+    driver.wait(Span::from_secs(1));
+    assert_eq!(driver.instances().len(), 1);
+}
+
+/// Instances of function 0, so many of which have answered a moment ago while nothing waits.
+fn answered(n: usize) -> Driver {
+    let mut driver = driver(profile());
+    let invocations: Vec<InvocationId> = (0..n).map(|_| driver.invoke(0)).collect();
+    driver.answer(Open::Host(HostId(1)), Answer::Well);
+    for number in 1..=n as u64 {
+        driver.answer(Open::Start(InstanceId(number)), Answer::Well);
+    }
+    for (number, invocation) in (1..).zip(invocations) {
+        driver.answer(Open::Run(InstanceId(number), invocation), Answer::Well);
+    }
+    driver
+}
+
+fn starts(driver: &Driver) -> Vec<Open> {
+    driver.open.iter().copied().filter(|open| matches!(open, Open::Start(_))).collect()
+}
+
+// Of a burst, only what exceeds the instances that will soon be idle is given new ones.
+#[test]
+fn instances_that_will_soon_be_idle_count() {
+    let mut driver = answered(2);
+    for _ in 0..3 {
+        driver.invoke(0);
+    }
+    assert_eq!(starts(&driver), [Open::Start(InstanceId(3))]);
+}
+
+// An instance that is not idle within its grace counts no more: from then on another one starts.
+#[test]
+fn an_instance_that_lingers_is_not_waited_for() {
+    let mut driver = answered(1);
+    driver.wait(Span::from_millis(3));
+    let invocation = driver.invoke(0);
+    driver.wait(Span::from_millis(2) - Span::from_nanos(1));
+    assert_eq!(starts(&driver), []);
+    driver.wait(Span::from_nanos(1));
+    assert_eq!(starts(&driver), [Open::Start(InstanceId(2))]);
+    driver.answer(Open::Start(InstanceId(2)), Answer::Well);
+    assert_eq!(dispatches(&driver).last(), Some(&(2, invocation.0, true)));
+    driver.invoke(0);
+    assert_eq!(starts(&driver), [Open::Start(InstanceId(3))], "its grace is over for good");
+}
+
+// Instances that answered one after the other stop counting one after the other.
+#[test]
+fn each_instance_has_its_own_grace() {
+    let mut driver = answered(1);
+    let second = driver.invoke(0);
+    driver.answer(Open::Finish(InstanceId(1)), Answer::Well);
+    driver.wait(Span::from_millis(2));
+    let third = driver.invoke(0);
+    driver.answer(Open::Start(InstanceId(2)), Answer::Well);
+    driver.answer(Open::Run(InstanceId(1), second), Answer::Well);
+    driver.wait(Span::from_millis(2));
+    driver.answer(Open::Run(InstanceId(2), third), Answer::Well);
+    driver.invoke(0);
+    driver.invoke(0);
+    assert_eq!(starts(&driver), []);
+    driver.wait(Span::from_millis(3));
+    assert_eq!(starts(&driver).len(), 1);
+    driver.wait(Span::from_millis(2));
+    assert_eq!(starts(&driver).len(), 2);
+}
+
+// What counted on an instance that dies, is lost, or is outdated by an update, has another one started at once.
+#[test]
+fn an_instance_that_will_not_be_idle_is_made_up_for() {
+    let mut died = answered(1);
+    died.invoke(0);
+    died.answer(Open::Finish(InstanceId(1)), Answer::Dies);
+    assert_eq!(starts(&died), [Open::Start(InstanceId(2))]);
+
+    let mut lost = answered(1);
+    lost.invoke(0);
+    lost.send(Event::HostLost { host: HostId(1) });
+    assert_eq!(lost.open, [Open::Host(HostId(2))]);
+
+    let mut outdated = answered(1);
+    outdated.invoke(0);
+    outdated.deploy(0, settings(128));
+    assert_eq!(starts(&outdated), [Open::Start(InstanceId(2))]);
+}
+
+// The same where the instance has reached its lifetime, and where it runs on until the invocation's deadline.
+#[test]
+fn an_instance_at_its_end_is_made_up_for() {
+    let lifetime_cap = Some(Span::from_millis(1));
+    let mut aged = driver(Profile { lifetime_cap, ..profile() });
+    let first = aged.invoke(0);
+    aged.answer(Open::Host(HostId(1)), Answer::Well);
+    aged.answer(Open::Start(InstanceId(1)), Answer::Well);
+    aged.wait(Span::from_millis(1));
+    aged.answer(Open::Run(InstanceId(1), first), Answer::Well);
+    aged.invoke(0);
+    aged.answer(Open::Finish(InstanceId(1)), Answer::Well);
+    assert_eq!(starts(&aged), [Open::Start(InstanceId(2))]);
+
+    let mut late = driver(profile());
+    let first = late.invoke(0);
+    late.answer(Open::Host(HostId(1)), Answer::Well);
+    late.answer(Open::Start(InstanceId(1)), Answer::Well);
+    late.wait(Span::from_secs(3) - Span::from_millis(1));
+    late.answer(Open::Run(InstanceId(1), first), Answer::Well);
+    late.invoke(0);
+    late.wait(Span::from_millis(1));
+    assert_eq!(reclaimed(&late), [(InstanceId(1), StopReason::Expired)]);
+    assert_eq!(starts(&late), [Open::Start(InstanceId(2))]);
+}
+
+// A start that fails is no loss to what counts on an instance that has answered; when that lingers, another one starts.
+#[test]
+fn a_failed_start_leaves_what_is_coming() {
+    let mut driver = answered(1);
+    driver.invoke(0);
+    let second = driver.invoke(0);
+    driver.answer(Open::Start(InstanceId(2)), Answer::Fails);
+    assert_eq!(rejected(&driver).len(), 1);
+    assert_eq!(driver.unfinished(), [second]);
+    driver.wait(Span::from_millis(5));
+    assert_eq!(starts(&driver), [Open::Start(InstanceId(3))]);
 }
 
 // A start that became superfluous becomes an idle instance, and is reused before another start.
@@ -26,6 +151,7 @@ fn a_superfluous_start_is_kept() {
     driver.answer(Open::Host(HostId(1)), Answer::Well);
     driver.answer(Open::Start(InstanceId(1)), Answer::Well);
     driver.invoke(0);
+    assert_eq!(starts(&driver), [Open::Start(InstanceId(2))]);
     driver.answer(Open::Run(InstanceId(1), first), Answer::Well);
     driver.answer(Open::Finish(InstanceId(1)), Answer::Well);
     driver.answer(Open::Start(InstanceId(2)), Answer::Well);

@@ -6,9 +6,13 @@ use model::{
     FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
 };
 use scheduler::{
-    Action, Epoch, Event, FunctionSettings, Profile, Rejection, Scheduler, Sharing, StopReason,
+    Action, Epoch, Event, FunctionSettings, InstancePhase, InstanceView, Profile, Rejection,
+    Scheduler, Sharing, StopReason,
 };
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How long an instance that has answered counts as one that will soon be idle: the scheduler's own figure.
+const GRACE: Span = Span::from_millis(5);
 
 /// Something that the driver was asked for and has not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +45,7 @@ struct HostBook {
 enum Doing {
     Starting,
     Busy(InvocationId, Time, Span),
-    Finishing,
+    Finishing(Time),
     Idle { since: Time, asked_to_rest: bool },
     Stopping,
 }
@@ -294,7 +298,7 @@ impl Driver {
             Event::Started { instance } => {
                 (instance, Doing::Idle { since: now, asked_to_rest: false })
             }
-            Event::Finished { instance, .. } => (instance, Doing::Finishing),
+            Event::Finished { instance, .. } => (instance, Doing::Finishing(now)),
             Event::Idle { instance } => {
                 (instance, Doing::Idle { since: now, asked_to_rest: false })
             }
@@ -318,7 +322,7 @@ impl Driver {
                 self.open.push(Open::Finish(instance));
                 self.end(runs);
             }
-            (Event::Idle { .. }, Doing::Finishing) => {
+            (Event::Idle { .. }, Doing::Finishing(_)) => {
                 it.doing = next;
                 self.close(instance);
             }
@@ -484,7 +488,7 @@ impl Driver {
                 Doing::Busy(_, since, timeout) => {
                     assert!(since + timeout > self.now, "{instance} runs for too long");
                 }
-                Doing::Starting | Doing::Finishing | Doing::Stopping => {}
+                Doing::Starting | Doing::Finishing(_) | Doing::Stopping => {}
             }
         }
         for (invocation, it) in &self.invocations {
@@ -499,6 +503,36 @@ impl Driver {
             assert!(used as f64 <= limit, "hosts have {used} MiB of {limit}");
         }
         assert!(self.scheduler.next_timeout().is_none_or(|due| due > self.now), "all timers fired");
+        self.check_queues();
+    }
+
+    /// What waits has an instance that starts or that has answered just now, or is in line for room that will be freed.
+    fn check_queues(&self) {
+        for it in self.scheduler.functions() {
+            let of = |other: &&InstanceView| {
+                other.function == it.function && other.epoch == self.functions[&it.function].0
+            };
+            let starts = |other: &InstanceView| {
+                matches!(other.phase, InstancePhase::Waiting | InstancePhase::Starting)
+            };
+            let instances: Vec<InstanceView> = self.scheduler.instances().collect();
+            let starting = instances.iter().filter(of).filter(|other| starts(other)).count();
+            let comes = |other: &&InstanceView| match self.instances[&other.instance].doing {
+                Doing::Finishing(since) => since + GRACE > self.now,
+                _ => false,
+            };
+            let coming = instances.iter().filter(of).filter(|it| !starts(it)).filter(comes).count();
+            // Fewer where a function was removed and came back in the same state: those of before do not count.
+            assert!(
+                it.starting as usize <= starting && it.coming <= coming,
+                "{it:?} counts others"
+            );
+            let sufficient = it.queued <= it.starting as usize + it.coming;
+            assert!(sufficient || it.waits_for_room, "{it:?} starts too few");
+            let stopping = self.instances.values().any(|it| it.doing == Doing::Stopping);
+            assert!(!it.waits_for_room || stopping, "{it:?} waits for nothing");
+            assert!(it.queued == 0 || it.idle == 0, "{it:?} lets an idle instance wait");
+        }
     }
 
     fn end(&mut self, invocation: InvocationId) {

@@ -1,0 +1,14 @@
+//! The score of the instrument: random platforms whose truth is known, every experiment blind on each, and each finding
+//! judged by its class.
+//!
+//! Deliberately has no part in any analysis: truths are joined after the findings are made.
+
+mod criterion;
+mod draw;
+mod judge;
+mod score;
+
+pub use criterion::{Class, class};
+pub use draw::{Broken, Drawn, IdleDrawn, PlacementDrawn};
+pub use judge::{Answer, Judged, Knowable, judge};
+pub use score::{Confused, Coverage, MetricScore, Score, Worst};
