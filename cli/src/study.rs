@@ -10,10 +10,13 @@ use model::Span;
 use record::Record;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use target::{Live, LocalCommand, Target, Uri};
+
+mod emulated;
 
 /// Status of a study that was stopped and can be resumed: 128 + SIGINT, as shells have it.
 const STOPPED: u8 = 130;
@@ -21,7 +24,8 @@ const STOPPED: u8 = 130;
 /// Options of `peek study`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// What to measure: `local` (the embedded platform), `lambda:http://HOST:PORT`, `aws:REGION`.
+    /// What to measure: `local` (the embedded platform), `lambda:http://HOST:PORT`, `aws:REGION`, or in virtual time
+    /// `emulated:PROFILE` (a built-in name or a TOML file).
     #[arg(long, value_name = "URI", default_value = "local")]
     target: Uri,
     /// Only these experiments, by name.
@@ -80,14 +84,25 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the study's threads")?;
+    let emulated = matches!(study.target.parse(), Ok(Uri::Emulated(_)));
     if arguments.dry_run {
-        return runtime.block_on(dry_run(&arguments, &study));
+        let plan = if emulated {
+            emulated::open(&study, arguments.max_concurrency)?.plan
+        } else {
+            runtime.block_on(open(&arguments, &study, None))?.plan
+        };
+        return Ok(dry_run(&plan));
     }
     let directory = match begun {
         Some((directory, _)) => directory,
         None => Directory::create(&arguments.out.clone().unwrap_or_else(default_out))?,
     };
-    runtime.block_on(measure(&arguments, &directory, study))
+    let measured = if emulated {
+        emulated::measure(&arguments, &directory, study, &runtime)?
+    } else {
+        runtime.block_on(measure_live(&arguments, &directory, study))?
+    };
+    finish(&arguments, &directory, measured)
 }
 
 fn list() {
@@ -104,17 +119,23 @@ fn list() {
         "  lambda:http://HOST:PORT  any endpoint that speaks the Lambda API, keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     );
     println!("  aws:REGION               AWS Lambda in a region, with --role");
+    println!("  emulated:PROFILE         a platform in virtual time, by a TOML file or a built-in profile:");
+    for name in target::Emulated::built_in() {
+        println!("    emulated:{name}");
+    }
 }
 
 /// The study that the arguments ask for.
 fn begin(arguments: &Arguments) -> anyhow::Result<Study> {
     // Known before anything is started: a wrong name costs nothing.
     let kinds = kinds(&arguments.experiments)?;
-    if matches!(arguments.target, Uri::Local) {
-        serve::profile(&arguments.profile)?;
-    }
+    let profile = match &arguments.target {
+        Uri::Local => serve::profile(&arguments.profile).map(|_| &arguments.profile)?,
+        Uri::Emulated(name) => target::Emulated::profile(name).map(|_| name)?,
+        Uri::Lambda(_) | Uri::Aws(_) => &arguments.profile,
+    };
     let seed = arguments.seed.unwrap_or_else(drawn_seed);
-    let mut study = Study::begin(&arguments.target.to_string(), &arguments.profile, seed);
+    let mut study = Study::begin(&arguments.target.to_string(), profile, seed);
     study.scale = match (arguments.quick, arguments.full) {
         (true, _) => "quick",
         (_, true) => "full",
@@ -189,6 +210,16 @@ async fn open(
         state = Some(TemporaryState(path));
     }
     let live = Live::open(&uri, &options).await?;
+    let plan = plan(study, &live, arguments.max_concurrency)?;
+    Ok(Opened { live, plan, _state: state })
+}
+
+/// What a study will do on a target that is open.
+fn plan<T: Target>(
+    study: &Study,
+    target: &T,
+    max_concurrency: u32,
+) -> anyhow::Result<experiment::Study> {
     let basis = Basis {
         scale: match study.scale.as_str() {
             "quick" => Scale::Quick,
@@ -196,18 +227,17 @@ async fn open(
             _ => Scale::Default,
         },
         seed: study.seed,
-        runtimes: experiment::Vantage::runtimes(&live),
-        memory_range_mib: experiment::Vantage::memory_range_mib(&live),
+        runtimes: target.runtimes(),
+        memory_range_mib: target.memory_range_mib(),
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
-        max_concurrency: arguments.max_concurrency,
+        max_concurrency,
     };
-    let scope = match uri {
+    let scope = match target.uri() {
         Uri::Local => Scope::local(&basis),
-        Uri::Lambda(_) | Uri::Aws(_) => Scope::cloud(&basis),
+        Uri::Lambda(_) | Uri::Aws(_) | Uri::Emulated(_) => Scope::cloud(&basis),
     };
     scope.check().context("cannot plan the study")?;
-    let plan = experiment::Study { scope, experiments: kinds(&study.experiments)? };
-    Ok(Opened { live, plan, _state: state })
+    Ok(experiment::Study { scope, experiments: kinds(&study.experiments)? })
 }
 
 /// `peek serve` with temporary state, as a user would start it.
@@ -231,14 +261,13 @@ fn local_command(
     Ok(LocalCommand { command, log: state.join("serve.log") })
 }
 
-async fn dry_run(arguments: &Arguments, study: &Study) -> anyhow::Result<ExitCode> {
-    let opened = open(arguments, study, None).await?;
+fn dry_run(plan: &experiment::Study) -> ExitCode {
     println!(
         "{:<12} {:>6} {:>10} {:>12} {:>14}",
         "experiment", "units", "functions", "invocations", "expected time"
     );
     let mut all = (0, 0, 0, Span::ZERO);
-    for planning in opened.plan.plan() {
+    for planning in plan.plan() {
         let units = &planning.units;
         let functions: u64 = units.iter().map(|unit| unit.functions).sum();
         let invocations: u64 = units.iter().map(|unit| unit.invocations).sum();
@@ -247,7 +276,7 @@ async fn dry_run(arguments: &Arguments, study: &Study) -> anyhow::Result<ExitCod
         row(planning.kind.about().name, (units.len(), functions, invocations, expected));
     }
     row("in all", all);
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
 fn row(name: &str, (units, functions, invocations, expected): (usize, u64, u64, Span)) {
@@ -267,17 +296,37 @@ struct Files<'a> {
     before_ms: u64,
     /// What each experiment still needs.
     left: BTreeMap<String, Span>,
+    resumption: Resumption,
+}
+
+/// How a study that was stopped goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resumption {
+    /// Finished units are left out.
+    Skip,
+    /// Everything is done again to the same byte, and finished units are only not written again: in virtual time what
+    /// went before decides what comes after.
+    Replay,
+}
+
+/// What a study has come to.
+struct Measured {
+    study: Study,
+    ended: Ended,
 }
 
 impl experiment::Sink for Files<'_> {
     type Error = anyhow::Error;
 
     fn is_finished(&self, experiment: &str, unit: &str) -> bool {
-        record::is_finished(&self.directory.records(), experiment, unit)
+        self.resumption == Resumption::Skip && self.is_written(experiment, unit)
     }
 
     fn earlier(&mut self, experiment: &str) -> anyhow::Result<Vec<Record>> {
-        Ok(record::read_experiment(&self.directory.records(), experiment)?)
+        match self.resumption {
+            Resumption::Skip => Ok(record::read_experiment(&self.directory.records(), experiment)?),
+            Resumption::Replay => Ok(Vec::new()),
+        }
     }
 
     fn started(&mut self, experiment: &str, _unit: &Unit) {
@@ -295,7 +344,11 @@ impl experiment::Sink for Files<'_> {
         unit: &Unit,
         records: &[Record],
     ) -> anyhow::Result<()> {
-        record::write_unit(&self.directory.records(), experiment, &unit.name, records)?;
+        if self.resumption == Resumption::Skip {
+            record::write_unit(&self.directory.records(), experiment, &unit.name, records)?;
+        } else if !self.is_written(experiment, &unit.name) {
+            record::write_unit(&self.directory.records(), experiment, &unit.name, records)?;
+        }
         if let Some(left) = self.left.get_mut(experiment) {
             *left = *left - unit.expected;
         }
@@ -313,36 +366,68 @@ impl experiment::Sink for Files<'_> {
     }
 }
 
-async fn measure(
+impl<'a> Files<'a> {
+    fn new(
+        directory: &'a Directory,
+        study: Study,
+        plan: &experiment::Study,
+        resumption: Resumption,
+    ) -> Self {
+        let left: BTreeMap<String, Span> = plan
+            .plan()
+            .iter()
+            .map(|planning| {
+                let all = planning.units.iter().fold(Span::ZERO, |sum, unit| sum + unit.expected);
+                (planning.kind.about().name.to_owned(), all)
+            })
+            .collect();
+        let expected = left.values().fold(Span::ZERO, |sum, span| sum + *span);
+        Self {
+            directory,
+            before_ms: study.measured_ms,
+            study,
+            progress: Progress::new(Duration::from(expected)),
+            began: Instant::now(),
+            left,
+            resumption,
+        }
+    }
+
+    fn is_written(&self, experiment: &str, unit: &str) -> bool {
+        record::is_finished(&self.directory.records(), experiment, unit)
+    }
+}
+
+async fn measure_live(
     arguments: &Arguments,
     directory: &Directory,
     mut study: Study,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<Measured> {
     let opened = open(arguments, &study, Some(directory)).await?;
     describe(&mut study, &opened.live);
     directory.save(&study)?;
-    let plan = opened.plan.plan();
-    let left: BTreeMap<String, Span> = plan
-        .iter()
-        .map(|planning| {
-            let all = planning.units.iter().fold(Span::ZERO, |sum, unit| sum + unit.expected);
-            (planning.kind.about().name.to_owned(), all)
-        })
-        .collect();
-    let expected = left.values().fold(Span::ZERO, |sum, span| sum + *span);
-    let before_ms = study.measured_ms;
-    let mut files = Files {
-        directory,
-        study,
-        progress: Progress::new(Duration::from(expected)),
-        began: Instant::now(),
-        before_ms,
-        left,
-    };
-    let stop = stop_asked();
-    let ended = experiment::run_study(&opened.live, &opened.plan, &mut files, stop).await;
+    let files = Files::new(directory, study, &opened.plan, Resumption::Skip);
+    let measured = measure(&opened.live, &opened.plan, files, stop_asked()).await;
+    // Ends a local platform, which then has written its journal.
+    drop(opened);
+    let mut measured = measured?;
+    if measured.ended == Ended::Complete && matches!(measured.study.target.parse(), Ok(Uri::Local))
+    {
+        measured.study.truths = truths(directory, &measured.study)?;
+    }
+    Ok(measured)
+}
+
+/// Does a study, or the rest of it, and removes what it deployed.
+async fn measure<T: Target>(
+    target: &T,
+    plan: &experiment::Study,
+    mut files: Files<'_>,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<Measured> {
+    let ended = experiment::run_study(target, plan, &mut files, stop).await;
     files.progress.close();
-    let cleaned = opened.live.cleanup().await;
+    let cleaned = target.cleanup().await;
     for (name, reason) in cleaned.left {
         experiment::Sink::problem(
             &mut files,
@@ -350,18 +435,19 @@ async fn measure(
             &format!("function {name} is left: {reason}"),
         );
     }
-    let mut study = files.study;
-    // Ends a local platform, which then has written its journal.
-    drop(opened);
-    let ended = ended?;
+    Ok(Measured { study: files.study, ended: ended? })
+}
+
+/// Draws the report, or says how to finish the study.
+fn finish(
+    arguments: &Arguments,
+    directory: &Directory,
+    Measured { study, ended }: Measured,
+) -> anyhow::Result<ExitCode> {
     directory.save(&study)?;
     if ended == Ended::Stopped {
         eprintln!("stopped; finish it with: peek study --resume {}", directory.path().display());
         return Ok(ExitCode::from(STOPPED));
-    }
-    if matches!(study.target.parse(), Ok(Uri::Local)) {
-        study.truths = truths(directory, &study)?;
-        directory.save(&study)?;
     }
     let (findings, paths) = draw::draw(directory, &study)?;
     if arguments.json {
@@ -377,8 +463,8 @@ async fn measure(
 }
 
 /// Fills in what the target says of itself.
-fn describe(study: &mut Study, live: &Live) {
-    let facts = live.facts();
+fn describe<T: Target>(study: &mut Study, target: &T) {
+    let facts = target.facts();
     study.limitations = facts
         .said
         .get("limitations")
@@ -388,13 +474,20 @@ fn describe(study: &mut Study, live: &Live) {
         "" => "sandboxes of a kind that it does not name".to_owned(),
         kind => format!("sandboxes of kind {kind}"),
     };
-    study.about = match live.uri() {
+    let said = |name: &str| facts.said.get(name).cloned().unwrap_or_default();
+    study.about = match target.uri() {
         Uri::Local => format!(
             "Peek's own platform on this machine, profile {}, measured through its public API; {sandbox}.",
             study.profile
         ),
         Uri::Lambda(url) => format!("The Lambda API at {url}; {sandbox}."),
         Uri::Aws(region) => format!("AWS Lambda in {region}."),
+        Uri::Emulated(_) => format!(
+            "{}, emulated in virtual time by profile {}; {sandbox}. {}",
+            said("about"),
+            said("profile"),
+            said("source")
+        ),
     };
 }
 

@@ -4,6 +4,7 @@
 
 use analysis::{Truth, Value};
 use anyhow::Context;
+use emulator::{Expected, Platform};
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span};
 use record::Record;
 use scheduler::policy::{KeepAlive, Placement};
@@ -61,6 +62,39 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
             ]),
             ..parameter("cpu.share_shared", number(value))
         });
+    }
+    truths
+}
+
+/// Truths of kinds *parameter* and *expected* of an emulated platform.
+pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
+    let mut truths = of_profile(&platform.scheduler, records);
+    truths.retain(|truth| truth.metric != "identity.host_id_source");
+    truths.push(parameter("identity.host_id_source", word(platform.host_id_source())));
+    let expected = Expected::of(platform);
+    let started = records.iter().filter(|record| record.experiment == "coldstart");
+    let settings: BTreeSet<(&str, u32)> =
+        started.map(|record| (record.runtime.as_str(), record.memory_mib)).collect();
+    for (runtime, memory_mib) in settings {
+        let setting = BTreeMap::from([
+            ("runtime".to_owned(), json!(runtime)),
+            ("memory_mib".to_owned(), json!(memory_mib)),
+        ]);
+        let mut expect = |metric: &str, value: f64| {
+            truths.push(Truth {
+                metric: metric.to_owned(),
+                setting: setting.clone(),
+                value: number(value),
+                kind: "expected".to_owned(),
+            });
+        };
+        let memory = MemoryMib(memory_mib);
+        for (name, p) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+            let cold = expected.cold_ms(runtime, memory, p);
+            expect(&format!("coldstart.latency_ms.{name}"), cold);
+            expect(&format!("warmstart.latency_ms.{name}"), expected.warm_ms(p));
+        }
+        expect("coldstart.latency_ms.mean", expected.cold_mean_ms(runtime, memory));
     }
     truths
 }
@@ -162,6 +196,14 @@ struct Ended {
 }
 
 impl Realised {
+    /// What an emulated platform counted.
+    pub fn of(counts: &emulator::Counts) -> Self {
+        let by_name = |of: fn(&emulator::FunctionCounts) -> u32| {
+            counts.functions.iter().map(|(name, it)| (name.clone(), of(it))).collect()
+        };
+        Self { running: by_name(|it| it.running), colevel: by_name(|it| it.colevel) }
+    }
+
     /// Reads the journals of every sitting of the study in `directory`.
     pub fn read_all(directory: &Path) -> anyhow::Result<Self> {
         let mut realised = Self::default();

@@ -11,3 +11,6 @@ pub use response::{
     Background as BackgroundResult, Cpu as CpuResult, Disk as DiskResult, DiskCounter, Exposed,
     Identity, Network as NetworkResult, Response,
 };
+
+/// What of the host the probe tries to read: one item in each line, a file, a directory, a device, or `env:NAME`.
+pub const EXPOSURE_ITEMS: &str = include_str!("../exposure.txt");

@@ -44,6 +44,9 @@ pub enum OpenError {
     /// No command was given for it.
     #[error("target local needs the command that starts the platform")]
     LocalCommand,
+    /// It has no endpoint.
+    #[error("{0} runs in virtual time and has no endpoint; there is nothing to clean up either")]
+    Emulated(Uri),
     /// This build leaves the kind out.
     #[error("{0} is left out of this build: build the crate target with its feature aws")]
     LeftOut(Uri),
@@ -105,6 +108,7 @@ impl Endpoint {
             Uri::Local => local::open(options).await,
             Uri::Lambda(url) => lambda::open(uri, url, options),
             Uri::Aws(region) => aws::open(uri, region, options).await,
+            Uri::Emulated(_) => Err(OpenError::Emulated(uri.clone())),
         }
     }
 }

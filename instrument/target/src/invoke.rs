@@ -218,7 +218,8 @@ fn fill_report(report: PlatformReport, record: &mut Record) {
     record.max_memory_mib = report.max_memory_mib;
 }
 
-fn fill_response(response: Response, record: &mut Record) {
+/// Writes down what the probe says.
+pub(crate) fn fill_response(response: Response, record: &mut Record) {
     record.detail = detail(&response);
     record.started_unix_ns = response.started_unix_ns;
     record.finished_unix_ns = response.finished_unix_ns;

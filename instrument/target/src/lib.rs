@@ -11,6 +11,7 @@ mod target;
 
 // Kinds of target, one file each, listed in `endpoint`.
 mod aws;
+mod emulated;
 mod lambda;
 mod local;
 
@@ -23,6 +24,7 @@ mod report;
 mod sink;
 mod wire;
 
+pub use emulated::{Emulated, ProfileFileError};
 pub use endpoint::{OpenError, Options};
 pub use live::{Live, clean};
 pub use local::{LocalCommand, LocalError};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A target as named on the command line: `local`, `lambda:URL`, `aws:REGION`.
+/// A target as named on the command line: `local`, `lambda:URL`, `aws:REGION`, `emulated:PROFILE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Uri {
     /// The embedded platform, started in a process of its own on loopback with temporary state.
@@ -12,6 +12,8 @@ pub enum Uri {
     Lambda(Url),
     /// AWS Lambda in this region.
     Aws(String),
+    /// A platform in virtual time: the name of a built-in profile, or a TOML file.
+    Emulated(String),
 }
 
 /// Scheme, host and port of an endpoint.
@@ -38,7 +40,7 @@ pub enum Scheme {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum UriError {
     /// None of the kinds.
-    #[error("target {0:?} is none of local, lambda:http://HOST:PORT, aws:REGION")]
+    #[error("target {0:?} is none of local, lambda:http://HOST:PORT, aws:REGION, emulated:PROFILE")]
     Unknown(String),
     /// The part after `lambda:` is no URL of an endpoint.
     #[error("endpoint {0:?} is not http://HOST:PORT or https://HOST[:PORT], without a path")]
@@ -49,12 +51,13 @@ pub enum UriError {
 }
 
 impl Uri {
-    /// The part before the colon: `local`, `lambda`, `aws`.
+    /// The part before the colon: `local`, `lambda`, `aws`, `emulated`.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Local => "local",
             Self::Lambda(_) => "lambda",
             Self::Aws(_) => "aws",
+            Self::Emulated(_) => "emulated",
         }
     }
 }
@@ -72,6 +75,9 @@ impl FromStr for Uri {
                 } else {
                     Err(UriError::Region(region.to_owned()))
                 }
+            }
+            Some(("emulated", profile)) if !profile.is_empty() => {
+                Ok(Self::Emulated(profile.to_owned()))
             }
             _ => Err(UriError::Unknown(text.to_owned())),
         }
@@ -127,6 +133,7 @@ impl fmt::Display for Uri {
             Self::Local => f.write_str("local"),
             Self::Lambda(url) => write!(f, "lambda:{url}"),
             Self::Aws(region) => write!(f, "aws:{region}"),
+            Self::Emulated(profile) => write!(f, "emulated:{profile}"),
         }
     }
 }
@@ -138,9 +145,14 @@ mod tests {
     // Every kind of target reads back as it was written, with the port that the scheme implies.
     #[test]
     fn targets_read_back() {
-        for text in
-            ["local", "lambda:http://127.0.0.1:9000", "lambda:https://x.org", "aws:eu-west-1"]
-        {
+        for text in [
+            "local",
+            "lambda:http://127.0.0.1:9000",
+            "lambda:https://x.org",
+            "aws:eu-west-1",
+            "emulated:aws-2018",
+            "emulated:./mine.toml",
+        ] {
             assert_eq!(text.parse::<Uri>().expect(text).to_string(), text);
         }
         let url: Url = "https://[::1]".parse().expect("an address in brackets");
@@ -150,8 +162,16 @@ mod tests {
     // What names no target is refused with the text that was given.
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "Local", "local:", "azure:x", "aws:", "aws:EU west", "lambda:127.0.0.1:1"]
-        {
+        for text in [
+            "",
+            "Local",
+            "local:",
+            "azure:x",
+            "aws:",
+            "aws:EU west",
+            "lambda:127.0.0.1:1",
+            "emulated:",
+        ] {
             assert!(text.parse::<Uri>().is_err(), "{text}");
         }
         for text in

@@ -1,0 +1,387 @@
+//! How the scheduler's decisions are carried out: its events and actions, and what each takes on modelled hosts.
+//!
+//! Deliberately decides nothing.
+
+use crate::call::{Answer, Call, PlatformReport, Reply};
+use crate::host::{Host, Resource};
+use crate::latency::chance;
+use crate::pool::Share;
+use crate::region::{Happening, SlotKey, State, Told};
+use crate::run::{Instance, Part, Pending, Run};
+use crate::work::MEMORY_USED_MIB;
+use model::{FunctionId, HostId, InstanceId, InvocationId, Span, Time};
+use probe::Response;
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
+use scheduler::{Action, Epoch, Event, Rejection};
+
+/// Lowest part of an instance's ceiling of CPU that its own variation leaves.
+const CPU_FACTOR_MIN: f64 = 0.1;
+
+impl State {
+    /// Sends a request; the slot will be told what comes of it.
+    pub(crate) fn send(&mut self, call: Call) -> SlotKey {
+        let Call { function, request, at: _, limit } = call;
+        let key = self.slot();
+        self.agenda.put(self.now + limit, Happening::GiveUp(key));
+        let faults = self.platform.model.faults;
+        if chance(&mut self.random, faults.lost_request) {
+            return key;
+        }
+        let waiting = (!chance(&mut self.random, faults.lost_reply)).then_some(key);
+        if chance(&mut self.random, faults.duplicate) {
+            self.on_its_way(function.clone(), request.clone(), None);
+        }
+        self.on_its_way(function, request, waiting);
+        key
+    }
+
+    fn on_its_way(&mut self, function: String, request: probe::Request, waiting: Option<SlotKey>) {
+        self.next_invocation += 1;
+        let invocation = InvocationId(self.next_invocation);
+        let out = self.platform.model.path.out.draw(&mut self.random);
+        let request = Some(request);
+        let (answer, report, instance) = (None, None, None);
+        let pending = Pending { function, request, waiting, answer, report, instance };
+        self.pending.insert(invocation, pending);
+        self.agenda.put(self.now + out, Happening::Arrive(invocation));
+    }
+
+    /// A request is at the platform.
+    pub(crate) fn arrive(&mut self, invocation: InvocationId) {
+        let Some(pending) = self.pending.get(&invocation) else { return };
+        let function = self.functions.by_name.get(&pending.function).map(|it| it.id);
+        let Some(function) = function else {
+            let reason = format!("ResourceNotFoundException: no function {}", pending.function);
+            return self.answer(invocation, Answer::Refused { status: 404, reason });
+        };
+        if chance(&mut self.random, self.platform.model.faults.throttled) {
+            let reason = "TooManyRequestsException: rate exceeded".to_owned();
+            return self.answer(invocation, Answer::Refused { status: 429, reason });
+        }
+        self.feed(Event::Invoked { invocation, function });
+    }
+
+    /// Sends an answer on its way back.
+    fn answer(&mut self, invocation: InvocationId, answer: Answer) {
+        let back = self.platform.model.path.back.draw(&mut self.random);
+        let Some(pending) = self.pending.get_mut(&invocation) else { return };
+        if pending.answer.is_none() {
+            pending.answer = Some(answer);
+            self.agenda.put(self.now + back, Happening::Deliver(invocation));
+        }
+    }
+
+    /// An answer is at the vantage point.
+    pub(crate) fn deliver(&mut self, invocation: InvocationId) {
+        let Some(pending) = self.pending.remove(&invocation) else { return };
+        let Pending { waiting: Some(key), answer: Some(answer), report, .. } = pending else {
+            return;
+        };
+        let request_id = format!("00000000-0000-4000-8000-{:012x}", invocation.0);
+        let reply = Reply { received: self.now, request_id, answer, report };
+        self.tell(key, Told::Reply(Box::new(reply)));
+    }
+
+    /// Tells the scheduler what happened and does what it says, and so on until it has nothing more to say.
+    pub(crate) fn feed(&mut self, event: Event) {
+        self.events.push_back(event);
+        while let Some(event) = self.events.pop_front() {
+            self.scheduler.handle(self.now, event);
+            while let Some(action) = self.scheduler.poll_action() {
+                self.carry_out(action);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::StartHost { host, .. } => self.start_host(host),
+            Action::StopHost { host } => drop(self.hosts.remove(&host)),
+            Action::Start { instance, host, function, epoch } => {
+                self.start(instance, host, (function, epoch));
+            }
+            Action::Dispatch { instance, invocation, cold, .. } => {
+                self.dispatch(instance, invocation, cold);
+            }
+            Action::Rest { instance } => self.events.push_back(Event::Rested { instance }),
+            Action::Reclaim { instance, .. } => {
+                self.stop(instance);
+                self.events.push_back(Event::Reclaimed { instance });
+            }
+            Action::Reject { invocation, reason } => {
+                let (status, reason) = refusal(reason);
+                self.answer(invocation, Answer::Refused { status, reason });
+            }
+            Action::Expire { invocation, instance, timeout } => {
+                self.stop_run(instance);
+                let text = format!("Sandbox.Timedout: task timed out after {timeout}");
+                self.answer(invocation, Answer::FunctionError(text));
+            }
+            Action::Bill { invocation, duration, init, billed, .. } => {
+                if let Some(pending) = self.pending.get_mut(&invocation) {
+                    pending.report = Some(PlatformReport {
+                        duration_ms: duration.as_millis_f64(),
+                        billed_ms: billed.as_millis_f64(),
+                        init_duration_ms: init.map_or(0.0, Span::as_millis_f64),
+                        max_memory_mib: MEMORY_USED_MIB,
+                    });
+                }
+            }
+        }
+    }
+
+    fn start_host(&mut self, host: HostId) {
+        let model = &self.platform.model;
+        let ready = model.hosts.ready.draw(&mut self.random);
+        let drawn = Host::draw(model, host, self.now, &mut self.random);
+        self.hosts.insert(host, drawn);
+        self.agenda.put(self.now + ready, Happening::HostReady(host));
+    }
+
+    fn start(
+        &mut self,
+        instance: InstanceId,
+        host: HostId,
+        (function, epoch): (FunctionId, Epoch),
+    ) {
+        let version = self.functions.versions.get(&(function, epoch)).cloned();
+        let Some(version) = version else {
+            // Removed since; the scheduler knows it too, and only waits for the end.
+            let reason = "its function is gone".to_owned();
+            return self.events.push_back(Event::StartFailed { instance, reason });
+        };
+        let platform = &self.platform;
+        let starts = &platform.model.starts;
+        let cold = platform.cold(&version.state.runtime, version.state.memory);
+        let cold = cold.less(platform.model.path.out.median_ms());
+        let mut latency_ms = cold.draw_ms(&mut self.random);
+        latency_ms += starts.package_ms_per_mib * version.state.package_mib;
+        if self.codes.contains(version.code()) {
+            latency_ms -= starts.known_code_saves_ms;
+        }
+        let serial_ms = starts.serial_ms.min(latency_ms).max(0.0);
+        let normal: f64 = StandardNormal.sample(&mut self.random);
+        let cpu_factor = (1.0 + platform.model.cpu.ceiling_sd * normal).max(CPU_FACTOR_MIN);
+        let (high, low) = (self.random.random::<u64>(), self.random.random::<u64>());
+        let it = Instance {
+            function,
+            version,
+            host,
+            name: format!("{high:016x}{low:016x}"),
+            start_rest: Span::from_secs_f64((latency_ms - serial_ms).max(0.0) / 1e3),
+            since: self.now,
+            cpu_factor,
+            served: 0,
+            run: None,
+            generation: 0,
+            background: None,
+        };
+        self.instances.insert(instance, it);
+        if serial_ms > 0.0 {
+            let share = Share { ceiling: 1.0, weight: 1.0, work: serial_ms / 1e3 };
+            self.join(instance, Resource::Starter, share);
+        } else {
+            self.started_in_turn(instance);
+        }
+    }
+
+    /// An instance had its turn on the host's starter; the rest of its start is its own.
+    fn started_in_turn(&mut self, instance: InstanceId) {
+        if let Some(it) = self.instances.get(&instance) {
+            self.agenda.put(self.now + it.start_rest, Happening::Started(instance));
+        }
+    }
+
+    pub(crate) fn started(&mut self, instance: InstanceId) {
+        let fails = chance(&mut self.random, self.platform.model.faults.start_failure);
+        let Some(it) = self.instances.get(&instance) else { return };
+        if fails {
+            let reason = "the sandbox did not start".to_owned();
+            return self.feed(Event::StartFailed { instance, reason });
+        }
+        self.codes.insert(it.version.code().to_owned());
+        self.feed(Event::Started { instance });
+    }
+
+    fn dispatch(&mut self, instance: InstanceId, invocation: InvocationId, cold: bool) {
+        let warm = self.platform.model.warm.latency;
+        let wait = if cold { Span::ZERO } else { warm.draw(&mut self.random) };
+        let Some(it) = self.instances.get_mut(&instance) else { return };
+        let Some(pending) = self.pending.get_mut(&invocation) else { return };
+        pending.instance = Some(instance);
+        it.generation += 1;
+        it.run = Some(Box::new(Run {
+            invocation,
+            request: pending.request.take().unwrap_or_default(),
+            response: Response::default(),
+            part: Part::Coming,
+            since: self.now,
+            part_since: self.now,
+            rounds: 0,
+        }));
+        let (function, host, generation) = (it.function, it.host, it.generation);
+        self.note_outdated(instance);
+        let name = self.instances[&instance].version.function.clone();
+        self.running.begin(&mut self.counts, (function, &name), host);
+        self.agenda.put(self.now + wait, Happening::PartOver(instance, generation));
+    }
+
+    fn note_outdated(&mut self, instance: InstanceId) {
+        let version = &self.instances[&instance].version;
+        let current = self.functions.by_name.get(&version.function).map(|it| it.epoch);
+        if current.is_some_and(|current| current > version.epoch) {
+            self.counts.functions.entry(version.function.clone()).or_default().outdated += 1;
+        }
+    }
+
+    /// A run is over.
+    pub(crate) fn finished(
+        &mut self,
+        instance: InstanceId,
+        invocation: InvocationId,
+        answer: Answer,
+    ) {
+        self.count_out(instance);
+        self.answer(invocation, answer);
+        self.events.push_back(Event::Finished { instance, invocation });
+        self.feed(Event::Idle { instance });
+    }
+
+    /// Answers the invocation that an instance runs.
+    pub(crate) fn answer_of(&mut self, instance: InstanceId, answer: Answer) {
+        let run = self.instances.get(&instance).and_then(|it| it.run.as_ref());
+        if let Some(invocation) = run.map(|run| run.invocation) {
+            self.answer(invocation, answer);
+        }
+    }
+
+    /// A runtime dies in its run.
+    pub(crate) fn die(&mut self, instance: InstanceId) {
+        self.stop_run(instance);
+        self.feed(Event::Died { instance });
+    }
+
+    /// Ends what an instance runs, without an answer.
+    fn stop_run(&mut self, instance: InstanceId) {
+        let Some(it) = self.instances.get_mut(&instance) else { return };
+        it.generation += 1;
+        if it.run.take().is_some() {
+            self.count_out(instance);
+            for resource in
+                [Resource::Cpu, Resource::DiskWrite, Resource::DiskRead, Resource::Network]
+            {
+                self.leave_pool(instance, resource);
+            }
+        }
+    }
+
+    /// Ends an instance.
+    fn stop(&mut self, instance: InstanceId) {
+        self.stop_run(instance);
+        self.leave_pool(instance, Resource::Starter);
+        self.instances.remove(&instance);
+    }
+
+    fn count_out(&mut self, instance: InstanceId) {
+        if let Some(it) = self.instances.get(&instance) {
+            self.running.end(it.function, it.host);
+        }
+    }
+
+    pub(crate) fn note_first_contact(&mut self, host: HostId) {
+        self.counts.instances += 1;
+        if !self.touched.insert(host) {
+            return;
+        }
+        self.counts.hosts += 1;
+        let Some(it) = self.hosts.get(&host) else { return };
+        let uptime_s = it.uptime_s(self.now);
+        let (low, high) = self.counts.uptime_s.unwrap_or((uptime_s, uptime_s));
+        self.counts.uptime_s = Some((low.min(uptime_s), high.max(uptime_s)));
+    }
+
+    /// Lets an instance use a resource of its host.
+    pub(crate) fn join(&mut self, instance: InstanceId, resource: Resource, share: Share) {
+        let now = self.now;
+        let Some(host) = self.instances.get(&instance).map(|it| it.host) else { return };
+        if let Some(it) = self.hosts.get_mut(&host) {
+            it.pool(resource).join(now, instance, share);
+            self.announce(host, resource);
+        }
+    }
+
+    /// Takes an instance off a resource of its host; returns what it got there.
+    pub(crate) fn leave_pool(&mut self, instance: InstanceId, resource: Resource) -> f64 {
+        let now = self.now;
+        let Some(host) = self.instances.get(&instance).map(|it| it.host) else { return 0.0 };
+        let Some(it) = self.hosts.get_mut(&host) else { return 0.0 };
+        let before = it.pool(resource).generation();
+        let got = it.pool(resource).leave(now, instance);
+        if it.pool(resource).generation() != before {
+            self.announce(host, resource);
+        }
+        got
+    }
+
+    /// Notes when the next one will be done at a resource, as things are now.
+    fn announce(&mut self, host: HostId, resource: Resource) {
+        let Some(it) = self.hosts.get_mut(&host) else { return };
+        let pool = it.pool(resource);
+        let generation = pool.generation();
+        if let Some(at) = pool.next_done() {
+            self.agenda.put(at, Happening::Done(host, resource, generation));
+        }
+    }
+
+    pub(crate) fn done(&mut self, host: HostId, resource: Resource, generation: u64) {
+        let now = self.now;
+        let Some(it) = self.hosts.get_mut(&host) else { return };
+        let pool = it.pool(resource);
+        if pool.generation() != generation {
+            return;
+        }
+        let done = pool.take_done(now);
+        self.announce(host, resource);
+        for instance in done {
+            match resource {
+                Resource::Starter => self.started_in_turn(instance),
+                _ => self.work_done(instance),
+            }
+        }
+    }
+
+    /// Wall clock of a host at a moment, nanoseconds since 1970.
+    pub(crate) fn wall(&self, host: HostId, at: Time) -> u64 {
+        let clock = &self.platform.model.clock;
+        let own = self.hosts.get(&host).map_or(0.0, |it| it.ahead_ns);
+        let ahead = clock.offset_ms * 1e6 + own + clock.drift_ppm * 1e-6 * at.as_nanos() as f64;
+        (crate::region::EPOCH_UNIX_NS + at.as_nanos()).saturating_add_signed(ahead as i64)
+    }
+
+    /// When the wall clock of a host says this.
+    pub(crate) fn moment(&self, host: HostId, unix_ns: u64) -> Time {
+        let clock = &self.platform.model.clock;
+        let own = self.hosts.get(&host).map_or(0.0, |it| it.ahead_ns);
+        let since = unix_ns.saturating_sub(crate::region::EPOCH_UNIX_NS);
+        let at = (since as f64 - clock.offset_ms * 1e6 - own) / (1.0 + clock.drift_ppm * 1e-6);
+        if clock.drift_ppm == 0.0 {
+            let ahead = (clock.offset_ms * 1e6 + own) as i64;
+            return Time::from_nanos(since.saturating_add_signed(-ahead));
+        }
+        Time::from_nanos(at.max(0.0) as u64)
+    }
+}
+
+/// Status and words of a refusal.
+fn refusal(reason: Rejection) -> (u16, String) {
+    let throttled = |what: &str| (429, format!("TooManyRequestsException: {what}"));
+    match reason {
+        Rejection::NoFunction => (404, "ResourceNotFoundException: no such function".to_owned()),
+        Rejection::ReservedConcurrency => throttled("reserved concurrency is used up"),
+        Rejection::AccountConcurrency => throttled("the account's concurrency is used up"),
+        Rejection::Queue => throttled("the queue is full"),
+        Rejection::NoHost(why) => (503, format!("ServiceUnavailableException: {why}")),
+        Rejection::StartFailed(why) => (502, format!("Runtime.InitError: {why}")),
+    }
+}

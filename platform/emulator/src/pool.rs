@@ -1,0 +1,202 @@
+//! Something that instances of one host share at one moment: its CPUs, its disk, its network, its starter.
+//!
+//! What there is is divided by weight, as water fills vessels: nobody gets more than its own ceiling, and what one leaves
+//! the others share. Deliberately knows nothing of what is divided.
+
+use model::{InstanceId, Span, Time};
+
+/// What is left of some work counts as nothing below this part of a unit.
+const NOTHING: f64 = 1e-9;
+
+/// One resource of one host.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    /// Units per second.
+    capacity: f64,
+    members: Vec<Member>,
+    updated: Time,
+    /// Grows whenever rates change: an announcement of an earlier generation is void.
+    generation: u64,
+}
+
+/// Who uses it now.
+#[derive(Debug)]
+struct Member {
+    instance: InstanceId,
+    share: Share,
+    rate: f64,
+    served: f64,
+}
+
+/// What somebody wants of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Share {
+    /// Units per second at most.
+    pub(crate) ceiling: f64,
+    /// Weight against others.
+    pub(crate) weight: f64,
+    /// Units after which it is done; infinite where time decides.
+    pub(crate) work: f64,
+}
+
+impl Pool {
+    pub(crate) fn new(capacity: f64) -> Self {
+        Self { capacity, members: Vec::new(), updated: Time::ZERO, generation: 0 }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(crate) fn join(&mut self, now: Time, instance: InstanceId, share: Share) {
+        self.advance(now);
+        self.members.push(Member { instance, share, rate: 0.0, served: 0.0 });
+        self.divide();
+    }
+
+    /// Takes somebody out; returns the units that it got, 0 where it is not there.
+    pub(crate) fn leave(&mut self, now: Time, instance: InstanceId) -> f64 {
+        self.advance(now);
+        let Some(index) = self.members.iter().position(|it| it.instance == instance) else {
+            return 0.0;
+        };
+        let gone = self.members.remove(index);
+        self.divide();
+        gone.served
+    }
+
+    /// When the first one will be done, as things are; None where nobody ever will.
+    pub(crate) fn next_done(&self) -> Option<Time> {
+        let left = self.members.iter().filter(|it| it.share.work.is_finite() && it.rate > 0.0);
+        let seconds = left.map(|it| (it.share.work - it.served).max(0.0) / it.rate);
+        let first = seconds.min_by(f64::total_cmp)?;
+        // Up to the next nanosecond, so that the work is done by then.
+        Some(self.updated + Span::from_nanos((first * 1e9).ceil() as u64))
+    }
+
+    /// Takes out those that are done by now, in the order in which they came.
+    pub(crate) fn take_done(&mut self, now: Time) -> Vec<InstanceId> {
+        self.advance(now);
+        let mut done = Vec::new();
+        self.members.retain(|it| {
+            // A nanosecond's worth is what the announcement may be early.
+            let is_done = it.share.work - it.served <= NOTHING.max(it.rate * 2e-9);
+            if is_done {
+                done.push(it.instance);
+            }
+            !is_done
+        });
+        if !done.is_empty() {
+            self.divide();
+        }
+        done
+    }
+
+    fn advance(&mut self, now: Time) {
+        let seconds = now.since(self.updated).as_secs_f64();
+        self.updated = self.updated.max(now);
+        if seconds > 0.0 {
+            for it in &mut self.members {
+                it.served += it.rate * seconds;
+            }
+        }
+    }
+
+    fn divide(&mut self) {
+        self.generation += 1;
+        let Some(first) = self.members.first().map(|it| it.share) else { return };
+        let alike = |it: &Member| {
+            it.share.ceiling == first.ceiling && it.share.weight == first.weight
+        };
+        if self.members.iter().all(alike) {
+            let rate = first.ceiling.min(self.capacity / self.members.len() as f64);
+            for it in &mut self.members {
+                it.rate = rate;
+            }
+            return;
+        }
+        // Those with the lowest ceiling for their weight are full first.
+        let fullness = |it: &Member| it.share.ceiling / it.share.weight;
+        let mut order: Vec<usize> = (0..self.members.len()).collect();
+        order.sort_by(|a, b| fullness(&self.members[*a]).total_cmp(&fullness(&self.members[*b])));
+        let mut left = self.capacity;
+        let mut weights: f64 = self.members.iter().map(|it| it.share.weight).sum();
+        for index in order {
+            let it = &mut self.members[index];
+            it.rate = it.share.ceiling.min(left * it.share.weight / weights).max(0.0);
+            left -= it.rate;
+            weights -= it.share.weight;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENDLESS: f64 = f64::INFINITY;
+
+    fn at(seconds: f64) -> Time {
+        Time::ZERO + Span::from_secs_f64(seconds)
+    }
+
+    fn share(ceiling: f64, weight: f64, work: f64) -> Share {
+        Share { ceiling, weight, work }
+    }
+
+    fn rates(pool: &Pool) -> Vec<f64> {
+        pool.members.iter().map(|it| it.rate).collect()
+    }
+
+    // Water filling against its closed forms: all below their ceilings, some at them, unequal weights.
+    #[test]
+    fn fills_like_water() {
+        let mut pool = Pool::new(2.0);
+        for instance in 0..4 {
+            pool.join(Time::ZERO, InstanceId(instance), share(1.0, 1.0, ENDLESS));
+        }
+        assert_eq!(rates(&pool), [0.5; 4]);
+        let mut pool = Pool::new(2.0);
+        pool.join(Time::ZERO, InstanceId(1), share(0.2, 1.0, ENDLESS));
+        pool.join(Time::ZERO, InstanceId(2), share(9.0, 1.0, ENDLESS));
+        pool.join(Time::ZERO, InstanceId(3), share(9.0, 3.0, ENDLESS));
+        let expected = [0.2, 0.45, 1.35];
+        assert!(rates(&pool).iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12));
+    }
+
+    // k equal works that begin together end together after k times as long as one alone.
+    #[test]
+    fn equal_works_end_together() {
+        for k in [1, 2, 20] {
+            let mut pool = Pool::new(1.0);
+            for instance in 0..k {
+                pool.join(at(1.0), InstanceId(instance), share(1.0, 1.0, 0.0597));
+            }
+            let done = pool.next_done().expect("an end");
+            assert!((done.as_secs_f64() - 1.0 - 0.0597 * k as f64).abs() < 2e-9);
+            assert_eq!(pool.take_done(done).len(), k as usize);
+        }
+    }
+
+    // A second one that comes halfway slows the first down from then on: it ends at 1.5 rather than 1, the other at 2.
+    #[test]
+    fn late_comers_share_from_then_on() {
+        let mut pool = Pool::new(1.0);
+        pool.join(at(0.0), InstanceId(1), share(9.0, 1.0, 1.0));
+        pool.join(at(0.5), InstanceId(2), share(9.0, 1.0, 1.0));
+        assert_eq!(pool.next_done(), Some(at(1.5)));
+        assert_eq!(pool.take_done(at(1.5)), [InstanceId(1)]);
+        assert_eq!(pool.next_done(), Some(at(2.0)));
+    }
+
+    // Somebody who stays for a time gets what there was in that time.
+    #[test]
+    fn windows_are_metered() {
+        let mut pool = Pool::new(560.0);
+        pool.join(at(0.0), InstanceId(1), share(1000.0, 1.0, ENDLESS));
+        pool.join(at(0.25), InstanceId(2), share(1000.0, 1.0, ENDLESS));
+        assert!((pool.leave(at(1.0), InstanceId(1)) - (0.25 * 560.0 + 0.75 * 280.0)).abs() < 1e-9);
+        assert!((pool.leave(at(1.25), InstanceId(2)) - (0.75 * 280.0 + 0.25 * 560.0)).abs() < 1e-9);
+        assert_eq!(pool.leave(at(2.0), InstanceId(3)), 0.0);
+    }
+}

@@ -1,0 +1,74 @@
+//! An instance, and the invocation that it runs.
+//!
+//! Deliberately knows nothing of how either goes on: that is the driver's.
+
+use crate::call::{Answer, PlatformReport};
+use crate::function::Version;
+use model::{FunctionId, HostId, InstanceId, InvocationId, Span, Time};
+use probe::{BackgroundResult, Request, Response};
+use std::rc::Rc;
+
+/// One function instance.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) function: FunctionId,
+    pub(crate) version: Rc<Version>,
+    pub(crate) host: HostId,
+    /// Its own id: 32 hexadecimal digits.
+    pub(crate) name: String,
+    /// What of its start comes after its turn on the host's starter.
+    pub(crate) start_rest: Span,
+    /// When its start was asked for.
+    pub(crate) since: Time,
+    /// By how much its ceiling of CPU differs from what the profile says.
+    pub(crate) cpu_factor: f64,
+    /// Invocations that it has served.
+    pub(crate) served: u64,
+    pub(crate) run: Option<Box<Run>>,
+    /// Grows with each run: what is due for an earlier one is void.
+    pub(crate) generation: u32,
+    pub(crate) background: Option<BackgroundResult>,
+}
+
+/// A running invocation.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) invocation: InvocationId,
+    pub(crate) request: Request,
+    pub(crate) response: Response,
+    pub(crate) part: Part,
+    /// The handler's first statement.
+    pub(crate) since: Time,
+    /// When the present part began.
+    pub(crate) part_since: Time,
+    /// Rounds of the disk measurement that are done.
+    pub(crate) rounds: u32,
+}
+
+/// What a run is doing, in the order of the request's schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Coming,
+    Barrier,
+    Facts,
+    Cpu,
+    DiskWrite,
+    DiskRead,
+    Network,
+    Counters,
+    Hold,
+    End,
+}
+
+/// An invocation from its arrival to its answer.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) function: String,
+    pub(crate) request: Option<Request>,
+    /// Who waits for the answer; None where it is lost on its way.
+    pub(crate) waiting: Option<crate::region::SlotKey>,
+    pub(crate) answer: Option<Answer>,
+    pub(crate) report: Option<PlatformReport>,
+    /// Where it runs.
+    pub(crate) instance: Option<InstanceId>,
+}
