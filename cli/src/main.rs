@@ -1,6 +1,7 @@
 //! `peek`, the one binary: measures function platforms, and is one.
 
 mod analyse;
+mod calibrate;
 mod clean;
 mod directory;
 mod doctor;
@@ -29,6 +30,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Draw a study's report again from its records alone.
     Report(draw::Arguments),
+    /// Score the instrument on random platforms whose truth is known.
+    Calibrate(calibrate::Arguments),
     /// Analyse measurements that Peek did not make: tables of latencies or of idle pools.
     Analyse(analyse::Arguments),
     /// Say what this machine offers to sandboxes, and the remedy for what is missing.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Study(arguments) => study::run(arguments),
         Command::Serve(arguments) => serve::run(arguments),
         Command::Report(arguments) => draw::run(&arguments),
+        Command::Calibrate(arguments) => calibrate::run(&arguments),
         Command::Analyse(arguments) => analyse::run(&arguments),
         Command::Doctor => doctor::run(),
         Command::Clean(arguments) => clean::run(&arguments),

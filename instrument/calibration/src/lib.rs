@@ -6,9 +6,14 @@
 mod criterion;
 mod draw;
 mod judge;
+mod label;
+mod plan;
 mod score;
+mod table;
 
 pub use criterion::{Class, class};
 pub use draw::{Broken, Drawn, IdleDrawn, PlacementDrawn};
 pub use judge::{Answer, Judged, Knowable, judge};
+pub use label::{knowable, placement_word};
+pub use plan::{largest_burst, plan};
 pub use score::{Confused, Coverage, MetricScore, Score, Worst};

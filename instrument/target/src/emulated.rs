@@ -45,7 +45,9 @@ pub struct Emulated {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileFileError {
     /// It is neither built in nor a file.
-    #[error("there is no profile {name:?}: built in are {known}; a file is named by a path to a .toml")]
+    #[error(
+        "there is no profile {name:?}: built in are {known}; a file is named by a path to a .toml"
+    )]
     Unknown {
         /// As given.
         name: String,
@@ -87,6 +89,14 @@ impl Emulated {
     /// Names of the built-in profiles.
     pub fn built_in() -> impl Iterator<Item = &'static str> {
         emulator::BUILT_IN.iter().map(|(name, _)| *name)
+    }
+
+    /// The platform that a text describes. `name` is for errors.
+    ///
+    /// # Errors
+    /// [`ProfileFileError::Profile`], with line and key.
+    pub fn platform(name: &str, text: &str) -> Result<Platform, ProfileFileError> {
+        Ok(Platform::from_toml(name, text)?)
     }
 
     /// A region of this platform without functions. `uri` is how it was named; everything random comes from `seed`.
@@ -160,7 +170,10 @@ impl Emulated {
     async fn create(&self, name: &str, spec: FunctionSpec) -> Result<Function, String> {
         let tenants = self.facts.tenants;
         if spec.tenant >= tenants {
-            return Err(format!("tenant {} is not among the {tenants} of {}", spec.tenant, self.uri));
+            return Err(format!(
+                "tenant {} is not among the {tenants} of {}",
+                spec.tenant, self.uri
+            ));
         }
         self.check_role(spec.role)?;
         let package_mib = PROBE_MIB + f64::from(spec.code.ballast_mib);

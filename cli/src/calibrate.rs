@@ -1,0 +1,175 @@
+//! `peek calibrate`: every experiment, blind, on random platforms, and each finding against its truth.
+
+use crate::truth;
+use anyhow::Context;
+use calibration::{Drawn, Judged, Score, judge, knowable, placement_word};
+use experiment::{Sink, Study, Unit, Vantage, run_study};
+use indicatif::{ProgressBar, ProgressStyle};
+use model::Span;
+use record::Record;
+use std::convert::Infallible;
+use std::fs;
+use std::future::pending;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use target::{Emulated, Uri};
+
+/// Options of `peek calibrate`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// How many random platforms.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    profiles: u64,
+    /// Seed of the first one; the others follow.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Print the score as JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Also write the score, and the profile of each metric's worst case, to this directory.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Scores; the status is 1 where a criterion is not met.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let seeds = AtomicU64::new(arguments.seed);
+    let end = arguments.seed.saturating_add(arguments.profiles);
+    let judged: Mutex<Vec<(u64, Vec<Judged>)>> = Mutex::default();
+    let failed: Mutex<Option<anyhow::Error>> = Mutex::default();
+    let bar = bar(arguments.profiles);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let seed = seeds.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end || lock(&failed).is_some() {
+                        return;
+                    }
+                    match platform(seed) {
+                        Ok(found) => lock(&judged).push((seed, found)),
+                        Err(error) => {
+                            let error =
+                                error.context(format!("cannot score the platform of seed {seed}"));
+                            *lock(&failed) = Some(error);
+                        }
+                    }
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    if let Some(error) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        return Err(error);
+    }
+    let mut judged = judged.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    judged.sort_by_key(|(seed, _)| *seed);
+    let judged: Vec<Judged> = judged.into_iter().flat_map(|(_, judged)| judged).collect();
+    let score = Score::of(&judged, arguments.profiles, arguments.seed);
+    if let Some(out) = &arguments.out {
+        keep(out, &score)?;
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&score)?);
+    } else {
+        print!("{}", score.table());
+    }
+    Ok(match score.unmet().next() {
+        None => ExitCode::SUCCESS,
+        Some(_) => ExitCode::FAILURE,
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn bar(profiles: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{pos}/{len} platforms {bar:40} {eta} left");
+    ProgressBar::new(profiles).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Measures and judges one random platform.
+fn platform(seed: u64) -> anyhow::Result<Vec<Judged>> {
+    let drawn = Drawn::of(seed);
+    let name = format!("random-{seed}");
+    let platform = Emulated::platform(&name, drawn.text())?;
+    let quota = platform.scheduler.limits.account_concurrency / 2;
+    let target = Emulated::open(Uri::Emulated(name), platform, seed);
+    let study =
+        calibration::plan(seed, target.runtimes(), target.memory_range_mib(), quota.min(500));
+    let mut memory = Memory::default();
+    let Ok(_) = target.run(run_study(&target, &study, &mut memory, pending()))?;
+    let records = memory.records;
+    let (mut findings, _) = analysis::analyse(&records);
+    analysis::join_truth(&mut findings, &truths(&drawn, &study, &target, &records));
+    let judged = findings
+        .iter()
+        .filter_map(|finding| judge(finding, seed, knowable(&drawn, &study, finding)));
+    Ok(judged.collect())
+}
+
+fn truths(
+    drawn: &Drawn,
+    study: &Study,
+    target: &Emulated,
+    records: &[Record],
+) -> Vec<analysis::Truth> {
+    let platform = target.region().platform();
+    let mut truths = truth::of_platform(&platform, records);
+    truths.extend(truth::Realised::of(&target.region().counts()).truths(records));
+    for truth in truths.iter_mut().filter(|truth| truth.metric == "placement.policy") {
+        truth.value = analysis::Value::Word(placement_word(drawn, study).to_owned());
+    }
+    truths
+}
+
+/// Records in memory: nothing is resumed.
+#[derive(Default)]
+struct Memory {
+    records: Vec<Record>,
+}
+
+impl Sink for Memory {
+    type Error = Infallible;
+
+    fn is_finished(&self, _: &str, _: &str) -> bool {
+        false
+    }
+
+    fn earlier(&mut self, _: &str) -> Result<Vec<Record>, Infallible> {
+        Ok(Vec::new())
+    }
+
+    fn started(&mut self, _: &str, _: &Unit) {}
+
+    fn progress(&mut self, _: Span, _: Span) {}
+
+    fn finished(&mut self, _: &str, _: &Unit, records: &[Record]) -> Result<(), Infallible> {
+        self.records.extend_from_slice(records);
+        Ok(())
+    }
+
+    fn problem(&mut self, _: &str, _: &str) {}
+}
+
+/// Writes `score.json`, and the profiles of the worst cases.
+fn keep(out: &std::path::Path, score: &Score) -> anyhow::Result<()> {
+    let write = |name: &str, text: &str| {
+        let path = out.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    write("score.json", &serde_json::to_string_pretty(score)?)?;
+    for metric in score.unmet() {
+        if let Some(worst) = &metric.worst {
+            let text = Drawn::of(worst.seed).text().to_owned();
+            write(&format!("random-{}.toml", worst.seed), &text)?;
+        }
+    }
+    Ok(())
+}

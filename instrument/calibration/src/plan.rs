@@ -1,0 +1,44 @@
+//! What is done on each random platform: every experiment, at the sample sizes of `--full`, with only as many settings as
+//! the score needs.
+
+use experiment::{Basis, Kind, Scale, Scope, Study};
+
+/// The study of one platform.
+///
+/// `runtimes` and `memory_range_mib` are what the platform offers, `max_concurrency` half of its quota.
+pub fn plan(
+    seed: u64,
+    runtimes: Vec<String>,
+    memory_range_mib: (u32, u32),
+    max_concurrency: u32,
+) -> Study {
+    let basis = Basis {
+        scale: Scale::Full,
+        seed,
+        runtimes: runtimes.into_iter().take(1).collect(),
+        memory_range_mib,
+        cores: 2,
+        max_concurrency,
+    };
+    let mut scope = Scope::cloud(&basis);
+    let (smallest, largest) = memory_range_mib;
+    scope.coldstart.memory_mib = vec![smallest];
+    scope.coldstart.warm = 2;
+    let steps = [5, 20, 50, 100, 200];
+    scope.scaling.concurrency = steps.into_iter().filter(|n| *n <= max_concurrency).collect();
+    scope.scaling.rounds = 12;
+    scope.placement.rounds = 10;
+    scope.placement.concurrency =
+        [5, 15, 40, 80, 150].into_iter().filter(|n| n + 26 <= max_concurrency).collect();
+    scope.placement.memory_mib = vec![smallest, (smallest * 5).min(largest)];
+    scope.identity.rounds = 20;
+    scope.cpu.memory_mib = vec![smallest, (smallest * 4).min(largest)];
+    scope.cpu.rounds = 30;
+    scope.cpu.colevels = vec![2, 6];
+    Study { scope, experiments: Kind::ALL.to_vec() }
+}
+
+/// The largest burst of a plan: spread over more hosts than that is one host each.
+pub fn largest_burst(study: &Study) -> u32 {
+    study.scope.placement.concurrency.iter().copied().max().unwrap_or(0)
+}
