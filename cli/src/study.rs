@@ -119,7 +119,9 @@ fn list() {
         "  lambda:http://HOST:PORT  any endpoint that speaks the Lambda API, keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     );
     println!("  aws:REGION               AWS Lambda in a region, with --role");
-    println!("  emulated:PROFILE         a platform in virtual time, by a TOML file or a built-in profile:");
+    println!(
+        "  emulated:PROFILE         a platform in virtual time, by a TOML file or a built-in profile:"
+    );
     for name in target::Emulated::built_in() {
         println!("    emulated:{name}");
     }

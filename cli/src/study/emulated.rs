@@ -1,6 +1,8 @@
 //! A study in virtual time: the same experiments, records and report, on a platform that is a profile.
 
-use super::{Arguments, Files, Measured, Resumption, describe, measure as measure_on, plan, stop_asked};
+use super::{
+    Arguments, Files, Measured, Resumption, describe, measure as measure_on, plan, stop_asked,
+};
 use crate::directory::{Directory, Study};
 use crate::truth;
 use anyhow::Context;

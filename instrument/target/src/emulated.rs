@@ -45,7 +45,9 @@ pub struct Emulated {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileFileError {
     /// It is neither built in nor a file.
-    #[error("there is no profile {name:?}: built in are {known}; a file is named by a path to a .toml")]
+    #[error(
+        "there is no profile {name:?}: built in are {known}; a file is named by a path to a .toml"
+    )]
     Unknown {
         /// As given.
         name: String,
@@ -61,8 +63,13 @@ pub enum ProfileFileError {
         source: std::io::Error,
     },
     /// It is no profile of an emulated platform.
-    #[error(transparent)]
-    Profile(#[from] emulator::ProfileError),
+    #[error("profile {name}: {fault}")]
+    Profile {
+        /// As given.
+        name: String,
+        /// Line, key and limit, in words.
+        fault: String,
+    },
 }
 
 impl Emulated {
@@ -71,8 +78,12 @@ impl Emulated {
     /// # Errors
     /// [`ProfileFileError`], with line and key where the file is wrong.
     pub fn profile(name: &str) -> Result<Platform, ProfileFileError> {
+        let wrong = |fault: &dyn std::fmt::Display| ProfileFileError::Profile {
+            name: name.to_owned(),
+            fault: fault.to_string(),
+        };
         if let Some(platform) = emulator::built_in(name) {
-            return Ok(platform?);
+            return platform.map_err(|fault| wrong(&fault));
         }
         let path = PathBuf::from(name);
         if !name.contains('/') && path.extension().is_none_or(|it| it != "toml") {
@@ -81,7 +92,7 @@ impl Emulated {
         }
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ProfileFileError::Read { path: path.clone(), source })?;
-        Ok(Platform::from_toml(name, &text)?)
+        Platform::from_toml(&text).map_err(|fault| wrong(&fault))
     }
 
     /// Names of the built-in profiles.
@@ -160,7 +171,10 @@ impl Emulated {
     async fn create(&self, name: &str, spec: FunctionSpec) -> Result<Function, String> {
         let tenants = self.facts.tenants;
         if spec.tenant >= tenants {
-            return Err(format!("tenant {} is not among the {tenants} of {}", spec.tenant, self.uri));
+            return Err(format!(
+                "tenant {} is not among the {tenants} of {}",
+                spec.tenant, self.uri
+            ));
         }
         self.check_role(spec.role)?;
         let package_mib = PROBE_MIB + f64::from(spec.code.ballast_mib);
