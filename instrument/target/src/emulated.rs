@@ -63,8 +63,13 @@ pub enum ProfileFileError {
         source: std::io::Error,
     },
     /// It is no profile of an emulated platform.
-    #[error(transparent)]
-    Profile(#[from] emulator::ProfileError),
+    #[error("profile {name}: {fault}")]
+    Profile {
+        /// As given.
+        name: String,
+        /// Line, key and limit, in words.
+        fault: String,
+    },
 }
 
 impl Emulated {
@@ -73,8 +78,12 @@ impl Emulated {
     /// # Errors
     /// [`ProfileFileError`], with line and key where the file is wrong.
     pub fn profile(name: &str) -> Result<Platform, ProfileFileError> {
+        let wrong = |fault: &dyn std::fmt::Display| ProfileFileError::Profile {
+            name: name.to_owned(),
+            fault: fault.to_string(),
+        };
         if let Some(platform) = emulator::built_in(name) {
-            return Ok(platform?);
+            return platform.map_err(|fault| wrong(&fault));
         }
         let path = PathBuf::from(name);
         if !name.contains('/') && path.extension().is_none_or(|it| it != "toml") {
@@ -83,7 +92,7 @@ impl Emulated {
         }
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ProfileFileError::Read { path: path.clone(), source })?;
-        Ok(Platform::from_toml(name, &text)?)
+        Platform::from_toml(&text).map_err(|fault| wrong(&fault))
     }
 
     /// Names of the built-in profiles.

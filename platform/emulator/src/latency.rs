@@ -51,7 +51,9 @@ pub enum FitError {
         max_ms: f64,
     },
     /// No sigma gives so large a spread.
-    #[error("sd {sd_ms} is more than a lognormal between {min_ms} and {max_ms} can have, which is {most_ms:.1}")]
+    #[error(
+        "sd {sd_ms} is more than a lognormal between {min_ms} and {max_ms} can have, which is {most_ms:.1}"
+    )]
     Spread {
         /// Standard deviation asked for.
         sd_ms: f64,
@@ -164,7 +166,7 @@ impl Latency {
         if self.sigma == 0.0 {
             return self.shift_ms;
         }
-        let below = normal_cdf((( self.max_ms - self.shift_ms).ln() - self.mu) / self.sigma);
+        let below = normal_cdf(((self.max_ms - self.shift_ms).ln() - self.mu) / self.sigma);
         self.shift_ms + (self.mu + self.sigma * normal_quantile(below / 2.0)).exp()
     }
 }
@@ -190,9 +192,8 @@ fn mu_of(median: f64, cut: f64, sigma: f64) -> f64 {
 fn moments(mu: f64, sigma: f64, cut: f64) -> (f64, f64) {
     let end = if cut.is_infinite() { f64::INFINITY } else { (cut.ln() - mu) / sigma };
     let below = normal_cdf(end);
-    let moment = |k: f64| {
-        (k * mu + k * k * sigma * sigma / 2.0).exp() * normal_cdf(end - k * sigma) / below
-    };
+    let moment =
+        |k: f64| (k * mu + k * k * sigma * sigma / 2.0).exp() * normal_cdf(end - k * sigma) / below;
     let mean = moment(1.0);
     (mean, (moment(2.0) - mean * mean).max(0.0).sqrt())
 }

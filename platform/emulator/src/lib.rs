@@ -1,6 +1,6 @@
 //! The virtual driver of the scheduler: modelled hosts, in virtual time, from one seed.
 //!
-//! A [`Region`] carries out what [`scheduler::Scheduler`] decides, as [`server`](https://docs.rs) does live, but on hosts
+//! A [`Region`] carries out what [`scheduler::Scheduler`] decides, as the server does live, but on hosts
 //! that are numbers: how long starts take, how busy instances share a CPU, a disk and a network, what they can read of
 //! their host. [`block_on`] runs whoever measures it and jumps from event to event. The same seed and profile give the
 //! same answers to the nanosecond. Deliberately knows nothing of experiments, nor of what they look for.
@@ -11,13 +11,13 @@ mod executor;
 mod latency;
 mod profile;
 
-mod pool;
-mod host;
-mod function;
-mod run;
-mod reveal;
 mod drive;
+mod function;
+mod host;
+mod pool;
 mod region;
+mod reveal;
+mod run;
 mod work;
 
 mod call;
@@ -30,5 +30,5 @@ pub use executor::{Deadlock, Step, block_on};
 pub use expected::Expected;
 pub use function::{Creation, Refused, Update};
 pub use latency::{FitError, Latency, Published};
-pub use profile::{BUILT_IN, Platform, ProfileError, built_in};
+pub use profile::{BUILT_IN, Platform, built_in};
 pub use region::Region;

@@ -105,9 +105,8 @@ impl Pool {
     fn divide(&mut self) {
         self.generation += 1;
         let Some(first) = self.members.first().map(|it| it.share) else { return };
-        let alike = |it: &Member| {
-            it.share.ceiling == first.ceiling && it.share.weight == first.weight
-        };
+        let alike =
+            |it: &Member| it.share.ceiling == first.ceiling && it.share.weight == first.weight;
         if self.members.iter().all(alike) {
             let rate = first.ceiling.min(self.capacity / self.members.len() as f64);
             for it in &mut self.members {

@@ -31,7 +31,11 @@ pub(crate) fn identity(model: &Model, host: &Host, instance: InstanceId, now: Ti
     Identity {
         hostname: address.as_ref().map_or("localhost".into(), |ip| ip.replace('.', "-")),
         uptime_s: if seen(reveal.uptime) { host.uptime_s(now) } else { 0.0 },
-        cpu_model: if seen(reveal.cpu_model) { host.kind.cpu_model.clone() } else { "unknown".into() },
+        cpu_model: if seen(reveal.cpu_model) {
+            host.kind.cpu_model.clone()
+        } else {
+            "unknown".into()
+        },
         cpu_count: host.kind.vcpus,
         host_memory_mib: if seen(reveal.memory) { host.kind.memory_mib } else { 0 },
         kernel: KERNEL.to_owned(),
@@ -77,9 +81,7 @@ fn ip(number: u64) -> String {
 
 /// A number that depends on both (FNV-1a, offset basis and prime of the 64-bit variant, then a final mix).
 pub(crate) fn mixed(number: u64, text: &str) -> u64 {
-    let step = |hash: u64, byte: &u8| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    };
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     let hash = number.to_le_bytes().iter().fold(0xcbf2_9ce4_8422_2325, step);
     let hash = text.as_bytes().iter().fold(hash, step);
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);

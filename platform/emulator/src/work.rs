@@ -48,7 +48,10 @@ impl State {
             self.note_first_contact(host);
         }
         if crash {
-            self.answer_of(instance, Answer::FunctionError("Runtime.ExitError: the runtime exited".into()));
+            self.answer_of(
+                instance,
+                Answer::FunctionError("Runtime.ExitError: the runtime exited".into()),
+            );
             self.die(instance);
             return;
         }
@@ -74,7 +77,9 @@ impl State {
     /// The present part is over, since its work on a resource is done.
     pub(crate) fn work_done(&mut self, instance: InstanceId) {
         let Some(it) = self.instances.get(&instance) else { return };
-        let Some((part, rounds)) = it.run.as_ref().map(|run| (run.part, run.rounds)) else { return };
+        let Some((part, rounds)) = it.run.as_ref().map(|run| (run.part, run.rounds)) else {
+            return;
+        };
         self.leave(instance, part);
         let asked = self.instances[&instance]
             .run
@@ -154,7 +159,8 @@ impl State {
             }
             Part::Hold => {
                 let own = run.request.hold_ms.map_or(now, |ms| now + Span::from_secs_f64(ms / 1e3));
-                let common = run.request.hold_until_unix_ns.map(|unix_ns| self.moment(host, unix_ns));
+                let common =
+                    run.request.hold_until_unix_ns.map(|unix_ns| self.moment(host, unix_ns));
                 let least = run.since + HANDLER;
                 until(own.max(common.unwrap_or(Time::ZERO)).max(least))
             }
@@ -176,7 +182,8 @@ impl State {
         let it = &self.instances[&instance];
         let memory = it.version.state.memory;
         let kind = &self.hosts[&it.host].kind;
-        let ceiling = (self.platform.cpu_ceiling(memory, kind) * it.cpu_factor).min(f64::from(kind.vcpus));
+        let ceiling =
+            (self.platform.cpu_ceiling(memory, kind) * it.cpu_factor).min(f64::from(kind.vcpus));
         let weight = f64::from(self.platform.scheduler.cpu.weight(memory));
         Share { ceiling, weight, work: f64::INFINITY }
     }
@@ -305,9 +312,13 @@ impl State {
         let Some(mut run) = it.run.take() else { return };
         let (host, since) = (it.host, run.since);
         let background = it.background.take();
-        let (started, finished, init) =
-            (self.wall(host, since), self.wall(host, now), self.wall(host, self.instances[&instance].since));
-        let next = run.request.background.as_ref().map(|work| self.background(instance, work.for_ms));
+        let (started, finished, init) = (
+            self.wall(host, since),
+            self.wall(host, now),
+            self.wall(host, self.instances[&instance].since),
+        );
+        let next =
+            run.request.background.as_ref().map(|work| self.background(instance, work.for_ms));
         let Some(it) = self.instances.get_mut(&instance) else { return };
         it.background = next;
         let response = &mut run.response;

@@ -1,16 +1,16 @@
 //! The profiles that come with the program.
 
-use super::{Platform, ProfileError};
+use super::Platform;
+use scheduler::ProfileError;
 
 /// Name and text of each, as `emulated:NAME` has it.
-pub const BUILT_IN: [(&str, &str); 1] = [
-    ("aws-2018", include_str!("../../../../profiles/aws-2018.toml")),
-];
+pub const BUILT_IN: [(&str, &str); 1] =
+    [("aws-2018", include_str!("../../../../profiles/aws-2018.toml"))];
 
 /// The built-in profile of that name; None where there is none.
 pub fn built_in(name: &str) -> Option<Result<Platform, ProfileError>> {
-    let (name, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
-    Some(Platform::from_toml(name, text))
+    let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
+    Some(Platform::from_toml(text))
 }
 
 #[cfg(test)]

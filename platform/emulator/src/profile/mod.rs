@@ -9,11 +9,11 @@ mod words;
 
 use crate::latency::Latency;
 use model::{MemoryMib, Span};
+use scheduler::ProfileError;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 pub use built_in::{BUILT_IN, built_in};
-pub use file::ProfileError;
 
 /// Everything that an emulated platform is.
 #[derive(Clone, Debug, PartialEq)]
@@ -305,12 +305,12 @@ pub struct LimitsModel {
 }
 
 impl Platform {
-    /// Reads and checks a profile. `name` is the file's or the profile's, for errors.
+    /// Reads and checks a profile.
     ///
     /// # Errors
     /// [`ProfileError`] with line, key, limit, and for a misspelt key the nearest one.
-    pub fn from_toml(name: &str, text: &str) -> Result<Self, ProfileError> {
-        file::read(name, text)
+    pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
+        file::read(text)
     }
 
     /// The profile in words: what it decides, how large and how quick it is, and what it reveals.

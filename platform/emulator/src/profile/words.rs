@@ -151,14 +151,17 @@ fn starts(platform: &Platform) -> String {
 fn disk(platform: &Platform) -> String {
     let disk = &platform.model.disk;
     let most = disk.instance_mib_s.map_or("all".to_owned(), |most| format!("{most} MiB/s"));
-    format!("{} MiB/s written, {} read by one host; an instance gets at most {most}", disk.write_mib_s, disk.read_mib_s)
+    format!(
+        "{} MiB/s written, {} read by one host; an instance gets at most {most}",
+        disk.write_mib_s, disk.read_mib_s
+    )
 }
 
 fn network(platform: &Platform) -> String {
     let network = &platform.model.network;
-    let most = network.mbit_s_at_128_mib.map_or("all".to_owned(), |most| {
-        format!("{most} Mbit/s at 128 MiB, in proportion")
-    });
+    let most = network
+        .mbit_s_at_128_mib
+        .map_or("all".to_owned(), |most| format!("{most} Mbit/s at 128 MiB, in proportion"));
     format!("{} Mbit/s by one host; an instance gets at most {most}", network.mbit_s)
 }
 

@@ -23,9 +23,6 @@ struct File {
     billing: BillingSection,
     rest: RestSection,
     reveal: RevealSection,
-    /// What only an emulated platform is: the emulator reads it.
-    #[serde(default, rename = "emulated")]
-    _emulated: serde::de::IgnoredAny,
 }
 
 #[derive(Deserialize)]
