@@ -72,18 +72,18 @@ pub enum ProfileFileError {
     },
 }
 
+fn unfit(name: &str, fault: &dyn std::fmt::Display) -> ProfileFileError {
+    ProfileFileError::Profile { name: name.to_owned(), fault: fault.to_string() }
+}
+
 impl Emulated {
     /// The profile that `name` names: a built-in one, or a file.
     ///
     /// # Errors
     /// [`ProfileFileError`], with line and key where the file is wrong.
     pub fn profile(name: &str) -> Result<Platform, ProfileFileError> {
-        let wrong = |fault: &dyn std::fmt::Display| ProfileFileError::Profile {
-            name: name.to_owned(),
-            fault: fault.to_string(),
-        };
         if let Some(platform) = emulator::built_in(name) {
-            return platform.map_err(|fault| wrong(&fault));
+            return platform.map_err(|fault| unfit(name, &fault));
         }
         let path = PathBuf::from(name);
         if !name.contains('/') && path.extension().is_none_or(|it| it != "toml") {
@@ -92,7 +92,7 @@ impl Emulated {
         }
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ProfileFileError::Read { path: path.clone(), source })?;
-        Platform::from_toml(&text).map_err(|fault| wrong(&fault))
+        Self::platform(name, &text)
     }
 
     /// Names of the built-in profiles.
@@ -105,7 +105,7 @@ impl Emulated {
     /// # Errors
     /// [`ProfileFileError::Profile`], with line and key.
     pub fn platform(name: &str, text: &str) -> Result<Platform, ProfileFileError> {
-        Ok(Platform::from_toml(name, text)?)
+        Platform::from_toml(text).map_err(|fault| unfit(name, &fault))
     }
 
     /// A region of this platform without functions. `uri` is how it was named; everything random comes from `seed`.
