@@ -346,9 +346,7 @@ impl experiment::Sink for Files<'_> {
         unit: &Unit,
         records: &[Record],
     ) -> anyhow::Result<()> {
-        if self.resumption == Resumption::Skip {
-            record::write_unit(&self.directory.records(), experiment, &unit.name, records)?;
-        } else if !self.is_written(experiment, &unit.name) {
+        if !self.is_written(experiment, &unit.name) {
             record::write_unit(&self.directory.records(), experiment, &unit.name, records)?;
         }
         if let Some(left) = self.left.get_mut(experiment) {
