@@ -317,9 +317,8 @@ impl<E: Engine> Inner<E> {
             move || inner.catalog.mark(&function, state)
         });
         match marked.await {
-            Ok(Ok(Some(_))) => {}
-            Ok(Ok(None)) => self.engine.remove(function).await,
-            Ok(Err(error)) => tracing::error!(%error, "cannot mark a function's state"),
+            Ok(Some(_)) => {}
+            Ok(None) => self.engine.remove(function).await,
             Err(error) => {
                 tracing::error!(error = error.message(), "cannot mark a function's state")
             }
