@@ -9,7 +9,7 @@ mod keeping;
 
 use driver::{Answer, Driver, Open};
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId};
-use scheduler::policy::{Fixed, Halving, KeepAlive, NoKeeping, Placement, Spread};
+use scheduler::policy::{Clock, Fixed, Halving, KeepAlive, NoKeeping, Placement, Spread};
 use scheduler::{
     Action, Epoch, Event, FunctionSettings, HostPhase, InitBilling, InstancePhase, Profile,
     Rejection, Sharing, StopReason,
