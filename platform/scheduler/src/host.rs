@@ -111,6 +111,7 @@ impl Scheduler {
                 }
                 if matches!(it.state, State::Waiting | State::Starting) && self.is_current(it) {
                     again.push((it.function, it.attempts + 1));
+                    uncovered.insert(it.function);
                     self.not_starting(instance);
                 }
                 self.bill(instance);

@@ -6,6 +6,7 @@ mod driver;
 mod hosts;
 mod invocations;
 mod keeping;
+mod policies;
 
 use driver::{Answer, Driver, Open};
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId};
