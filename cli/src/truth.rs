@@ -34,7 +34,8 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
         | KeepAlive::Memoryless(_)
         | KeepAlive::Bimodal(_)
         | KeepAlive::Sweep(_)
-        | KeepAlive::MemoryPressure(_) => {}
+        | KeepAlive::MemoryPressure(_)
+        | KeepAlive::Histogram(_) => {}
         KeepAlive::Fixed(fixed) => truths.extend(limit(fixed.limit)),
         KeepAlive::Halving(halving) => {
             truths.extend(limit(halving.limit));
@@ -129,6 +130,7 @@ fn idle_policy(keep_alive: &KeepAlive) -> &'static str {
         KeepAlive::Halving(_) => "halving",
         KeepAlive::Memoryless(_) => "random",
         KeepAlive::MemoryPressure(_) => "memory_pressure",
+        KeepAlive::Histogram(_) => "adaptive",
         // No word says what these do.
         KeepAlive::Bimodal(_) | KeepAlive::Sweep(_) => "unknown",
     }
