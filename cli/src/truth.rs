@@ -2,6 +2,10 @@
 //!
 //! Read after the analysis; no experiment or analysis sees any of it.
 
+mod isolation;
+#[cfg(test)]
+mod trial;
+
 use analysis::{Truth, Value};
 use anyhow::Context;
 use emulator::{Expected, Platform};
@@ -28,6 +32,7 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
         ["idle.max_idle_s", "idle.first_loss_s"]
             .map(|metric| parameter(metric, number(limit.as_secs_f64())))
     };
+    truths.extend(isolation::expected(profile, records));
     truths.push(parameter("idle.policy", word(idle_policy(&profile.keep_alive))));
     match &profile.keep_alive {
         KeepAlive::None(_) => {}
@@ -148,6 +153,10 @@ pub struct Realised {
     running: BTreeMap<String, u32>,
     /// By function name: most of them on one host.
     colevel: BTreeMap<String, u32>,
+    /// By function name: the hosts that its instances ran on, numbered by platform.
+    hosts: BTreeMap<String, BTreeSet<(u32, HostId)>>,
+    /// Platforms whose journals were read.
+    platforms: u32,
 }
 
 #[derive(Deserialize)]
@@ -201,7 +210,16 @@ impl Realised {
         let by_name = |of: fn(&emulator::FunctionCounts) -> u32| {
             counts.functions.iter().map(|(name, it)| (name.clone(), of(it))).collect()
         };
-        Self { running: by_name(|it| it.running), colevel: by_name(|it| it.colevel) }
+        let hosts = counts
+            .functions
+            .iter()
+            .map(|(name, it)| (name.clone(), it.hosts.keys().map(|host| (0, *host)).collect()));
+        Self {
+            running: by_name(|it| it.running),
+            colevel: by_name(|it| it.colevel),
+            hosts: hosts.collect(),
+            platforms: 1,
+        }
     }
 
     /// Reads the journals of every sitting of the study in `directory`.
@@ -221,6 +239,8 @@ impl Realised {
     fn read(&mut self, path: &Path) -> anyhow::Result<()> {
         let file = std::fs::File::open(path)
             .with_context(|| format!("cannot read the journal {}", path.display()))?;
+        self.platforms += 1;
+        let platform = self.platforms;
         let mut names = BTreeMap::new();
         let mut places = BTreeMap::new();
         let mut busy: BTreeMap<FunctionId, BTreeMap<HostId, BTreeSet<InstanceId>>> =
@@ -246,6 +266,7 @@ impl Realised {
                     let colevel = hosts.values().map(|it| it.len() as u32).max().unwrap_or(0);
                     raise(&mut self.running, name, running);
                     raise(&mut self.colevel, name, colevel);
+                    self.hosts.entry(name.clone()).or_default().insert((platform, host));
                 }
                 Line::Finished { finished: Ended { instance } }
                 | Line::Died { died: Ended { instance } } => {
@@ -296,7 +317,7 @@ impl Realised {
         let placement = colevels.into_iter().map(|(memory_mib, colevel)| {
             realised("placement.max_colevel", &[("memory_mib", memory_mib)], f64::from(colevel))
         });
-        scaling.chain(placement).collect()
+        scaling.chain(placement).chain(isolation::realised(&self.hosts, records)).collect()
     }
 }
 
