@@ -35,7 +35,12 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     truths.extend(isolation::expected(profile, records));
     truths.push(parameter("idle.policy", word(idle_policy(&profile.keep_alive))));
     match &profile.keep_alive {
-        KeepAlive::None(_) => {}
+        KeepAlive::None(_)
+        | KeepAlive::Memoryless(_)
+        | KeepAlive::Bimodal(_)
+        | KeepAlive::Sweep(_)
+        | KeepAlive::MemoryPressure(_)
+        | KeepAlive::Histogram(_) => {}
         KeepAlive::Fixed(fixed) => truths.extend(limit(fixed.limit)),
         KeepAlive::Halving(halving) => {
             truths.extend(limit(halving.limit));
@@ -118,6 +123,8 @@ fn placement(placement: &Placement) -> &'static str {
     match placement {
         Placement::BinPack(_) => "bin_pack",
         Placement::Spread(_) => "spread",
+        Placement::Random(_) => "random",
+        Placement::OnePerHost(_) => "one_per_host",
     }
 }
 
@@ -126,6 +133,11 @@ fn idle_policy(keep_alive: &KeepAlive) -> &'static str {
         KeepAlive::None(_) => "none",
         KeepAlive::Fixed(_) => "fixed",
         KeepAlive::Halving(_) => "halving",
+        KeepAlive::Memoryless(_) => "random",
+        KeepAlive::MemoryPressure(_) => "memory_pressure",
+        KeepAlive::Histogram(_) => "adaptive",
+        // No word says what these do.
+        KeepAlive::Bimodal(_) | KeepAlive::Sweep(_) => "unknown",
     }
 }
 

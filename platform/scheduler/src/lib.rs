@@ -21,10 +21,14 @@ mod profile;
 mod capacity;
 mod chain;
 mod function;
+mod habits;
 mod host;
+mod idleness;
 mod instance;
 mod invocation;
 mod line;
+mod lots;
+mod past;
 mod rooms;
 mod roster;
 mod scheduler;
@@ -42,7 +46,7 @@ pub use counters::Counters;
 pub use event::{Epoch, Event, FunctionSettings};
 pub use profile::{
     Billing, Cpu, CpuCeiling, CpuWeight, Fault, Hosts, InitBilling, Limits, Profile, ProfileError,
-    ProfileText, Reveal, Sharing,
+    ProfileText, Reveal, Sharing, nearest,
 };
 pub use rooms::Owner;
 pub use scheduler::Scheduler;
