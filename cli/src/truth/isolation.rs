@@ -114,6 +114,31 @@ mod tests {
         assert_eq!(seen, counted);
     }
 
+    // Some hosts are everybody's, instances go anywhere: shares and tries lie in between, and within their intervals.
+    #[test]
+    fn partly_together() {
+        let target = platform(&[
+            (SHARING, "sharing = \"partly_shared\"\nshared_share = 0.1"),
+            ("policy = \"bin_pack\"", "policy = \"random\"\nmax_hosts = 12"),
+            // Each round draws its hosts anew, so that rounds are independent.
+            ("idle_s = 3600.0", "idle_s = 5.0"),
+        ]);
+        let mut study = study(&target, &[Kind::Identity, Kind::Isolation]);
+        study.scope.isolation.rounds = 100;
+        study.scope.isolation.instances = 4;
+        let findings = found(&target, &study);
+        for metric in ["isolation.cross_tenant_coresident", "isolation.attempts_to_coreside"] {
+            let finding = one(&findings, metric);
+            assert!(holds(finding), "{finding:?}");
+        }
+        let share = numbers(one(&findings, "isolation.cross_tenant_coresident")).1;
+        assert!(0.02 < share && share < 0.5, "{share}");
+        let attempts = numbers(one(&findings, "isolation.attempts_to_coreside")).1;
+        assert!(1.1 < attempts && attempts < 10.0, "{attempts}");
+        let (seen, counted) = numbers(one(&findings, "isolation.hosts_seen"));
+        assert_eq!(seen, counted);
+    }
+
     // Hosts of one role each: nothing is shared at all.
     #[test]
     fn roles_apart() {

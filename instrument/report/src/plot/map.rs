@@ -146,7 +146,7 @@ pub(super) fn meetings(records: &[&Record], source: Option<&str>) -> Option<Plot
     let mut own: Vec<&Record> = records.iter().filter(sound).copied().collect();
     own.sort_by_key(|r| (r.round, r.sent_ns, r.sequence));
     let rounds: BTreeSet<u32> = own.iter().map(|r| r.round).collect();
-    let last = *rounds.iter().take(ROUNDS_MOST).last()?;
+    let last = *rounds.iter().take(ROUNDS_MOST).max()?;
     let mut hosts: Vec<String> = Vec::new();
     let mut seen: BTreeMap<u64, BTreeMap<&str, (usize, Kind)>> = BTreeMap::new();
     for record in own.into_iter().filter(|r| r.round <= last) {
