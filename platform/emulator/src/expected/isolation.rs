@@ -121,7 +121,7 @@ impl Stage {
                 let invocation = InvocationId(self.number());
                 self.feed(Event::Invoked { invocation, function });
             }
-            self.now = self.now + APART;
+            self.now += APART;
         }
         let ran = self.dispatched.iter().filter_map(|(instance, _)| self.running.get(instance));
         let placed = ran.map(|(function, host)| (owners[function], *host)).collect();
@@ -132,7 +132,7 @@ impl Stage {
         for function in owners.into_keys() {
             self.feed(Event::Removed { function });
         }
-        self.now = self.now + meeting.gap;
+        self.now += meeting.gap;
         self.feed(Event::Timeout);
         placed
     }
