@@ -29,8 +29,8 @@ pub struct Arguments {
     /// Print the score as JSON instead of the table.
     #[arg(long)]
     json: bool,
-    /// Also write the score, every judgement, what could not be found and why, and the profile of each worst case, to
-    /// this directory.
+    /// Also write the score, every judgement, what could not be found and why, and every profile, to this
+    /// directory.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -114,6 +114,10 @@ fn platform(seed: u64) -> anyhow::Result<Scored> {
     let mut memory = Memory::default();
     let Ok(_) = target.run(run_study(&target, &study, &mut memory, pending()))?;
     let records = memory.records;
+    if std::env::var("DUMP").is_ok() {
+        let f = std::fs::File::create(format!("/root/wt/dump-{seed}.csv")).unwrap();
+        record::write_csv(f, &records).unwrap();
+    }
     let (mut findings, problems) = analysis::analyse(&records);
     analysis::join_truth(&mut findings, &truths(&drawn, &study, &target, &records));
     let judged = findings
@@ -166,7 +170,7 @@ impl Sink for Memory {
     fn problem(&mut self, _: &str, _: &str) {}
 }
 
-/// Writes `score.json`, `judged.csv`, `problems.txt`, and the profiles of the worst cases.
+/// Writes `score.json`, `judged.csv`, `problems.txt`, and every profile.
 fn keep(out: &Path, score: &Score, judged: &[Judged], scored: &[Scored]) -> anyhow::Result<()> {
     let write = |name: &str, text: &str| {
         let path = out.join(name);
@@ -181,11 +185,9 @@ fn keep(out: &Path, score: &Score, judged: &[Judged], scored: &[Scored]) -> anyh
         .map(|(seed, problem)| format!("{seed}: {}: {}\n", problem.experiment, problem.text))
         .collect();
     write("problems.txt", &problems)?;
-    for metric in score.unmet() {
-        if let Some(worst) = &metric.worst {
-            let text = Drawn::of(worst.seed).text().to_owned();
-            write(&format!("random-{}.toml", worst.seed), &text)?;
-        }
+    for scored in scored {
+        let name = format!("random-{}.toml", scored.seed);
+        write(&name, Drawn::of(scored.seed).text())?;
     }
     Ok(())
 }
