@@ -3,7 +3,7 @@
 use crate::truth;
 use analysis::Problem;
 use anyhow::Context;
-use calibration::{Drawn, Judged, Score, judge, knowable, placement_word};
+use calibration::{Drawn, Judged, Score, judge, knowable};
 use experiment::{Sink, Study, Unit, Vantage, run_study};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::Span;
@@ -135,8 +135,14 @@ fn truths(
     let platform = target.region().platform();
     let mut truths = truth::of_platform(&platform, records);
     truths.extend(truth::Realised::of(&target.region().counts()).truths(records));
-    for truth in truths.iter_mut().filter(|truth| truth.metric == "placement.policy") {
-        truth.value = analysis::Value::Word(placement_word(drawn, study).to_owned());
+    for (metric, word) in [
+        ("placement.policy", calibration::placement_word(drawn, study)),
+        ("idle.policy", calibration::idle_word(drawn, study)),
+    ] {
+        let Some(word) = word else { continue };
+        for truth in truths.iter_mut().filter(|truth| truth.metric == metric) {
+            truth.value = analysis::Value::Word(word.to_owned());
+        }
     }
     truths
 }
