@@ -6,6 +6,7 @@
 mod answers;
 mod clock;
 mod coldstart;
+mod consistency;
 mod cpu;
 mod estimates;
 mod exposure;
@@ -73,6 +74,7 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     placement::analyse(&study, &mut answers);
     idle::analyse(&study, &mut answers);
     cpu::analyse(&study, &mut answers);
+    consistency::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
     for finding in &mut findings {
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn empty_records_are_failures() {
         for experiment in
-            ["identity", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "other"]
+            ["identity", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "consistency", "other"]
         {
             let record = Record { experiment: experiment.to_owned(), ..Record::default() };
             let (findings, _) = analyse(&vec![record; 12]);

@@ -1,6 +1,7 @@
 //! All experiments, listed in one place.
 
 mod coldstart;
+mod consistency;
 mod cpu;
 mod exposure;
 mod identity;
@@ -12,6 +13,7 @@ use crate::experiment::{About, Experiment, Unit};
 use crate::scope::Scope;
 
 pub use coldstart::ColdStart;
+pub use consistency::Consistency;
 pub use cpu::{Cpu, CpuStep};
 pub use exposure::Exposure;
 pub use identity::Identity;
@@ -37,6 +39,8 @@ pub enum Kind {
     Idle,
     /// [`Cpu`].
     Cpu,
+    /// [`Consistency`].
+    Consistency,
 }
 
 /// Evaluates an expression with the experiment of a kind.
@@ -71,6 +75,10 @@ macro_rules! with_experiment {
                 let $experiment = &$crate::Cpu;
                 $then
             }
+            $crate::Kind::Consistency => {
+                let $experiment = &$crate::Consistency;
+                $then
+            }
         }
     };
 }
@@ -78,7 +86,7 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Identity,
         Self::Exposure,
         Self::ColdStart,
@@ -86,6 +94,7 @@ impl Kind {
         Self::Placement,
         Self::Idle,
         Self::Cpu,
+        Self::Consistency,
     ];
 
     /// The one of that name; None where there is none.

@@ -2,7 +2,11 @@
 //!
 //! Deliberately knows nothing of what the platform is like: limits are searched in a range, never assumed.
 
+mod consistency;
+
 use model::Span;
+
+pub use consistency::ConsistencyScope;
 
 /// What the user and the target say before a scope is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +81,8 @@ pub struct Scope {
     pub idle: IdleScope,
     /// CPU shares.
     pub cpu: CpuScope,
+    /// Updates.
+    pub consistency: ConsistencyScope,
 }
 
 /// A span that grows with the number of requests of a burst.
@@ -284,6 +290,7 @@ impl Scope {
                 shared_cores: Some(basis.cores),
                 colevels: scale.pick(vec![2, 6], vec![2, 3, 6], vec![1, 2, 3, 4, 5, 6]),
             },
+            consistency: ConsistencyScope::local(basis),
         }
     }
 
@@ -349,6 +356,7 @@ impl Scope {
                 shared_cores: None,
                 colevels: scale.pick(vec![2, 6], vec![2, 4, 8, 12], vec![1, 2, 4, 6, 8, 10, 12]),
             },
+            consistency: ConsistencyScope::cloud(basis),
         }
     }
     /// Whether every experiment has what it needs.
@@ -366,6 +374,7 @@ impl Scope {
             (self.idle.delays == 0, "idle delays"),
             (self.idle.pairs == 0, "idle pairs"),
             (self.cpu.memory_mib.is_empty(), "memory sizes for cpu"),
+            (self.consistency.concurrency.is_empty(), "concurrency for consistency"),
             (self.max_concurrency == 0, "concurrency"),
         ];
         if let Some((_, what)) = missing.into_iter().find(|(missing, _)| *missing) {
@@ -383,6 +392,7 @@ impl Scope {
             ("placement", largest(&self.placement.concurrency).saturating_add(self.placement.fill)),
             ("idle", pool),
             ("cpu", largest(&self.cpu.colevels)),
+            ("consistency", largest(&self.consistency.concurrency).saturating_mul(4)),
         ];
         let limit = self.max_concurrency;
         match bursts.into_iter().find(|(_, needed)| *needed > limit) {
@@ -475,6 +485,8 @@ mod tests {
         assert!(scope.hold.of(5) >= Span::from_secs(15));
         assert!(scope.idle.confirm_pairs * 3 >= 100);
         assert!(scope.idle.range.1 >= Span::from_secs(120 * 60));
+        assert!(scope.consistency.rounds >= 100);
+        assert_eq!(scope.consistency.concurrency, [1, 50]);
     }
 
     // A limit of concurrency shortens the ladders, and what still does not fit is named.

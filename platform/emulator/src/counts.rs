@@ -1,6 +1,6 @@
 //! What really happened, as the platform saw it: the realised truth that findings are held against.
 
-use model::{FunctionId, HostId};
+use model::{FunctionId, HostId, InstanceId, Span};
 use std::collections::BTreeMap;
 
 /// What happened so far.
@@ -25,6 +25,21 @@ pub struct FunctionCounts {
     pub colevel: u32,
     /// Invocations that ran an older version than the one last acknowledged.
     pub outdated: u32,
+    /// Answers to requests that were sent after an update.
+    pub updated: Vec<Updated>,
+}
+
+/// An answer to a request that was sent after an update of its function, as it arrived at the vantage point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Updated {
+    /// Who answered.
+    pub instance: InstanceId,
+    /// From the acknowledgement to the sending.
+    pub since: Span,
+    /// Whether it ran what was there before the acknowledgement.
+    pub outdated: bool,
+    /// Whether it had run nothing before the acknowledgement.
+    pub new: bool,
 }
 
 /// Who runs now.

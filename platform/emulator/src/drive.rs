@@ -3,6 +3,7 @@
 //! Deliberately decides nothing.
 
 use crate::call::{Answer, Call, PlatformReport, Reply};
+use crate::counts::Updated;
 use crate::host::{Host, Resource};
 use crate::latency::chance;
 use crate::pool::Share;
@@ -41,8 +42,16 @@ impl State {
         let invocation = InvocationId(self.next_invocation);
         let out = self.platform.model.path.out.draw(&mut self.random);
         let request = Some(request);
-        let (answer, report, instance) = (None, None, None);
-        let pending = Pending { function, request, waiting, answer, report, instance };
+        let pending = Pending {
+            function,
+            request,
+            waiting,
+            answer: None,
+            report: None,
+            instance: None,
+            sent: self.now,
+            updated: None,
+        };
         self.pending.insert(invocation, pending);
         self.agenda.put(self.now + out, Happening::Arrive(invocation));
     }
@@ -75,9 +84,14 @@ impl State {
     /// An answer is at the vantage point.
     pub(crate) fn deliver(&mut self, invocation: InvocationId) {
         let Some(pending) = self.pending.remove(&invocation) else { return };
-        let Pending { waiting: Some(key), answer: Some(answer), report, .. } = pending else {
+        let Pending { function, waiting: Some(key), answer: Some(answer), report, updated, .. } =
+            pending
+        else {
             return;
         };
+        if let (Some(updated), Answer::Response(_)) = (updated, &answer) {
+            self.counts.functions.entry(function).or_default().updated.push(updated);
+        }
         let request_id = format!("00000000-0000-4000-8000-{:012x}", invocation.0);
         let reply = Reply { received: self.now, request_id, answer, report };
         self.tell(key, Told::Reply(Box::new(reply)));
@@ -173,6 +187,7 @@ impl State {
             since: self.now,
             cpu_factor,
             served: 0,
+            first: None,
             run: None,
             generation: 0,
             background: None,
@@ -211,6 +226,7 @@ impl State {
         let Some(pending) = self.pending.get_mut(&invocation) else { return };
         pending.instance = Some(instance);
         it.generation += 1;
+        it.first = it.first.or(Some(self.now));
         it.run = Some(Box::new(Run {
             invocation,
             request: pending.request.take().unwrap_or_default(),
@@ -221,18 +237,28 @@ impl State {
             rounds: 0,
         }));
         let (function, host, generation) = (it.function, it.host, it.generation);
-        self.note_outdated(instance);
+        self.note_version(instance, invocation);
         let name = self.instances[&instance].version.function.clone();
         self.running.begin(&mut self.counts, (function, &name), host);
         self.agenda.put(self.now + wait, Happening::PartOver(instance, generation));
     }
 
-    fn note_outdated(&mut self, instance: InstanceId) {
-        let version = &self.instances[&instance].version;
-        let current = self.functions.by_name.get(&version.function).map(|it| it.epoch);
-        if current.is_some_and(|current| current > version.epoch) {
-            self.counts.functions.entry(version.function.clone()).or_default().outdated += 1;
+    /// Notes which version an invocation runs, where there is more than one.
+    fn note_version(&mut self, instance: InstanceId, invocation: InvocationId) {
+        let it = &self.instances[&instance];
+        let Some(current) = self.functions.by_name.get(&it.version.function) else { return };
+        let outdated = current.epoch > it.version.epoch;
+        if outdated {
+            self.counts.functions.entry(it.version.function.clone()).or_default().outdated += 1;
         }
+        let Some(pending) = self.pending.get_mut(&invocation) else { return };
+        let before = |updated: &Time| *updated <= pending.sent;
+        pending.updated = current.updated.filter(before).map(|updated| Updated {
+            instance,
+            since: pending.sent.since(updated),
+            outdated,
+            new: it.first.is_none_or(|first| first >= updated),
+        });
     }
 
     /// A run is over.

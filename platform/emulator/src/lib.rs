@@ -25,7 +25,7 @@ mod counts;
 mod expected;
 
 pub use call::{Answer, Call, PlatformReport, Reply};
-pub use counts::{Counts, FunctionCounts};
+pub use counts::{Counts, FunctionCounts, Updated};
 pub use executor::{Deadlock, Step, block_on};
 pub use expected::Expected;
 pub use function::{Creation, Refused, Update};
