@@ -2,6 +2,10 @@
 //!
 //! Read after the analysis; no experiment or analysis sees any of it.
 
+mod consistency;
+#[cfg(test)]
+mod measured;
+
 use analysis::{Truth, Value};
 use anyhow::Context;
 use emulator::{Expected, Platform};
@@ -38,6 +42,7 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
                 .push(parameter("idle.halving_interval_s", number(halving.interval.as_secs_f64())));
         }
     }
+    truths.extend(consistency::atomic());
     let of_cpu = || records.iter().filter(|record| record.experiment == "cpu");
     let share = |memory_mib: u32| {
         let ceiling = profile.cpu.ceiling_milli(MemoryMib(memory_mib), profile.hosts.milli_cpus);
@@ -148,6 +153,8 @@ pub struct Realised {
     running: BTreeMap<String, u32>,
     /// By function name: most of them on one host.
     colevel: BTreeMap<String, u32>,
+    /// By function name: answers after an update, where the platform counts them.
+    updated: BTreeMap<String, Vec<emulator::Updated>>,
 }
 
 #[derive(Deserialize)]
@@ -201,7 +208,12 @@ impl Realised {
         let by_name = |of: fn(&emulator::FunctionCounts) -> u32| {
             counts.functions.iter().map(|(name, it)| (name.clone(), of(it))).collect()
         };
-        Self { running: by_name(|it| it.running), colevel: by_name(|it| it.colevel) }
+        let updated = counts.functions.iter().filter(|(_, it)| !it.updated.is_empty());
+        Self {
+            running: by_name(|it| it.running),
+            colevel: by_name(|it| it.colevel),
+            updated: updated.map(|(name, it)| (name.clone(), it.updated.clone())).collect(),
+        }
     }
 
     /// Reads the journals of every sitting of the study in `directory`.
@@ -296,7 +308,8 @@ impl Realised {
         let placement = colevels.into_iter().map(|(memory_mib, colevel)| {
             realised("placement.max_colevel", &[("memory_mib", memory_mib)], f64::from(colevel))
         });
-        scaling.chain(placement).collect()
+        let consistency = consistency::counted(&self.updated, records);
+        scaling.chain(placement).chain(consistency).collect()
     }
 }
 

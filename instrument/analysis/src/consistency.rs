@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const EXPERIMENT: &str = "consistency";
 
-/// Requests sent so long after an acknowledgement, or after the wait that was planned, are right after it, s.
-const RIGHT_AFTER_S: f64 = 1.0;
+/// Requests sent so long after an acknowledgement, or after the wait that was planned, are right after it, ns.
+const RIGHT_AFTER_NS: u64 = 1_000_000_000;
 
 /// One function with its one update: what ran there afterwards.
 struct Update<'a> {
@@ -69,15 +69,15 @@ impl<'a> Update<'a> {
         };
         let known: BTreeSet<&str> = of("before").map(|record| record.instance.as_str()).collect();
         let first = of("after").next()?;
-        let wait_s: f64 = setting(first, "wait_s")?;
+        let wait_ms = (setting::<f64>(first, "wait_s")? * 1e3).round() as u64;
         let since = |record: &Record, at: u64| between(record.acknowledged_ns, at) / 1e9;
         let mut instances: BTreeMap<&str, Use> = BTreeMap::new();
         for record in of("after").chain(of("again")) {
             let it = instances.entry(record.instance.as_str()).or_default();
             let outdated = record.mark != record.mark_acknowledged;
-            let late_s = since(record, record.sent_ns) - wait_s;
+            let since_ns = record.sent_ns.saturating_sub(record.acknowledged_ns);
+            let at_once = since_ns <= wait_ms * 1_000_000 + RIGHT_AFTER_NS;
             it.new = !known.contains(record.instance.as_str());
-            let at_once = record.phase == "after" && late_s <= RIGHT_AFTER_S;
             it.at_once |= at_once;
             it.outdated |= at_once && outdated;
             it.requests += u32::from(outdated);
@@ -86,7 +86,7 @@ impl<'a> Update<'a> {
             kind: first.setting.get("kind")?,
             concurrency: setting(first, "concurrency")?,
             round: u64::from(first.round),
-            wait_ms: (wait_s * 1e3).round() as u64,
+            wait_ms,
             instances,
             asked_s: (
                 of("after").map(|record| since(record, record.sent_ns)).reduce(f64::min)?,
@@ -152,10 +152,12 @@ fn add_waits(answers: &mut Answers, updates: &[Update]) {
     }
     for (wait_ms, updates) in &waits {
         let rows: Vec<_> = updates.iter().flat_map(|it| it.rows(|it| it.outdated)).collect();
-        let method = "instances first asked after that wait whose mark was not the acknowledged one";
-        let finding = Finding::new(EXPERIMENT, "consistency.outdated_after_wait_fraction", "fraction")
-            .with_setting("wait_s", *wait_ms as f64 / 1e3)
-            .with_method(method, rows.len());
+        let method =
+            "instances first asked after that wait whose mark was not the acknowledged one";
+        let finding =
+            Finding::new(EXPERIMENT, "consistency.outdated_after_wait_fraction", "fraction")
+                .with_setting("wait_s", *wait_ms as f64 / 1e3)
+                .with_method(method, rows.len());
         add_share(answers, finding, &rows);
     }
     let finding = Finding::new(EXPERIMENT, "consistency.safe_wait_s", "s");
@@ -187,4 +189,113 @@ fn add_waits(answers: &mut Answers, updates: &[Update]) {
             .with_number(*wait_ms as f64 / 1e3)
             .with_interval(bracket::interval(Some(low), high)),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Value;
+    use crate::placed::HostSource;
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+    const ACKNOWLEDGED_NS: u64 = 100 * SECOND_NS;
+
+    /// One update: answers by instance, when they were sent since the acknowledgement (None: before it), and whether they
+    /// are outdated.
+    fn update(round: u32, wait_s: f64, answers: &[(&str, Option<f64>, bool)]) -> Vec<Record> {
+        let record = |(instance, since_s, outdated): &(&str, Option<f64>, bool)| {
+            let sent_ns = match since_s {
+                Some(since_s) => ACKNOWLEDGED_NS + (since_s * 1e9) as u64,
+                None => ACKNOWLEDGED_NS - SECOND_NS,
+            };
+            let mark = if *outdated { "old" } else { "new" };
+            Record {
+                experiment: EXPERIMENT.to_owned(),
+                round,
+                phase: if since_s.is_some() { "after" } else { "before" }.to_owned(),
+                setting: [("kind", "code"), ("concurrency", "1"), ("wait_s", &wait_s.to_string())]
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into(),
+                function: format!("f-{round}-{wait_s}"),
+                mark: mark.to_owned(),
+                mark_acknowledged: if since_s.is_some() { "new" } else { "old" }.to_owned(),
+                acknowledged_ns: ACKNOWLEDGED_NS,
+                sent_ns,
+                received_ns: sent_ns + 10_000_000,
+                outcome: Outcome::Ok,
+                instance: (*instance).to_owned(),
+                ..Record::default()
+            }
+        };
+        answers.iter().map(record).collect()
+    }
+
+    fn found(records: &[Record], metric: &str) -> Finding {
+        let study = Study::of_records(records.iter().collect(), HostSource::None);
+        let mut answers = Answers::default();
+        analyse(&study, &mut answers);
+        let (findings, _) = answers.into_parts();
+        findings.into_iter().find(|it| it.metric == metric).unwrap_or_else(|| panic!("{metric}"))
+    }
+
+    // An outdated instance that ran before is outdated and not new; one that did not is both; one asked later than 1 s
+    // after the acknowledgement counts for its requests alone; a failure is missing data.
+    #[test]
+    fn instances_are_told_apart() {
+        let mut records = update(
+            0,
+            0.0,
+            &[
+                ("kept", None, true),
+                ("kept", Some(0.0), true),
+                ("kept", Some(0.1), true),
+                ("kept", Some(2.0), true),
+                ("fresh", Some(0.0), false),
+                ("stale", Some(0.0), true),
+                ("late", Some(1.5), true),
+            ],
+        );
+        records.push(Record { outcome: Outcome::TimedOut, ..records[1].clone() });
+        let value = |metric: &str| found(&records, metric).value;
+        assert_eq!(value("consistency.outdated_fraction"), Value::Number(2.0 / 3.0));
+        assert_eq!(value("consistency.outdated_new_fraction"), Value::Number(1.0 / 3.0));
+        let most = "consistency.max_requests_per_outdated_instance";
+        assert_eq!(value(most), Value::Number(3.0));
+    }
+
+    // Where every update takes up to so long to be everywhere, the bracket contains that; 179 of 200 is the 0.1 % point of
+    // a binomial of 0.95.
+    #[test]
+    fn safe_waits_are_covered() {
+        let mut random = Pcg64::seed_from_u64(5);
+        let covered = (0..200)
+            .filter(|_| {
+                let window_s = random.random_range(0.5..8.0);
+                let mut records = Vec::new();
+                for round in 0..40 {
+                    for wait_s in [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0] {
+                        let outdated = wait_s < random.random_range(0.0..window_s);
+                        records.extend(update(round, wait_s, &[("i", Some(wait_s), outdated)]));
+                    }
+                }
+                let (low, high) =
+                    found(&records, "consistency.safe_wait_s").ci95.expect("a bracket");
+                low.is_none_or(|low| low <= window_s) && high.is_none_or(|high| window_s <= high)
+            })
+            .count();
+        assert!(covered >= 179, "{covered}");
+    }
+
+    // Outdated after every wait: there is no safe one, and the longest bounds it from below.
+    #[test]
+    fn unsafe_waits_have_a_bound() {
+        let records: Vec<Record> = [0.0, 5.0]
+            .iter()
+            .flat_map(|wait_s| update(0, *wait_s, &[("i", Some(*wait_s), true)]))
+            .collect();
+        let wait = found(&records, "consistency.safe_wait_s");
+        assert_eq!((wait.value, wait.ci95), (Value::Null, Some((Some(5.0), None))));
+    }
 }

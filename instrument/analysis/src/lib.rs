@@ -118,9 +118,17 @@ mod tests {
     // Records with nothing but an experiment's name are failures, never a panic.
     #[test]
     fn empty_records_are_failures() {
-        for experiment in
-            ["identity", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "consistency", "other"]
-        {
+        for experiment in [
+            "identity",
+            "exposure",
+            "coldstart",
+            "scaling",
+            "placement",
+            "idle",
+            "cpu",
+            "consistency",
+            "other",
+        ] {
             let record = Record { experiment: experiment.to_owned(), ..Record::default() };
             let (findings, _) = analyse(&vec![record; 12]);
             let failed = findings.iter().find(|finding| finding.metric == "failures.fraction");

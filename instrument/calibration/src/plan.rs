@@ -35,6 +35,8 @@ pub fn plan(
     scope.cpu.memory_mib = vec![smallest, (smallest * 4).min(largest)];
     scope.cpu.rounds = 30;
     scope.cpu.colevels = vec![2, 6];
+    scope.consistency.rounds = 20;
+    scope.consistency.concurrency = vec![1, 20];
     Study { scope, experiments: Kind::ALL.to_vec() }
 }
 

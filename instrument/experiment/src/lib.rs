@@ -20,8 +20,8 @@ pub use experiments::{
     PlacementStep, Scaling, ScalingStep,
 };
 pub use scope::{
-    Basis, BurstSpan, ColdStartScope, ConsistencyScope, CpuScope, ExposureScope, IdentityScope, IdleScope,
-    PlacementScope, Scale, ScalingScope, Scope, ScopeError,
+    Basis, BurstSpan, ColdStartScope, ConsistencyScope, CpuScope, ExposureScope, IdentityScope,
+    IdleScope, PlacementScope, Scale, ScalingScope, Scope, ScopeError,
 };
 pub use study::{Ended, Planning, Sink, Study, run_study};
 pub use vantage::{Change, Code, Function, FunctionSpec, Report, Sent, Vantage, VantageError};

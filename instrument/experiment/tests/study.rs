@@ -3,7 +3,7 @@
 mod fake;
 
 use experiment::{Basis, Ended, Kind, Scale, Scope, Sink, Study, Unit, Vantage, run_study};
-use fake::{Fake, KeepAlive, Profile, Removal};
+use fake::{Fake, KeepAlive, Profile, Removal, Update};
 use model::{Span, Time};
 use record::{Forced, Outcome, Record};
 use std::cell::Cell;
@@ -154,6 +154,8 @@ fn all_experiments_end() {
         shape(&[("first", keys), ("second", keys), ("launch", keys), ("probe", keys)])
     );
     assert_eq!(phases("cpu"), shape(&[("alone", ""), ("shared", "colevel")]));
+    let keys = "concurrency kind wait_s";
+    assert_eq!(phases("consistency"), shape(&[("before", keys), ("after", keys), ("again", keys)]));
     for ((experiment, unit), records) in &memory.units {
         for record in records {
             assert_eq!((&record.experiment, &record.unit), (experiment, unit));
@@ -421,6 +423,29 @@ fn limits_beyond_the_search_are_told() {
     let memory = complete(&fake, &study(Scale::Quick, 1, &[Kind::Idle]));
     assert!(memory.problems[0].contains("instances were still there after 20.0 s"));
     assert!(survival(&memory, "pair").values().all(|(alive, all)| alive == all));
+}
+
+// After an update each answer has the new mark where updates are atomic, and none where they are ignored.
+#[test]
+fn updates_are_seen() {
+    for update in [Update::Atomic, Update::Ignored] {
+        let fake = Fake::new(Profile { update, ..Profile::default() });
+        let memory = complete(&fake, &study(Scale::Default, 1, &[Kind::Consistency]));
+        let after = || memory.of("consistency").filter(|record| record.phase != "before");
+        assert!(after().all(|record| {
+            (record.mark == record.mark_acknowledged) == (update == Update::Atomic)
+        }));
+        let settings: BTreeSet<(&str, &str)> = after()
+            .filter(|record| record.setting["wait_s"] == "0.000")
+            .map(|record| (&record.setting["kind"][..], &record.setting["concurrency"][..]))
+            .collect();
+        assert_eq!(settings.len(), 8, "four kinds at two levels of concurrency: {settings:?}");
+        assert!(after().all(|record| {
+            let wait_s: f64 = record.setting["wait_s"].parse().expect("a number");
+            let since_s = (record.sent_ns - record.acknowledged_ns) as f64 / 1e9;
+            (wait_s..wait_s + 0.1).contains(&since_s)
+        }));
+    }
 }
 
 // Where removed functions go on answering, the next experiment waits for the idle limit and says what disturbs it.

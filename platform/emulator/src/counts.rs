@@ -1,6 +1,7 @@
 //! What really happened, as the platform saw it: the realised truth that findings are held against.
 
-use model::{FunctionId, HostId, InstanceId, Span};
+use crate::region::State;
+use model::{FunctionId, HostId, InstanceId, InvocationId, Span, Time};
 use std::collections::BTreeMap;
 
 /// What happened so far.
@@ -80,5 +81,37 @@ impl Running {
         if hosts.is_empty() {
             self.functions.remove(&function);
         }
+    }
+}
+
+impl State {
+    /// Notes which version an invocation runs, where there is more than one.
+    pub(crate) fn note_version(&mut self, instance: InstanceId, invocation: InvocationId) {
+        let it = &self.instances[&instance];
+        let Some(current) = self.functions.by_name.get(&it.version.function) else { return };
+        let outdated = current.epoch > it.version.epoch;
+        if outdated {
+            self.counts.functions.entry(it.version.function.clone()).or_default().outdated += 1;
+        }
+        let Some(pending) = self.pending.get_mut(&invocation) else { return };
+        let before = |updated: &Time| *updated <= pending.sent;
+        pending.updated = current.updated.filter(before).map(|updated| Updated {
+            instance,
+            since: pending.sent.since(updated),
+            outdated,
+            new: it.first.is_none_or(|first| first >= updated),
+        });
+    }
+
+    pub(crate) fn note_first_contact(&mut self, host: HostId) {
+        self.counts.instances += 1;
+        if !self.touched.insert(host) {
+            return;
+        }
+        self.counts.hosts += 1;
+        let Some(it) = self.hosts.get(&host) else { return };
+        let uptime_s = it.uptime_s(self.now);
+        let (low, high) = self.counts.uptime_s.unwrap_or((uptime_s, uptime_s));
+        self.counts.uptime_s = Some((low.min(uptime_s), high.max(uptime_s)));
     }
 }

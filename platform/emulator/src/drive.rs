@@ -3,7 +3,6 @@
 //! Deliberately decides nothing.
 
 use crate::call::{Answer, Call, PlatformReport, Reply};
-use crate::counts::Updated;
 use crate::host::{Host, Resource};
 use crate::latency::chance;
 use crate::pool::Share;
@@ -243,24 +242,6 @@ impl State {
         self.agenda.put(self.now + wait, Happening::PartOver(instance, generation));
     }
 
-    /// Notes which version an invocation runs, where there is more than one.
-    fn note_version(&mut self, instance: InstanceId, invocation: InvocationId) {
-        let it = &self.instances[&instance];
-        let Some(current) = self.functions.by_name.get(&it.version.function) else { return };
-        let outdated = current.epoch > it.version.epoch;
-        if outdated {
-            self.counts.functions.entry(it.version.function.clone()).or_default().outdated += 1;
-        }
-        let Some(pending) = self.pending.get_mut(&invocation) else { return };
-        let before = |updated: &Time| *updated <= pending.sent;
-        pending.updated = current.updated.filter(before).map(|updated| Updated {
-            instance,
-            since: pending.sent.since(updated),
-            outdated,
-            new: it.first.is_none_or(|first| first >= updated),
-        });
-    }
-
     /// A run is over.
     pub(crate) fn finished(
         &mut self,
@@ -313,18 +294,6 @@ impl State {
         if let Some(it) = self.instances.get(&instance) {
             self.running.end(it.function, it.host);
         }
-    }
-
-    pub(crate) fn note_first_contact(&mut self, host: HostId) {
-        self.counts.instances += 1;
-        if !self.touched.insert(host) {
-            return;
-        }
-        self.counts.hosts += 1;
-        let Some(it) = self.hosts.get(&host) else { return };
-        let uptime_s = it.uptime_s(self.now);
-        let (low, high) = self.counts.uptime_s.unwrap_or((uptime_s, uptime_s));
-        self.counts.uptime_s = Some((low.min(uptime_s), high.max(uptime_s)));
     }
 
     /// Lets an instance use a resource of its host.

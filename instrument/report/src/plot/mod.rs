@@ -6,6 +6,7 @@
 
 mod boxes;
 mod canvas;
+mod consistency;
 mod cpu;
 mod ecdf;
 mod exposure;
@@ -111,6 +112,7 @@ pub(crate) fn of_experiment(
         "placement" => map::plots(&own, host_source(found)),
         "idle" => vec![idle::plot(found, &own), pool::plot(found, &own)],
         "cpu" => vec![cpu::by_memory(found, &own), cpu::by_colevel(found)],
+        "consistency" => vec![consistency::plot(found, &own)],
         _ => Vec::new(),
     };
     plots.into_iter().flatten().collect()
