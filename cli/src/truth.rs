@@ -3,6 +3,7 @@
 //! Read after the analysis; no experiment or analysis sees any of it.
 
 mod consistency;
+mod lifetime;
 #[cfg(test)]
 mod measured;
 
@@ -43,6 +44,7 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
         }
     }
     truths.extend(consistency::atomic());
+    truths.extend(lifetime::of_profile(profile, records));
     let of_cpu = || records.iter().filter(|record| record.experiment == "cpu");
     let share = |memory_mib: u32| {
         let ceiling = profile.cpu.ceiling_milli(MemoryMib(memory_mib), profile.hosts.milli_cpus);
@@ -77,6 +79,9 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     truths.retain(|truth| truth.metric != "identity.host_id_source");
     truths.push(parameter("identity.host_id_source", word(platform.host_id_source())));
     let expected = Expected::of(platform);
+    truths.retain(|truth| !truth.metric.starts_with("lifetime."));
+    let crash = platform.model.faults.crash;
+    truths.extend(lifetime::of_platform(&expected, &platform.scheduler, crash, records));
     let started = records.iter().filter(|record| record.experiment == "coldstart");
     let settings: BTreeSet<(&str, u32)> =
         started.map(|record| (record.runtime.as_str(), record.memory_mib)).collect();

@@ -15,6 +15,7 @@ mod finding;
 mod identity;
 mod idle;
 mod latency;
+mod lifetime;
 mod paper;
 mod placed;
 mod placement;
@@ -75,6 +76,7 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     idle::analyse(&study, &mut answers);
     cpu::analyse(&study, &mut answers);
     consistency::analyse(&study, &mut answers);
+    lifetime::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
     for finding in &mut findings {

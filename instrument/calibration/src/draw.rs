@@ -166,6 +166,11 @@ impl Draw {
                 )
             }
         };
+        // Beyond all idle limits, or an instance would be too old before it was idle for too long.
+        let cap = match self.chance(0.5) {
+            true => format!("\nlifetime_cap_s = {:.1}", self.scaled(16_000.0, 60_000.0)),
+            false => String::new(),
+        };
         let ceiling = if self.chance(0.85) {
             let full_mib = 64 * self.random.random_range(10..52);
             format!("ceiling = \"proportional\"\nfull_mib = {full_mib}")
@@ -189,7 +194,7 @@ overcommit = 1.0
 [placement]
 {placement}
 [keep_alive]
-{keep_alive}
+{keep_alive}{cap}
 [cpu]
 {ceiling}
 weight = \"{weight}\"

@@ -2,6 +2,7 @@
 //! the score needs.
 
 use experiment::{Basis, Kind, Scale, Scope, Study};
+use model::Span;
 
 /// The study of one platform.
 ///
@@ -37,6 +38,10 @@ pub fn plan(
     scope.cpu.colevels = vec![2, 6];
     scope.consistency.rounds = 20;
     scope.consistency.concurrency = vec![1, 20];
+    scope.lifetime.intervals = [60, 120].map(Span::from_secs).to_vec();
+    scope.lifetime.memory_mib = vec![smallest];
+    scope.lifetime.functions = 12;
+    scope.lifetime.watch = Span::from_secs(40 * 3_600);
     Study { scope, experiments: Kind::ALL.to_vec() }
 }
 

@@ -6,6 +6,7 @@ mod cpu;
 mod exposure;
 mod identity;
 mod idle;
+mod lifetime;
 mod placement;
 mod scaling;
 
@@ -19,6 +20,7 @@ pub use exposure::Exposure;
 pub use identity::Identity;
 pub(crate) use idle::idle_limit;
 pub use idle::{Idle, IdleStage, IdleStep};
+pub use lifetime::Lifetime;
 pub use placement::{Placement, PlacementStep};
 pub use scaling::{Scaling, ScalingStep};
 
@@ -41,6 +43,8 @@ pub enum Kind {
     Cpu,
     /// [`Consistency`].
     Consistency,
+    /// [`Lifetime`].
+    Lifetime,
 }
 
 /// Evaluates an expression with the experiment of a kind.
@@ -79,6 +83,10 @@ macro_rules! with_experiment {
                 let $experiment = &$crate::Consistency;
                 $then
             }
+            $crate::Kind::Lifetime => {
+                let $experiment = &$crate::Lifetime;
+                $then
+            }
         }
     };
 }
@@ -86,7 +94,7 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Identity,
         Self::Exposure,
         Self::ColdStart,
@@ -95,6 +103,7 @@ impl Kind {
         Self::Idle,
         Self::Cpu,
         Self::Consistency,
+        Self::Lifetime,
     ];
 
     /// The one of that name; None where there is none.

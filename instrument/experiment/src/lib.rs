@@ -16,7 +16,7 @@ pub use bench::Bench;
 pub use experiment::{About, Experiment, Need, Planned, Unit};
 pub use experiments::Kind;
 pub use experiments::{
-    ColdStart, Consistency, Cpu, CpuStep, Exposure, Identity, Idle, IdleStage, IdleStep, Placement,
+    ColdStart, Consistency, Cpu, CpuStep, Exposure, Identity, Idle, IdleStage, IdleStep, Lifetime, Placement,
     PlacementStep, Scaling, ScalingStep,
 };
 pub use scope::{

@@ -3,10 +3,12 @@
 //! Deliberately knows nothing of what the platform is like: limits are searched in a range, never assumed.
 
 mod consistency;
+mod lifetime;
 
 use model::Span;
 
 pub use consistency::ConsistencyScope;
+pub use lifetime::LifetimeScope;
 
 /// What the user and the target say before a scope is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +85,8 @@ pub struct Scope {
     pub cpu: CpuScope,
     /// Updates.
     pub consistency: ConsistencyScope,
+    /// Instances in use.
+    pub lifetime: LifetimeScope,
 }
 
 /// A span that grows with the number of requests of a burst.
@@ -291,6 +295,7 @@ impl Scope {
                 colevels: scale.pick(vec![2, 6], vec![2, 3, 6], vec![1, 2, 3, 4, 5, 6]),
             },
             consistency: ConsistencyScope::local(basis),
+            lifetime: LifetimeScope::local(basis),
         }
     }
 
@@ -357,6 +362,7 @@ impl Scope {
                 colevels: scale.pick(vec![2, 6], vec![2, 4, 8, 12], vec![1, 2, 4, 6, 8, 10, 12]),
             },
             consistency: ConsistencyScope::cloud(basis),
+            lifetime: LifetimeScope::cloud(basis),
         }
     }
     /// Whether every experiment has what it needs.
@@ -375,6 +381,8 @@ impl Scope {
             (self.idle.pairs == 0, "idle pairs"),
             (self.cpu.memory_mib.is_empty(), "memory sizes for cpu"),
             (self.consistency.concurrency.is_empty(), "concurrency for consistency"),
+            (self.lifetime.intervals.is_empty(), "intervals for lifetime"),
+            (self.lifetime.memory_mib.is_empty(), "memory sizes for lifetime"),
             (self.max_concurrency == 0, "concurrency"),
         ];
         if let Some((_, what)) = missing.into_iter().find(|(missing, _)| *missing) {
@@ -485,6 +493,11 @@ mod tests {
         assert!(scope.hold.of(5) >= Span::from_secs(15));
         assert!(scope.idle.confirm_pairs * 3 >= 100);
         assert!(scope.idle.range.1 >= Span::from_secs(120 * 60));
+        assert_eq!(scope.lifetime.intervals, [5, 30, 60].map(Span::from_secs));
+        assert!(scope.lifetime.watch >= Span::from_secs(7 * 24 * 3_600));
+        // Half of the paper's instances lived 6.2 h: fifty of them per setting.
+        let lives = scope.lifetime.watch.as_secs_f64() / (6.2 * 3_600.0);
+        assert!(lives * f64::from(scope.lifetime.functions) >= 50.0);
         assert!(scope.consistency.rounds >= 100);
         assert_eq!(scope.consistency.concurrency, [1, 50]);
     }

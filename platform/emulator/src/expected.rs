@@ -3,8 +3,8 @@
 //! The oracle for findings, and so independent of the instrument: it knows the model, and nothing of how it is measured.
 
 use crate::profile::Platform;
-use model::MemoryMib;
-use rand::SeedableRng;
+use model::{MemoryMib, Span};
+use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -52,6 +52,28 @@ impl<'a> Expected<'a> {
         })
     }
 
+    /// Quantile `p` of lifetimes as seen, s: of an instance that is asked for each `interval`, from its first answer to its last.
+    ///
+    /// It is asked again until it is given up for its age, or its runtime dies; the whole intervals before that are seen. None
+    /// where nothing ends it.
+    pub fn lifetime_s(&self, interval: Span, p: f64) -> Option<f64> {
+        let scheduler = &self.platform.scheduler;
+        let crash = self.platform.model.faults.crash;
+        if scheduler.keep_alive.limit() <= interval {
+            return Some(0.0);
+        }
+        let cap_s = scheduler.lifetime_cap.map_or(f64::INFINITY, Span::as_secs_f64);
+        if cap_s.is_infinite() && crash == 0.0 {
+            return None;
+        }
+        let interval_s = interval.as_secs_f64();
+        let name = format!("lifetime {}", interval.as_nanos());
+        Some(self.quantile(name, p, |random| {
+            let by_age = (cap_s / interval_s).ceil() - 1.0;
+            by_age.min(answers_before_a_crash(crash, random) - 1.0) * interval_s
+        }))
+    }
+
     fn quantile(&self, name: String, p: f64, mut draw: impl FnMut(&mut Pcg64) -> f64) -> f64 {
         let mut all = self.sorted.borrow_mut();
         let sorted = all.entry(name).or_insert_with(|| {
@@ -61,5 +83,40 @@ impl<'a> Expected<'a> {
             drawn
         });
         sorted[((sorted.len() as f64 * p) as usize).min(sorted.len() - 1)]
+    }
+}
+
+/// How many invocations an instance answers before one in which its runtime dies, at least one: an instance that answers none
+/// is never seen.
+fn answers_before_a_crash(crash: f64, random: &mut impl Rng) -> f64 {
+    if crash <= 0.0 {
+        return f64::INFINITY;
+    }
+    1.0 + ((1.0 - random.random::<f64>()).ln() / (1.0 - crash).ln()).floor()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::built_in;
+
+    // Of a cap the whole intervals before it are seen; a crash in one of a hundred invocations leaves half of the instances
+    // 69 answers; what is idle for too long between two requests is seen once.
+    #[test]
+    fn lifetimes_end_by_age_or_crash() {
+        let mut platform = built_in("aws-2018").expect("it is there").expect("valid");
+        platform.scheduler.lifetime_cap = Some(Span::from_secs(1_000));
+        let seen = |platform: &Platform, secs| {
+            Expected::of(platform).lifetime_s(Span::from_secs(secs), 0.5)
+        };
+        assert_eq!(seen(&platform, 30), Some(990.0));
+        assert_eq!(seen(&platform, 7), Some(994.0));
+        assert_eq!(seen(&platform, 3_000), Some(0.0));
+        platform.model.faults.crash = 0.01;
+        let answers = seen(&platform, 1).expect("an end") + 1.0;
+        assert!((answers - 69.0).abs() <= 1.0, "{answers}");
+        platform.scheduler.lifetime_cap = None;
+        platform.model.faults.crash = 0.0;
+        assert_eq!(seen(&platform, 30), None);
     }
 }
