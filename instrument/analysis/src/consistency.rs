@@ -29,7 +29,7 @@ struct Update<'a> {
     wait_ms: u64,
     /// By instance.
     instances: BTreeMap<&'a str, Use>,
-    /// From the acknowledgement to the first request's sending and the last answer's arrival, s.
+    /// From the acknowledgement to the first request's sending and, at most, to the last handler's first statement, s.
     asked_s: (f64, f64),
 }
 
@@ -90,7 +90,7 @@ impl<'a> Update<'a> {
             instances,
             asked_s: (
                 of("after").map(|record| since(record, record.sent_ns)).reduce(f64::min)?,
-                of("after").map(|record| since(record, record.received_ns)).reduce(f64::max)?,
+                of("after").map(|record| since(record, begun_ns(record))).reduce(f64::max)?,
             ),
         })
     }
@@ -107,6 +107,11 @@ impl<'a> Update<'a> {
     fn rows(&self, hit: impl Fn(&Use) -> bool) -> impl Iterator<Item = Row<bool>> {
         self.at_once().map(move |it| Row::new(self.round, hit(it)))
     }
+}
+
+/// When its handler had begun at the latest, on the vantage point's clock.
+fn begun_ns(record: &Record) -> u64 {
+    record.received_ns.saturating_sub(record.function_ns)
 }
 
 fn add_fractions(answers: &mut Answers, updates: &[Update]) {

@@ -174,7 +174,10 @@ mod tests {
     fn caps_are_caught() {
         let records = watched(4, (30.0, 3_000.0), || 700.0);
         let longest = found(&records, "lifetime.max_s");
-        assert_eq!((longest.value, longest.ci95), (Value::Number(690.0), Some((Some(690.0), Some(720.0)))));
+        assert_eq!(
+            (longest.value, longest.ci95),
+            (Value::Number(690.0), Some((Some(690.0), Some(720.0))))
+        );
         for metric in ["lifetime.p5_s", "lifetime.median_s", "lifetime.p95_s"] {
             assert_eq!(found(&records, metric).value, Value::Number(690.0), "{metric}");
         }
@@ -188,7 +191,8 @@ mod tests {
         let covered = (0..200)
             .filter(|_| {
                 let mean_s = random.random_range(500.0..3_000.0);
-                let records = watched(20, (10.0, 4_000.0), || -mean_s * (1.0 - random.random::<f64>()).ln());
+                let records =
+                    watched(20, (10.0, 4_000.0), || -mean_s * (1.0 - random.random::<f64>()).ln());
                 // What is seen of a lifetime is the whole intervals in it.
                 let truth = (mean_s * 2.0_f64.ln() / 10.0).floor() * 10.0;
                 let (low, high) = found(&records, "lifetime.median_s").ci95.expect("an interval");
@@ -204,7 +208,10 @@ mod tests {
         let records = watched(3, (10.0, 1_000.0), || f64::INFINITY);
         assert_eq!(found(&records, "lifetime.median_s").value, Value::Null);
         let longest = found(&records, "lifetime.max_s");
-        assert_eq!((longest.value, longest.ci95), (Value::Number(990.0), Some((Some(990.0), None))));
+        assert_eq!(
+            (longest.value, longest.ci95),
+            (Value::Number(990.0), Some((Some(990.0), None)))
+        );
     }
 
     // Where each request meets another instance, lifetimes are nothing.

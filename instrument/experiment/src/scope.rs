@@ -228,7 +228,7 @@ pub enum ScopeError {
 impl Scope {
     /// A study of a platform on this machine, whose limits are seconds and whose hosts have one vCPU.
     ///
-    /// Idle limits of 1 to 20 s are searched. On two cores the default scale takes less than three minutes.
+    /// Idle limits of 1 to 13 s are searched. On two cores the default scale takes less than three minutes.
     pub fn local(basis: &Basis) -> Self {
         let scale = basis.scale;
         let by = |quick: u32, default, full| scale.pick(quick, default, full);
@@ -274,7 +274,7 @@ impl Scope {
             },
             idle: IdleScope {
                 settings: basis.idle_settings(),
-                range: (Span::from_secs(1), Span::from_secs(20)),
+                range: (Span::from_secs(1), Span::from_secs(13)),
                 delays: by(16, 16, 20),
                 pairs: 5,
                 confirm_pairs: by(5, 10, 34),

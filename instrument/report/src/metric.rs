@@ -233,7 +233,7 @@ pub(crate) fn setting_order(a: &Setting, b: &Setting) -> Ordering {
     let runtime = |s: &Setting| s.get("runtime").map(setting_text).unwrap_or_default();
     let (own, other) = (runtime(a), runtime(b));
     let mut order = runtime_order(&own).cmp(&runtime_order(&other));
-    for key in ["memory_mib", "concurrency", "colevel", "delay_s", "wait_s"] {
+    for key in ["memory_mib", "concurrency", "colevel", "interval_s", "delay_s", "wait_s"] {
         let size = |s: &Setting| setting_number(s, key).unwrap_or(0.0);
         order = order.then_with(|| size(a).total_cmp(&size(b)));
     }

@@ -136,10 +136,10 @@ fn expected(scope: &Scope, batch: &[Update]) -> Span {
     let requests: u32 = batch.iter().map(|update| update.concurrency).sum();
     let control = Span::from_nanos((scope.control * batch.len() as u64).as_nanos() / 4);
     let burst = scope.lead.of(requests) + scope.start;
-    control + keep(scope, requests) + longest + burst * 2
+    control + (keep(scope, requests) + burst) * 2 + longest
 }
 
-/// How long requests before the update keep their instances; a single one need not.
+/// How long requests keep their instances, so that each has one of its own; a single one need not.
 fn keep(scope: &Scope, concurrency: u32) -> Span {
     if concurrency > 1 { scope.consistency.keep } else { Span::ZERO }
 }
@@ -196,7 +196,6 @@ async fn updated<V: Vantage>(
         return records;
     }
     shot.phase = "after";
-    shot.request = Request::default();
     // Nothing of ours lies between acknowledgement and requests: connections are open since the first burst.
     shot.sent = Sent {
         intended: function.acknowledged + update.wait,
@@ -205,6 +204,7 @@ async fn updated<V: Vantage>(
     };
     records.extend(bench.burst(function, &shot, concurrency).await);
     shot.phase = "again";
+    shot.request = Request::default();
     for _ in 0..again(&update, &scope.consistency) {
         shot.sent = Sent { intended: bench.vantage.now(), ..Sent::default() };
         records.extend(bench.burst(function, &shot, concurrency).await);

@@ -87,7 +87,11 @@ fn watched(scope: &LifetimeScope) -> Vec<Watched> {
     let of = |memory_mib: &u32| {
         let memory_mib = *memory_mib;
         scope.intervals.iter().flat_map(move |interval| {
-            (0..scope.functions).map(move |round| Watched { round, interval: *interval, memory_mib })
+            (0..scope.functions).map(move |round| Watched {
+                round,
+                interval: *interval,
+                memory_mib,
+            })
         })
     };
     scope.memory_mib.iter().flat_map(of).collect()

@@ -10,7 +10,7 @@ pub struct ConsistencyScope {
     pub rounds: u32,
     /// Concurrent requests before and right after an update (the paper: 1 and 50).
     pub concurrency: Vec<u32>,
-    /// How long each request before the update keeps its instance, so that there are as many instances as requests.
+    /// How long each concurrent request keeps its instance, so that there are as many instances as requests.
     pub keep: Span,
     /// Bursts that follow the first one after the update, to see whether outdated instances serve on.
     pub again: u32,

@@ -62,9 +62,9 @@ impl Default for Profile {
         Self {
             host_memory_mib: 1536,
             keep_alive: KeepAlive::Halving {
-                interval: Span::from_secs(3),
+                interval: Span::from_secs(2),
                 floor: 2,
-                limit: Span::from_secs(9),
+                limit: Span::from_secs(6),
             },
             cpu_full_mib: 512,
             broken: BTreeSet::new(),
