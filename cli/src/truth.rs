@@ -35,7 +35,12 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     };
     truths.push(parameter("idle.policy", word(idle_policy(&profile.keep_alive))));
     match &profile.keep_alive {
-        KeepAlive::None(_) => {}
+        KeepAlive::None(_)
+        | KeepAlive::Memoryless(_)
+        | KeepAlive::Bimodal(_)
+        | KeepAlive::Sweep(_)
+        | KeepAlive::MemoryPressure(_)
+        | KeepAlive::Histogram(_) => {}
         KeepAlive::Fixed(fixed) => truths.extend(limit(fixed.limit)),
         KeepAlive::Halving(halving) => {
             truths.extend(limit(halving.limit));
@@ -43,7 +48,7 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
                 .push(parameter("idle.halving_interval_s", number(halving.interval.as_secs_f64())));
         }
     }
-    truths.extend(consistency::atomic());
+    truths.extend(consistency::of_profile(profile));
     truths.extend(lifetime::of_profile(profile, records));
     let of_cpu = || records.iter().filter(|record| record.experiment == "cpu");
     let share = |memory_mib: u32| {
@@ -80,6 +85,7 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     truths.push(parameter("identity.host_id_source", word(platform.host_id_source())));
     let expected = Expected::of(platform);
     truths.retain(|truth| !truth.metric.starts_with("lifetime."));
+    truths.extend(consistency::of_platform(&expected, records));
     let crash = platform.model.faults.crash;
     truths.extend(lifetime::of_platform(&expected, &platform.scheduler, crash, records));
     let started = records.iter().filter(|record| record.experiment == "coldstart");
@@ -123,6 +129,8 @@ fn placement(placement: &Placement) -> &'static str {
     match placement {
         Placement::BinPack(_) => "bin_pack",
         Placement::Spread(_) => "spread",
+        Placement::Random(_) => "random",
+        Placement::OnePerHost(_) => "one_per_host",
     }
 }
 
@@ -131,6 +139,11 @@ fn idle_policy(keep_alive: &KeepAlive) -> &'static str {
         KeepAlive::None(_) => "none",
         KeepAlive::Fixed(_) => "fixed",
         KeepAlive::Halving(_) => "halving",
+        KeepAlive::Memoryless(_) => "random",
+        KeepAlive::MemoryPressure(_) => "memory_pressure",
+        KeepAlive::Histogram(_) => "adaptive",
+        // No word says what these do.
+        KeepAlive::Bimodal(_) | KeepAlive::Sweep(_) => "unknown",
     }
 }
 

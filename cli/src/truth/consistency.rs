@@ -1,29 +1,56 @@
-//! What is true of updates: nothing is outdated where they are atomic, and else what the platform counted.
+//! What is true of updates: nothing is outdated where they are atomic; else what is to be expected, and what the platform
+//! counted.
 //!
 //! Deliberately knows nothing of records but which function was updated how.
 
 use super::{number, parameter, realised};
 use analysis::Truth;
-use emulator::Updated;
+use emulator::{Expected, Updated};
 use model::{InstanceId, Span};
 use record::Record;
+use scheduler::Profile;
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Requests sent so long after an acknowledgement, or after the wait that was planned, are right after it.
 const RIGHT_AFTER: Span = Span::from_secs(1);
 
-/// What is true of a platform whose updates are complete when they are acknowledged.
-pub(super) fn atomic() -> Vec<Truth> {
-    [
+/// What a profile says: nothing is ever outdated where updates are complete when they are acknowledged.
+pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
+    let window_s = profile.updates.map_or(0.0, |updates| updates.window.as_secs_f64());
+    let wait = parameter("consistency.safe_wait_s", number(window_s));
+    if profile.updates.is_some() {
+        return vec![wait];
+    }
+    let nothing = [
         "consistency.outdated_fraction",
         "consistency.outdated_new_fraction",
         "consistency.outdated_after_wait_fraction",
         "consistency.max_requests_per_outdated_instance",
-        "consistency.safe_wait_s",
-    ]
-    .map(|metric| parameter(metric, number(0.0)))
-    .into()
+    ];
+    let nothing = nothing.map(|metric| parameter(metric, number(0.0)));
+    std::iter::once(wait).chain(nothing).collect()
+}
+
+/// What is to be expected of an emulated platform's updates, for each way in which functions were updated.
+pub(super) fn of_platform(expected: &Expected, records: &[Record]) -> Vec<Truth> {
+    let of = records.iter().filter(|record| record.experiment == "consistency");
+    let hows: BTreeSet<How> = of.filter_map(how).collect();
+    let expect = |truth: Truth| Truth { kind: "expected".to_owned(), ..truth };
+    let mut truths = Vec::new();
+    for how in hows.iter().filter(|how| how.wait_ms == 0) {
+        let setting = [("kind", json!(how.kind)), ("concurrency", json!(how.concurrency))];
+        let (all, new) = expected.outdated(Span::ZERO);
+        truths.push(expect(truth("consistency.outdated_fraction", &setting, all)));
+        truths.push(expect(truth("consistency.outdated_new_fraction", &[], new)));
+    }
+    let waits: BTreeSet<u64> = hows.iter().map(|how| how.wait_ms).collect();
+    truths.extend(waits.into_iter().map(|wait_ms| {
+        let setting = [("wait_s", json!(wait_ms as f64 / 1e3))];
+        let (all, _) = expected.outdated(Span::from_millis(wait_ms));
+        expect(truth("consistency.outdated_after_wait_fraction", &setting, all))
+    }));
+    truths
 }
 
 /// How a function was updated.
@@ -142,12 +169,16 @@ impl Tally {
 mod tests {
     use super::super::measured::{covers, findings, number, of, platform, truth};
     use experiment::Kind;
+    use model::Span;
+    use scheduler::policy::Updates;
 
     // Where updates are atomic nothing outdated is ever found, whatever was changed, the interval bounds how rare it could
     // be, and no wait is needed.
     #[test]
     fn atomic_updates_are_found() {
-        let found = findings(platform("aws-2018", &[]), Kind::Consistency, 7, |scope| {
+        let mut platform = platform("aws-2018", &[]);
+        platform.scheduler.updates = None;
+        let found = findings(platform, Kind::Consistency, 7, |scope| {
             scope.consistency.rounds = 20;
         });
         let fractions = of(&found, "consistency.outdated_fraction");
@@ -162,5 +193,37 @@ mod tests {
         assert!(covers(wait, truth(wait)));
         let most = of(&found, "consistency.max_requests_per_outdated_instance")[0];
         assert_eq!((number(&most.value), truth(most)), (0.0, 0.0));
+    }
+
+    // Where updates spread, all that is found is what the platform counted, exactly; the wait is within its bracket, and
+    // covers the window; all of it at both ends of what can be outdated.
+    #[test]
+    fn spreading_updates_are_counted() {
+        for (reuse_chance, start_chance, seed) in [(1.0, 1.0, 1), (0.5, 0.3, 2), (0.0, 0.6, 3)] {
+            let mut platform = platform("aws-2018", &[]);
+            let window = Span::from_millis(5_500);
+            platform.scheduler.updates = Some(Updates { window, reuse_chance, start_chance });
+            let found = findings(platform, Kind::Consistency, seed, |scope| {
+                scope.consistency.rounds = 30;
+                scope.consistency.concurrency = vec![1, 20];
+            });
+            let mut outdated = 0.0;
+            for metric in [
+                "consistency.outdated_fraction",
+                "consistency.outdated_new_fraction",
+                "consistency.outdated_after_wait_fraction",
+                "consistency.max_requests_per_outdated_instance",
+            ] {
+                for finding in of(&found, metric) {
+                    assert_eq!(finding.truth_kind.as_deref(), Some("realised"), "{metric}");
+                    assert_eq!(number(&finding.value), truth(finding), "{finding:?}");
+                    outdated += truth(finding);
+                }
+            }
+            assert!(outdated > 0.0, "some were outdated");
+            let wait = of(&found, "consistency.safe_wait_s")[0];
+            assert_eq!(truth(wait), 5.5);
+            assert!(covers(wait, 5.5), "{:?}", wait.ci95);
+        }
     }
 }

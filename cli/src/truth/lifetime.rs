@@ -21,7 +21,7 @@ fn settings(records: &[Record]) -> BTreeSet<(u64, u32)> {
 
 /// The cap, where age alone ends instances, and what is seen of it.
 pub(super) fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
-    let Some(cap) = profile.lifetime_cap else { return Vec::new() };
+    let (Some(cap), None) = (profile.lifetime_cap, profile.lifetime) else { return Vec::new() };
     let cap_s = cap.as_secs_f64();
     let seen = settings(records).into_iter().flat_map(|(interval_ms, memory_mib)| {
         let interval_s = interval_ms as f64 / 1e3;
@@ -31,7 +31,7 @@ pub(super) fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     std::iter::once(parameter("lifetime.max_s", number(cap_s))).chain(seen).collect()
 }
 
-/// What an emulated platform's model makes of them. Where runtimes die of other causes no cap is ever reached for sure.
+/// What an emulated platform's model makes of them. Where instances end of other causes no cap is ever reached for sure.
 pub(super) fn of_platform(
     expected: &Expected,
     profile: &Profile,
@@ -45,7 +45,7 @@ pub(super) fn of_platform(
             statistics(interval_ms, memory_mib, |p| expected.lifetime_s(interval, p))
         })
         .collect();
-    if let (Some(cap), 0.0) = (profile.lifetime_cap, crash) {
+    if let (Some(cap), None, 0.0) = (profile.lifetime_cap, profile.lifetime, crash) {
         truths.push(parameter("lifetime.max_s", number(cap.as_secs_f64())));
     }
     truths

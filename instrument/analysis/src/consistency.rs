@@ -9,6 +9,7 @@
 use crate::answers::Answers;
 use crate::estimates::add_share;
 use crate::finding::Finding;
+use crate::statistics::binomial::clopper_pearson;
 use crate::statistics::bracket;
 use crate::statistics::cluster::Row;
 use crate::statistics::set::{self, Extent};
@@ -109,6 +110,24 @@ impl<'a> Update<'a> {
     }
 }
 
+/// Share of updates that may still be under way after a wait, although none of `n` showed it (95 %).
+///
+/// Three of n, divided by the chance that an update that is under way shows it at all: at least the lower bound of the share
+/// that do so without a wait. Where updates take times that are evenly spread, it is also the part of the longest time that
+/// is still to come.
+fn unseen(updates: &[Update], n: usize) -> f64 {
+    let at_once: Vec<&Update> = updates.iter().filter(|update| update.wait_ms == 0).collect();
+    let least = at_once.iter().map(|update| update.concurrency).min();
+    let alike = at_once.iter().filter(|update| Some(update.concurrency) == least);
+    let shown = alike.clone().filter(|update| update.is_outdated()).count();
+    let shows = match shown {
+        // Nothing to divide by: then nothing was seen of any update.
+        0 => 1.0,
+        _ => clopper_pearson(shown as f64, alike.count() as f64).0,
+    };
+    3.0 / (n as f64 * shows)
+}
+
 /// When its handler had begun at the latest, on the vantage point's clock.
 fn begun_ns(record: &Record) -> u64 {
     record.received_ns.saturating_sub(record.function_ns)
@@ -183,9 +202,8 @@ fn add_waits(answers: &mut Answers, updates: &[Update]) {
         "shortest tested wait from which on no instance was outdated; none after it in {n} updates, so at most 3/{n} \
          of updates have one (95 %)"
     );
-    // While an update is under way on evenly spread hosts, what is left of it after a part of its time is the other part.
-    let rest = 3.0 / n as f64;
     let reached_s = clean.iter().map(|update| update.asked_s.1).reduce(f64::max);
+    let rest = unseen(updates, n);
     let high = reached_s.filter(|_| rest < 1.0).map(|reached_s| reached_s / (1.0 - rest));
     answers.add(
         finding
@@ -278,10 +296,13 @@ mod tests {
         let covered = (0..200)
             .filter(|_| {
                 let window_s = random.random_range(0.5..8.0);
+                // Chance that a request meets what is left of the version before.
+                let meets = random.random_range(0.3..1.0);
                 let mut records = Vec::new();
                 for round in 0..40 {
                     for wait_s in [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0] {
-                        let outdated = wait_s < random.random_range(0.0..window_s);
+                        let outdated = wait_s < random.random_range(0.0..window_s)
+                            && random.random_bool(meets);
                         records.extend(update(round, wait_s, &[("i", Some(wait_s), outdated)]));
                     }
                 }

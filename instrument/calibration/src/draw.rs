@@ -171,6 +171,15 @@ impl Draw {
             true => format!("\nlifetime_cap_s = {:.1}", self.scaled(16_000.0, 60_000.0)),
             false => String::new(),
         };
+        let updates = match self.chance(0.5) {
+            true => format!(
+                "\n[updates]\nwindow_s = {:.2}\nreuse_chance = {:.3}\nstart_chance = {:.3}",
+                self.scaled(0.5, 9.0),
+                self.between(0.3, 1.0),
+                self.between(0.0, 1.0)
+            ),
+            false => String::new(),
+        };
         let ceiling = if self.chance(0.85) {
             let full_mib = 64 * self.random.random_range(10..52);
             format!("ceiling = \"proportional\"\nfull_mib = {full_mib}")
@@ -194,7 +203,7 @@ overcommit = 1.0
 [placement]
 {placement}
 [keep_alive]
-{keep_alive}{cap}
+{keep_alive}{cap}{updates}
 [cpu]
 {ceiling}
 weight = \"{weight}\"

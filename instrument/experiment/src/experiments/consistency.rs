@@ -115,14 +115,9 @@ fn batches(scope: &ConsistencyScope, round: u32) -> Vec<Vec<Update>> {
     let mut batches: Vec<Vec<Update>> =
         scope.concurrency.iter().map(|concurrency| at(*concurrency).to_vec()).collect();
     let kind = Kind::ALL[round as usize % Kind::ALL.len()];
-    let waits = scope.waits.iter().map(|wait| Update {
-        kind,
-        concurrency: scope.wait_concurrency,
-        wait: *wait,
-    });
-    match batches.first_mut() {
-        Some(first) => first.extend(waits),
-        None => batches.push(waits.collect()),
+    if let (Some(first), Some(concurrency)) = (batches.first_mut(), scope.concurrency.first()) {
+        let update = |wait: &Span| Update { kind, concurrency: *concurrency, wait: *wait };
+        first.extend(scope.waits.iter().map(update));
     }
     batches
 }

@@ -14,10 +14,8 @@ pub struct ConsistencyScope {
     pub keep: Span,
     /// Bursts that follow the first one after the update, to see whether outdated instances serve on.
     pub again: u32,
-    /// Waits between an acknowledgement and the first request, none beside them (the paper: 6 s).
+    /// Further waits between an acknowledgement and the first request (the paper: 6 s), at the smallest concurrency.
     pub waits: Vec<Span>,
-    /// Requests after such a wait.
-    pub wait_concurrency: u32,
     /// The memory size to which functions of the smallest size are changed, MiB.
     pub memory_mib: u32,
 }
@@ -32,7 +30,6 @@ impl ConsistencyScope {
             keep: Span::from_millis(60),
             again: 2,
             waits: [50, 100].map(Span::from_millis).to_vec(),
-            wait_concurrency: 1,
             memory_mib: basis.size(2 * basis.memory_range_mib.0),
         }
     }
@@ -47,7 +44,6 @@ impl ConsistencyScope {
             keep: Span::from_secs(2),
             again: 2,
             waits: waits.into_iter().map(Span::from_secs).collect(),
-            wait_concurrency: 5,
             memory_mib: basis.size(2 * basis.memory_range_mib.0),
         }
     }
