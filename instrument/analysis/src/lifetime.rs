@@ -105,7 +105,9 @@ impl One {
             let why = "no request was answered; see the failures for the reason";
             return answers.add_unknown(self.finding("max"), why);
         };
-        let high = (longest.end == End::Seen).then_some(longest.length + self.interval_s);
+        let ended = self.lives.iter().filter(|life| life.end == End::Seen);
+        let ended = ended.map(|life| life.length).reduce(f64::max);
+        let high = ended.filter(|it| *it >= longest.length).map(|it| it + self.interval_s);
         let mut finding = self
             .finding("max")
             .with_number(longest.length)
