@@ -227,7 +227,8 @@ fn assert_truth(memory: &Memory) {
         let ticks = delay_ms as f64 / 2_000.0;
         let (most, least) = (0.5_f64.powf(ticks.floor()), 0.5_f64.powf(ticks.ceil()));
         if delay_ms < 4_000 {
-            assert!(least - 0.1 <= alive && alive <= most + 0.1, "{delay_ms}: {alive}");
+            // Of an odd number on a host the larger half stays.
+            assert!(least - 0.1 <= alive && alive <= most + 0.15, "{delay_ms}: {alive}");
         }
     }
     for record in memory.of("cpu") {
