@@ -3,9 +3,12 @@
 //! Read after the analysis; no experiment or analysis sees any of it.
 
 mod consistency;
+mod isolation;
 mod lifetime;
 #[cfg(test)]
 mod measured;
+#[cfg(test)]
+mod trial;
 
 use analysis::{Truth, Value};
 use anyhow::Context;
@@ -33,6 +36,7 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
         ["idle.max_idle_s", "idle.first_loss_s"]
             .map(|metric| parameter(metric, number(limit.as_secs_f64())))
     };
+    truths.extend(isolation::expected(profile, records));
     truths.push(parameter("idle.policy", word(idle_policy(&profile.keep_alive))));
     match &profile.keep_alive {
         KeepAlive::None(_)
@@ -173,6 +177,10 @@ pub struct Realised {
     colevel: BTreeMap<String, u32>,
     /// By function name: answers after an update, where the platform counts them.
     updated: BTreeMap<String, Vec<emulator::Updated>>,
+    /// By function name: the hosts that its instances ran on, numbered by platform.
+    hosts: BTreeMap<String, BTreeSet<(u32, HostId)>>,
+    /// Platforms whose journals were read.
+    platforms: u32,
 }
 
 #[derive(Deserialize)]
@@ -226,10 +234,16 @@ impl Realised {
         let by_name = |of: fn(&emulator::FunctionCounts) -> u32| {
             counts.functions.iter().map(|(name, it)| (name.clone(), of(it))).collect()
         };
+        let hosts = counts
+            .functions
+            .iter()
+            .map(|(name, it)| (name.clone(), it.hosts.keys().map(|host| (0, *host)).collect()));
         let updated = counts.functions.iter().filter(|(_, it)| !it.updated.is_empty());
         Self {
             running: by_name(|it| it.running),
             colevel: by_name(|it| it.colevel),
+            hosts: hosts.collect(),
+            platforms: 1,
             updated: updated.map(|(name, it)| (name.clone(), it.updated.clone())).collect(),
         }
     }
@@ -251,6 +265,8 @@ impl Realised {
     fn read(&mut self, path: &Path) -> anyhow::Result<()> {
         let file = std::fs::File::open(path)
             .with_context(|| format!("cannot read the journal {}", path.display()))?;
+        self.platforms += 1;
+        let platform = self.platforms;
         let mut names = BTreeMap::new();
         let mut places = BTreeMap::new();
         let mut busy: BTreeMap<FunctionId, BTreeMap<HostId, BTreeSet<InstanceId>>> =
@@ -276,6 +292,7 @@ impl Realised {
                     let colevel = hosts.values().map(|it| it.len() as u32).max().unwrap_or(0);
                     raise(&mut self.running, name, running);
                     raise(&mut self.colevel, name, colevel);
+                    self.hosts.entry(name.clone()).or_default().insert((platform, host));
                 }
                 Line::Finished { finished: Ended { instance } }
                 | Line::Died { died: Ended { instance } } => {
@@ -327,7 +344,8 @@ impl Realised {
             realised("placement.max_colevel", &[("memory_mib", memory_mib)], f64::from(colevel))
         });
         let consistency = consistency::counted(&self.updated, records);
-        scaling.chain(placement).chain(consistency).collect()
+        let isolation = isolation::realised(&self.hosts, records);
+        scaling.chain(placement).chain(consistency).chain(isolation).collect()
     }
 }
 

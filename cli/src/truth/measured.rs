@@ -6,7 +6,7 @@ use analysis::{Finding, Value};
 use emulator::Platform;
 use experiment::{Basis, Kind, Scale, Scope, Study, Vantage, run_study};
 use std::future::pending;
-use target::{Emulated, Uri};
+use target::{Emulated, Target, Uri};
 
 /// A built-in platform with lines of its profile replaced; each of `changes` must be there.
 pub(super) fn platform(name: &str, changes: &[(&str, &str)]) -> Platform {
@@ -34,6 +34,8 @@ pub(super) fn findings(
         memory_range_mib: target.memory_range_mib(),
         cores: 2,
         max_concurrency: 400,
+        tenants: target.facts().tenants,
+        roles: target.facts().roles,
     };
     let mut scope = Scope::cloud(&basis);
     shape(&mut scope);

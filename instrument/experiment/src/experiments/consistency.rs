@@ -36,18 +36,22 @@ enum Kind {
     Code,
     Memory,
     Environment,
-    Role,
+    Role(u32),
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Code, Self::Memory, Self::Environment, Self::Role];
+    /// What can be changed.
+    fn of(scope: &ConsistencyScope) -> Vec<Self> {
+        let role = scope.role.map(Self::Role);
+        [Self::Code, Self::Memory, Self::Environment].into_iter().chain(role).collect()
+    }
 
     fn word(self) -> &'static str {
         match self {
             Self::Code => "code",
             Self::Memory => "memory",
             Self::Environment => "env",
-            Self::Role => "role",
+            Self::Role(_) => "role",
         }
     }
 
@@ -56,7 +60,7 @@ impl Kind {
             Self::Code => Change::Code,
             Self::Memory => Change::Memory(scope.memory_mib),
             Self::Environment => Change::Environment,
-            Self::Role => Change::Role(1),
+            Self::Role(role) => Change::Role(role),
         }
     }
 }
@@ -111,10 +115,14 @@ impl Experiment for Consistency {
 /// The updates of a round that are made at the same time: by concurrency, and the waits with the first of them. What is
 /// changed before a wait is another kind in each round.
 fn batches(scope: &ConsistencyScope, round: u32) -> Vec<Vec<Update>> {
-    let at = |concurrency| Kind::ALL.map(|kind| Update { kind, concurrency, wait: Span::ZERO });
-    let mut batches: Vec<Vec<Update>> =
-        scope.concurrency.iter().map(|concurrency| at(*concurrency).to_vec()).collect();
-    let kind = Kind::ALL[round as usize % Kind::ALL.len()];
+    let kinds = Kind::of(scope);
+    let at = |concurrency: &u32| -> Vec<Update> {
+        let update =
+            |kind: &Kind| Update { kind: *kind, concurrency: *concurrency, wait: Span::ZERO };
+        kinds.iter().map(update).collect()
+    };
+    let mut batches: Vec<Vec<Update>> = scope.concurrency.iter().map(at).collect();
+    let kind = kinds[round as usize % kinds.len()];
     if let (Some(first), Some(concurrency)) = (batches.first_mut(), scope.concurrency.first()) {
         let update = |wait: &Span| Update { kind, concurrency: *concurrency, wait: *wait };
         first.extend(scope.waits.iter().map(update));

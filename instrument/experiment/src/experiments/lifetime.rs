@@ -98,7 +98,8 @@ fn watched(scope: &LifetimeScope) -> Vec<Watched> {
 }
 
 fn requests(scope: &LifetimeScope, interval: Span) -> u64 {
-    scope.watch.as_nanos() / interval.as_nanos().max(1)
+    // The first one is at the beginning.
+    1 + scope.watch.as_nanos() / interval.as_nanos().max(1)
 }
 
 async fn watch<V: Vantage>(

@@ -18,6 +18,8 @@ pub struct ConsistencyScope {
     pub waits: Vec<Span>,
     /// The memory size to which functions of the smallest size are changed, MiB.
     pub memory_mib: u32,
+    /// The role to which functions of the first one are changed; None where there is no other.
+    pub role: Option<u32>,
 }
 
 impl ConsistencyScope {
@@ -31,6 +33,7 @@ impl ConsistencyScope {
             again: 2,
             waits: [50, 100].map(Span::from_millis).to_vec(),
             memory_mib: basis.size(2 * basis.memory_range_mib.0),
+            role: (basis.roles > 1).then_some(1),
         }
     }
 
@@ -45,6 +48,7 @@ impl ConsistencyScope {
             again: 2,
             waits: waits.into_iter().map(Span::from_secs).collect(),
             memory_mib: basis.size(2 * basis.memory_range_mib.0),
+            role: (basis.roles > 1).then_some(1),
         }
     }
 }

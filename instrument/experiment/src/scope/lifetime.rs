@@ -24,7 +24,7 @@ impl LifetimeScope {
             intervals: [200, 500, 1_000].map(Span::from_millis).to_vec(),
             memory_mib: vec![basis.memory_range_mib.0],
             functions: by(2, 6, 10),
-            watch: Span::from_millis(u64::from(by(8_600, 8_600, 42_000))),
+            watch: Span::from_millis(u64::from(by(8_100, 8_100, 42_000))),
         }
     }
 
