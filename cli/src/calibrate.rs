@@ -130,8 +130,8 @@ fn truths(
 
 /// Records in memory: nothing is resumed.
 #[derive(Default)]
-struct Memory {
-    records: Vec<Record>,
+pub(crate) struct Memory {
+    pub(crate) records: Vec<Record>,
 }
 
 impl Sink for Memory {

@@ -23,6 +23,8 @@ impl State {
     pub(crate) fn send(&mut self, call: Call) -> SlotKey {
         let Call { function, request, at: _, limit } = call;
         let key = self.slot();
+        self.counts.requests += 1;
+        self.counts.of(&function).first_sent.get_or_insert(self.now);
         self.agenda.put(self.now + limit, Happening::GiveUp(key));
         let faults = self.platform.model.faults;
         if chance(&mut self.random, faults.lost_request) {
@@ -231,7 +233,7 @@ impl State {
         let version = &self.instances[&instance].version;
         let current = self.functions.by_name.get(&version.function).map(|it| it.epoch);
         if current.is_some_and(|current| current > version.epoch) {
-            self.counts.functions.entry(version.function.clone()).or_default().outdated += 1;
+            self.counts.of(&version.function).outdated += 1;
         }
     }
 
@@ -289,8 +291,12 @@ impl State {
         }
     }
 
-    pub(crate) fn note_first_contact(&mut self, host: HostId) {
+    /// Notes that an instance came to its handler for the first time.
+    pub(crate) fn note_first_contact(&mut self, host: HostId, function: &str) {
         self.counts.instances += 1;
+        let of_function = self.counts.of(function);
+        of_function.instances += 1;
+        of_function.last_new = Some(self.now);
         if !self.touched.insert(host) {
             return;
         }

@@ -25,9 +25,9 @@ mod counts;
 mod expected;
 
 pub use call::{Answer, Call, PlatformReport, Reply};
-pub use counts::{Counts, FunctionCounts};
+pub use counts::{Answers, Counts, FunctionCounts};
 pub use executor::{Deadlock, Step, block_on};
-pub use expected::Expected;
+pub use expected::{Expected, Measure, Start};
 pub use function::{Creation, Refused, Update};
 pub use latency::{FitError, Latency, Published};
 pub use profile::{BUILT_IN, Platform, built_in};

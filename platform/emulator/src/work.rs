@@ -11,6 +11,7 @@ use crate::reveal;
 use crate::run::Part;
 use model::{InstanceId, MemoryMib, Span, Time};
 use probe::{BackgroundResult, CpuResult, DiskResult, NetworkResult};
+use std::rc::Rc;
 
 /// What the handler takes beside what it is asked: assumed, as a warm native probe takes on a machine of ours.
 const HANDLER: Span = Span::from_micros(100);
@@ -43,9 +44,9 @@ impl State {
         (run.since, run.part_since) = (now, now);
         it.served += 1;
         let host = it.host;
-        let first = it.served == 1;
-        if first {
-            self.note_first_contact(host);
+        if it.served == 1 {
+            let version = Rc::clone(&it.version);
+            self.note_first_contact(host, &version.function);
         }
         if crash {
             self.answer_of(
