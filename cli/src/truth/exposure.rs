@@ -6,9 +6,9 @@ use emulator::Platform;
 
 pub(super) fn of_platform(platform: &Platform) -> Vec<Truth> {
     let readable = platform.exposed().filter(|(_, readable)| *readable).count();
-    let mut truths = vec![parameter("exposure.count").is_number(readable as f64)];
+    let mut truths = vec![parameter("exposure.count").number(readable as f64)];
     for (item, readable) in platform.exposed() {
-        truths.push(at(parameter("exposure.item").is(Value::Bool(readable)), "item", item));
+        truths.push(at(parameter("exposure.item").value(Value::Bool(readable)), "item", item));
     }
     truths
 }

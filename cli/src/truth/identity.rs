@@ -12,9 +12,9 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
         Reveal::InstanceRootId => "instance_root_id",
         Reveal::None => "none",
     };
-    vec![parameter("identity.host_id_source").is_word(word)]
+    vec![parameter("identity.host_id_source").word(word)]
 }
 
 pub(super) fn of_platform(platform: &Platform) -> Vec<Truth> {
-    vec![parameter("identity.host_id_source").is_word(platform.host_id_source())]
+    vec![parameter("identity.host_id_source").word(platform.host_id_source())]
 }

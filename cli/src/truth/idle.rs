@@ -15,10 +15,10 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
         KeepAlive::Fixed(_) => "fixed",
         KeepAlive::Halving(_) => "halving",
     };
-    let mut truths = vec![parameter("idle.policy").is_word(word)];
+    let mut truths = vec![parameter("idle.policy").word(word)];
     let limit = |limit: Span| {
         ["idle.max_idle_s", "idle.first_loss_s"]
-            .map(|metric| parameter(metric).is_number(limit.as_secs_f64()))
+            .map(|metric| parameter(metric).number(limit.as_secs_f64()))
     };
     match &profile.keep_alive {
         KeepAlive::None(_) => {}
@@ -26,7 +26,7 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
         KeepAlive::Halving(halving) => {
             truths.extend(limit(halving.limit));
             let interval_s = halving.interval.as_secs_f64();
-            truths.push(parameter("idle.halving_interval_s").is_number(interval_s));
+            truths.push(parameter("idle.halving_interval_s").number(interval_s));
         }
     }
     truths
@@ -40,7 +40,7 @@ pub(super) fn expected(expected: &Expected<'_>, records: &[Record]) -> Vec<Truth
         .collect();
     let alive = |delay_ms: u64| {
         let delay_s = delay_ms as f64 / 1e3;
-        let truth = expected_as("idle.alive_fraction").is_number(expected.alive(delay_s));
+        let truth = expected_as("idle.alive_fraction").number(expected.alive(delay_s));
         at(truth, "delay_s", delay_s)
     };
     delays_ms.into_iter().map(alive).collect()

@@ -97,16 +97,16 @@ fn realised(metric: &str) -> Said {
 }
 
 impl Said {
-    fn is(self, value: Value) -> Truth {
+    fn value(self, value: Value) -> Truth {
         Truth { metric: self.metric, setting: BTreeMap::new(), value, kind: self.kind.to_owned() }
     }
 
-    fn is_word(self, word: &str) -> Truth {
-        self.is(Value::Word(word.to_owned()))
+    fn word(self, word: &str) -> Truth {
+        self.value(Value::Word(word.to_owned()))
     }
 
-    fn is_number(self, number: f64) -> Truth {
-        self.is(Value::Number(number))
+    fn number(self, number: f64) -> Truth {
+        self.value(Value::Number(number))
     }
 }
 

@@ -13,8 +13,8 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
         Placement::Spread(_) => "spread",
     };
     vec![
-        parameter("placement.policy").is_word(word),
-        parameter("placement.host_memory_mib").is_number(f64::from(profile.hosts.memory.0)),
+        parameter("placement.policy").word(word),
+        parameter("placement.host_memory_mib").number(f64::from(profile.hosts.memory.0)),
     ]
 }
 
@@ -29,7 +29,7 @@ pub(super) fn realised(realised: &Realised, records: &[Record]) -> Vec<Truth> {
         .filter_map(|(memory_mib, records)| {
             let counts = realised.of_functions(records.into_iter());
             let most = counts.map(|counts| counts.colevel).max()?;
-            let truth = realised_as("placement.max_colevel").is_number(f64::from(most));
+            let truth = realised_as("placement.max_colevel").number(f64::from(most));
             Some(at(truth, "memory_mib", memory_mib))
         })
         .collect();
@@ -39,7 +39,7 @@ pub(super) fn realised(realised: &Realised, records: &[Record]) -> Vec<Truth> {
         .fold((0, 0), |(all, some), it| (all + it.running, some + it.coresident));
     if all > 0 {
         let share = f64::from(coresident) / f64::from(all);
-        truths.push(realised_as("placement.same_function_coresident").is_number(share));
+        truths.push(realised_as("placement.same_function_coresident").number(share));
     }
     truths
 }

@@ -15,7 +15,7 @@ const FACTOR_MIN: f64 = 0.1;
 impl Expected<'_> {
     /// CPUs' worth of time of an instance alone: median and standard deviation over instances.
     pub fn cpu_share(&self, memory: MemoryMib) -> (f64, f64) {
-        self.from_draws(
+        self.drawn_once(
             format!("cpu {memory}"),
             DRAWS,
             |random| {
@@ -31,7 +31,7 @@ impl Expected<'_> {
     /// One thread for each CPU of the host; a quota is spent at the beginning of its period.
     pub fn cpu_tick_share(&self, memory: MemoryMib) -> f64 {
         let period_ms = self.platform.model.cpu.period_ms;
-        self.from_draws(
+        self.drawn_once(
             format!("tick {memory}"),
             DRAWS,
             |random| {

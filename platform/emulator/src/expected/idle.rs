@@ -22,7 +22,7 @@ impl Expected<'_> {
     /// Chance that both ways together take less than this.
     fn ways_shorter_than(&self, seconds: f64) -> f64 {
         let path = &self.platform.model.path;
-        self.from_draws(
+        self.drawn_once(
             "ways".to_owned(),
             DRAWS,
             |random| (path.out.draw_ms(random) + path.back.draw_ms(random)) / 1e3,

@@ -52,7 +52,7 @@ impl Expected<'_> {
             ),
             Start::Warm => (model.warm.latency, 0.0),
         };
-        self.from_draws(
+        self.drawn_once(
             format!("{start:?} {measure:?}"),
             DRAWS,
             |random| {

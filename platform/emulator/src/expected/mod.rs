@@ -32,7 +32,7 @@ impl<'a> Expected<'a> {
     }
 
     /// What `read` makes of the ascending draws of this name, which are drawn where they are not there yet.
-    fn from_draws<T>(
+    fn drawn_once<T>(
         &self,
         name: String,
         count: usize,
