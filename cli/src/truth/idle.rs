@@ -14,6 +14,10 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
         KeepAlive::None(_) => "none",
         KeepAlive::Fixed(_) => "fixed",
         KeepAlive::Halving(_) => "halving",
+        KeepAlive::Memoryless(_) => "random",
+        KeepAlive::MemoryPressure(_) => "memory_pressure",
+        // No word says what these do.
+        KeepAlive::Bimodal(_) | KeepAlive::Sweep(_) => "unknown",
     };
     let mut truths = vec![parameter("idle.policy").word(word)];
     let limit = |limit: Span| {
@@ -21,7 +25,11 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
             .map(|metric| parameter(metric).number(limit.as_secs_f64()))
     };
     match &profile.keep_alive {
-        KeepAlive::None(_) => {}
+        KeepAlive::None(_)
+        | KeepAlive::Memoryless(_)
+        | KeepAlive::Bimodal(_)
+        | KeepAlive::Sweep(_)
+        | KeepAlive::MemoryPressure(_) => {}
         KeepAlive::Fixed(fixed) => truths.extend(limit(fixed.limit)),
         KeepAlive::Halving(halving) => {
             truths.extend(limit(halving.limit));
@@ -40,8 +48,8 @@ pub(super) fn expected(expected: &Expected<'_>, records: &[Record]) -> Vec<Truth
         .collect();
     let alive = |delay_ms: u64| {
         let delay_s = delay_ms as f64 / 1e3;
-        let truth = expected_as("idle.alive_fraction").number(expected.alive(delay_s));
-        at(truth, "delay_s", delay_s)
+        let truth = expected_as("idle.alive_fraction").number(expected.alive(delay_s)?);
+        Some(at(truth, "delay_s", delay_s))
     };
-    delays_ms.into_iter().map(alive).collect()
+    delays_ms.into_iter().filter_map(alive).collect()
 }

@@ -11,6 +11,8 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
     let word = match &profile.placement {
         Placement::BinPack(_) => "bin_pack",
         Placement::Spread(_) => "spread",
+        Placement::Random(_) => "random",
+        Placement::OnePerHost(_) => "one_per_host",
     };
     vec![
         parameter("placement.policy").word(word),

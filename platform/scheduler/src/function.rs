@@ -32,6 +32,8 @@ pub(crate) struct Function {
     pub(crate) in_flight: u32,
     /// Instances of this revision that will yet become ready.
     pub(crate) starting: u32,
+    /// Instances of this revision, those that are stopping not included.
+    pub(crate) live: u32,
     /// Instances of this revision that answered less than [`GRACE`] ago (or a little more, until somebody looks) and are
     /// not idle yet, by when they answered.
     pub(crate) coming: Chain,
@@ -140,6 +142,7 @@ impl Scheduler {
             born: revision,
             in_flight: 0,
             starting: 0,
+            live: 0,
             coming: Chain::default(),
             idle: Chain::default(),
             queue: None,
@@ -195,6 +198,7 @@ impl Scheduler {
         let Some(state) = self.functions.get_mut(function) else { return };
         state.revision = revision;
         state.starting = 0;
+        state.live = 0;
         let idle: Vec<InstanceId> = state.idle.iter(&self.instances).map(|(it, _)| it).collect();
         while let Some(instance) = self.functions.get(function).and_then(|it| it.coming.oldest()) {
             self.unlist(instance);

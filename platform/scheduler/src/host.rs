@@ -106,11 +106,12 @@ impl Scheduler {
         let mut uncovered = BTreeSet::new();
         for instance in gone.instances {
             if let Some(it) = self.instances.get(instance) {
-                if matches!(it.state, State::Finishing(_)) {
+                if matches!(it.state, State::Finishing(_) | State::Busy(..)) {
                     uncovered.insert(it.function);
                 }
                 if matches!(it.state, State::Waiting | State::Starting) && self.is_current(it) {
                     again.push((it.function, it.attempts + 1));
+                    uncovered.insert(it.function);
                     self.not_starting(instance);
                 }
                 self.bill(instance);

@@ -1,0 +1,108 @@
+//! Policies that a profile can choose beside those of the built-in platforms.
+
+use crate::*;
+use scheduler::policy::{MemoryPressure, OnePerHost, Scaling};
+use std::collections::BTreeSet;
+
+fn pressure(pool: Option<u32>) -> KeepAlive {
+    KeepAlive::MemoryPressure(MemoryPressure { pool: pool.map(MemoryMib) })
+}
+
+// Under memory pressure idle instances stay for days, and the least recently used one goes when a host is full.
+#[test]
+fn the_least_recently_used_makes_room() {
+    let mut driver = driver(Profile { keep_alive: pressure(None), ..profile() });
+    pool(&mut driver, 4);
+    driver.wait(Span::from_secs(200_000));
+    assert!(reclaimed(&driver).is_empty());
+    let run = driver.invoke(0);
+    let used = dispatches(&driver).last().map(|it| InstanceId(it.0)).expect("a warm one");
+    driver.answer(Open::Run(used, run), Answer::Well);
+    driver.answer(Open::Finish(used), Answer::Well);
+    driver.deploy(1, settings(256));
+    driver.invoke(1);
+    driver.answer_all();
+    let gone: Vec<InstanceId> = reclaimed(&driver).iter().map(|it| it.0).collect();
+    assert_eq!(gone.len(), 2);
+    assert!(!gone.contains(&used), "{used} was used last");
+    assert!(reclaimed(&driver).iter().all(|it| it.1 == StopReason::Evicted));
+    assert_eq!(driver.hosts().len(), 1, "no host was made for it");
+}
+
+// With a pool, what is idle goes as soon as all instances exceed it, wherever they are.
+#[test]
+fn the_pool_is_a_limit_of_idleness() {
+    let mut driver = driver(Profile { keep_alive: pressure(Some(300)), ..profile() });
+    for _ in 0..5 {
+        driver.invoke(0);
+    }
+    driver.answer_all();
+    assert_eq!(driver.instances().len(), 2, "two of 128 MiB fit into 300 MiB");
+}
+
+// One per host: instances that would fit together have a host each, and an empty host is used again.
+#[test]
+fn one_per_host_is_alone() {
+    let placement = Placement::OnePerHost(OnePerHost);
+    let mut driver = driver(Profile { placement, ..profile() });
+    pool(&mut driver, 3);
+    assert_eq!(driver.hosts().len(), 3);
+    driver.wait(Span::from_secs(601));
+    driver.answer_all();
+    assert!(driver.instances().is_empty());
+    pool(&mut driver, 2);
+    assert_eq!(driver.hosts().len(), 3);
+}
+
+// At most so many instances of a function: further requests wait for these, and none is lost.
+#[test]
+fn instances_of_a_function_are_limited() {
+    let scaling = Scaling { max_instances: Some(2), start_share: 1.0 };
+    let mut driver = driver(Profile { scaling, ..profile() });
+    for _ in 0..7 {
+        driver.invoke(0);
+    }
+    for _ in 0..7 {
+        driver.answer_all();
+    }
+    let instances: BTreeSet<u64> = dispatches(&driver).iter().map(|it| it.0).collect();
+    assert_eq!((instances.len(), dispatches(&driver).len()), (2, 7));
+    assert!(rejected(&driver).is_empty());
+}
+
+// Of requests at once the given share have an instance started; the rest wait.
+#[test]
+fn half_of_the_requests_start_instances() {
+    let scaling = Scaling { max_instances: None, start_share: 0.5 };
+    let mut driver = driver(Profile { scaling, ..profile() });
+    for _ in 0..10 {
+        driver.invoke(0);
+    }
+    assert_eq!(driver.scheduler.instances().count(), 5);
+    for _ in 0..10 {
+        driver.answer_all();
+    }
+    assert_eq!(dispatches(&driver).len(), 10);
+    assert_eq!(dispatches(&driver).iter().filter(|it| it.2).count(), 5, "half are cold");
+}
+
+// Partly shared: of many hosts the given share takes instances of two tenants, and the others only their own.
+#[test]
+fn some_hosts_are_everybodys() {
+    let mut profile = profile();
+    profile.hosts.sharing = Sharing::PartlyShared { shared_share: 0.3 };
+    let mut driver = Driver::new(profile, 1);
+    for tenant in 0..40 {
+        let tenant_id = TenantId::from_number(tenant);
+        driver.deploy(tenant, FunctionSettings { tenant: tenant_id, ..settings(512) });
+        for _ in 0..4 {
+            driver.invoke(tenant);
+        }
+        driver.answer_all();
+    }
+    let everyone = |it: &scheduler::HostView| it.owner == Some(scheduler::Owner::Everyone);
+    let shared = driver.scheduler.hosts().filter(everyone).count();
+    let all = driver.scheduler.hosts().count();
+    assert_eq!(all, 160);
+    assert!((30..68).contains(&shared), "{shared} of {all} hosts are shared");
+}
