@@ -16,6 +16,7 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
         KeepAlive::Halving(_) => "halving",
         KeepAlive::Memoryless(_) => "random",
         KeepAlive::MemoryPressure(_) => "memory_pressure",
+        KeepAlive::Histogram(_) => "adaptive",
         // No word says what these do.
         KeepAlive::Bimodal(_) | KeepAlive::Sweep(_) => "unknown",
     };
@@ -29,7 +30,8 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
         | KeepAlive::Memoryless(_)
         | KeepAlive::Bimodal(_)
         | KeepAlive::Sweep(_)
-        | KeepAlive::MemoryPressure(_) => {}
+        | KeepAlive::MemoryPressure(_)
+        | KeepAlive::Histogram(_) => {}
         KeepAlive::Fixed(fixed) => truths.extend(limit(fixed.limit)),
         KeepAlive::Halving(halving) => {
             truths.extend(limit(halving.limit));

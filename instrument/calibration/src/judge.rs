@@ -16,6 +16,17 @@ pub enum Knowable {
     Perhaps,
 }
 
+impl Knowable {
+    /// As a list calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Perhaps => "perhaps",
+        }
+    }
+}
+
 /// What became of one finding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged {

@@ -4,13 +4,13 @@
 
 use crate::chain::Links;
 use crate::function::GRACE;
-use crate::instance::{Instance, State};
+use crate::instance::{Age, Instance, State};
 use crate::lots::Lot;
 use crate::policy::{Choice, Company, Growth, Want};
 use crate::rooms::{Owner, Owners};
 use crate::scheduler::Scheduler;
 use crate::timers::{Alarm, Slot};
-use crate::{Action, HostPhase, Rejection, StopReason};
+use crate::{Action, Epoch, HostPhase, Rejection, StopReason};
 use model::{FunctionId, HostId, InstanceId, MemoryMib, Span, Time};
 
 /// Hosts looked at in search of idle instances to evict, on a machine that is full.
@@ -58,16 +58,18 @@ impl Scheduler {
 
     /// Starts one instance, if an invocation waits that has none and scaling allows it. Returns whether another one may be
     /// needed.
-    pub(crate) fn start_one(&mut self, function: FunctionId, attempts: u32) -> bool {
+    pub(crate) fn start_one(&mut self, function: FunctionId, attempts: u8) -> bool {
         let Some(state) = self.functions.get(function) else { return false };
         if !state.lacks_starts() || state.live >= self.profile.scaling.limit(state.in_flight) {
             return false;
         }
         let owners = self.profile.owners(&state.details.settings);
         let memory = state.details.settings.memory.max(MemoryMib(1));
+        let past = self.outdated_start(function);
+        let memory = past.map_or(memory, |(_, memory)| memory);
         self.make_room(memory);
         match self.find_room(owners, memory) {
-            Room::Here(host) => self.place(function, host, attempts),
+            Room::Here(host) => self.place(function, host, attempts, past),
             Room::Later => {
                 self.stand_in_line(function);
                 return false;
@@ -115,15 +117,24 @@ impl Scheduler {
         self.profile.limits.memory.map_or(u64::MAX, |it| (f64::from(it.0) * overcommit) as u64)
     }
 
-    fn place(&mut self, function: FunctionId, host: HostId, attempts: u32) {
+    /// Puts an instance on a host, of the present version or the `past` one, and starts it if the host is ready.
+    pub(crate) fn place(
+        &mut self,
+        function: FunctionId,
+        host: HostId,
+        attempts: u8,
+        past: Option<(Epoch, MemoryMib)>,
+    ) {
         let Some(state) = self.functions.get_mut(function) else { return };
         state.starting += 1;
         state.live += 1;
         let memory = state.details.settings.memory.max(MemoryMib(1));
+        let (epoch, memory) = past.unwrap_or((state.details.epoch, memory));
         let it = Instance {
             function,
             revision: state.revision,
-            epoch: state.details.epoch,
+            epoch,
+            age: if past.is_some() { Age::Past } else { Age::Present },
             host,
             memory,
             state: State::Waiting,
@@ -178,7 +189,7 @@ impl Scheduler {
         }
     }
 
-    fn growth(&self, memory: MemoryMib) -> Growth {
+    pub(crate) fn growth(&self, memory: MemoryMib) -> Growth {
         let (size, _) = self.profile.hosts.size_for(memory);
         let fits_ahead = size == self.profile.hosts.memory && !self.machine.ahead.is_empty();
         let shortage = self.shortage_mib(size);
@@ -209,7 +220,7 @@ impl Scheduler {
     }
 
     /// A host for one of these owners that was started ahead, or a new one.
-    fn open_host(&mut self, owners: Owners, memory: MemoryMib) -> HostId {
+    pub(crate) fn open_host(&mut self, owners: Owners, memory: MemoryMib) -> HostId {
         let owner = self.owner_of_new(owners);
         let (size, milli_cpus) = self.profile.hosts.size_for(memory);
         if size == self.profile.hosts.memory {

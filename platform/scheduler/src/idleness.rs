@@ -3,24 +3,36 @@
 //! Deliberately knows nothing of how long that is: it asks the profile's keep-alive.
 
 use crate::StopReason;
-use crate::instance::{Hope, Idle, Rest, State, next_due};
+use crate::instance::{Hope, Idle, Rest, State, Warmth, next_due};
 use crate::lots::Lot;
-use crate::policy::Idling;
+use crate::policy::{Idling, Moment};
 use crate::scheduler::Scheduler;
 use crate::timers::Alarm;
 use model::{InstanceId, MemoryMib, Time};
 
 impl Scheduler {
     /// Makes an instance idle, or ends it where keep-alive keeps nothing.
-    pub(crate) fn list(&mut self, instance: InstanceId) {
+    pub(crate) fn list(&mut self, instance: InstanceId, warmth: Warmth) {
         let now = self.now;
+        let Some(it) = self.instances.get(instance) else { return };
+        let (function, memory, host) = (it.function, it.memory, it.host);
+        let Some(state) = self.functions.get(function) else { return };
+        let moment = match warmth {
+            Warmth::Cold => Moment::Ahead,
+            Warmth::Warm if state.in_flight == 0 => Moment::Quiet,
+            Warmth::Warm => Moment::Busy,
+        };
+        let windows = self.windows(state);
         let sequence = self.sequence();
         let until = self.profile.keep_alive.policy().until(&Idling {
             now,
             period: Lot::of(self.seed, sequence).next(),
             instance: Lot::of(self.seed, instance.0).next(),
             region: Lot::of(self.seed, 0),
+            windows,
+            moment,
         });
+        self.part(function, moment, windows);
         if until <= now {
             return self.reclaim(instance, StopReason::IdleLimit);
         }
@@ -30,7 +42,6 @@ impl Scheduler {
         it.end = until.min(it.dies);
         let due = next_due(it, self.profile.rest_after);
         self.timers.set(Alarm::Instance(instance), &mut it.slot, due);
-        let (function, memory, host) = (it.function, it.memory, it.host);
         if let Some(state) = self.functions.get_mut(function) {
             state.idle.push(&mut self.instances, instance);
         }
@@ -59,7 +70,10 @@ impl Scheduler {
                     self.machine.idle.remove(&(sequence, instance));
                 }
                 if let Some(state) = state {
-                    state.idle.remove(&mut self.instances, instance);
+                    let current = state.revision == it.revision;
+                    let past = state.details.past.as_mut().filter(|_| !current);
+                    let chain = past.map_or(&mut state.idle, |past| &mut past.idle);
+                    chain.remove(&mut self.instances, instance);
                 }
             }
             State::Finishing(Hope::Coming) => {
@@ -78,6 +92,9 @@ impl Scheduler {
         let (function, host, since, dies) = (it.function, it.host, it.since, it.dies);
         if dies <= self.now {
             return self.reclaim(instance, StopReason::Lifetime);
+        }
+        if !self.is_current(it) {
+            return self.reclaim(instance, StopReason::Outdated);
         }
         let policy = self.profile.keep_alive.policy();
         let mut reason = StopReason::IdleLimit;

@@ -30,7 +30,19 @@ pub(crate) struct Instance {
     pub(crate) init: Span,
     pub(crate) memory: MemoryMib,
     /// Hosts tried for it before this one.
-    pub(crate) attempts: u32,
+    pub(crate) attempts: u8,
+    pub(crate) age: Age,
+}
+
+/// Of which version an instance was started, seen from then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// The present one.
+    Present,
+    /// The one before, and it has run nothing yet.
+    Past,
+    /// The one before, and it has run an invocation.
+    Spent,
 }
 
 /// What an instance is doing.
@@ -238,10 +250,16 @@ impl Scheduler {
         if dies <= now {
             return self.give_up(instance, StopReason::Lifetime);
         }
+        if self.is_spent(instance) {
+            return self.give_up(instance, StopReason::Outdated);
+        }
         if self.dispatch_oldest(function, instance, warmth).is_some() {
             return;
         }
-        self.list(instance);
+        if self.instances.get(instance).is_some_and(|it| it.age == Age::Past) {
+            return self.reclaim(instance, StopReason::Outdated);
+        }
+        self.list(instance, warmth);
     }
 
     /// Counts an instance out of those that will yet become ready.

@@ -170,6 +170,7 @@ impl Scheduler {
             Alarm::Grace(function) => self.grace_due(function, due),
             Alarm::Tick(host) => self.tick(host, due),
             Alarm::Empty(host) => self.empty_due(host, due),
+            Alarm::Expected(function) => self.expected(function, due),
             Alarm::Ahead => {
                 if self.machine.ahead_slot.rings(due) {
                     self.machine.ahead_due = None;

@@ -10,8 +10,8 @@ use driver::{Answer, Driver};
 use model::{HostId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
 use proptest::prelude::*;
 use scheduler::policy::{
-    Bimodal, BinPack, Clock, Fixed, Halving, KeepAlive, Lifetime, MemoryPressure, Memoryless,
-    NoKeeping, OnePerHost, Placement, Random, Scaling, Spread, Sweep,
+    Bimodal, BinPack, Clock, Fixed, Halving, Histogram, KeepAlive, Lifetime, MemoryPressure,
+    Memoryless, NoKeeping, OnePerHost, Placement, Random, Scaling, Spread, Sweep, Updates,
 };
 use scheduler::{Action, Event, FunctionSettings, Profile, Scheduler, Sharing};
 
@@ -92,6 +92,7 @@ fn keep_alives() -> impl Strategy<Value = KeepAlive> {
         })),
         Just(KeepAlive::Sweep(Sweep { limit: short, every: Span::from_millis(700) })),
         pool.prop_map(|pool| KeepAlive::MemoryPressure(MemoryPressure { pool })),
+        Just(KeepAlive::Histogram(Histogram { bin: Span::from_millis(2), limit: short })),
     ]
 }
 
@@ -111,6 +112,16 @@ fn scalings() -> impl Strategy<Value = Scaling> {
         .prop_map(|(max_instances, start_share)| Scaling { max_instances, start_share })
 }
 
+fn updates() -> impl Strategy<Value = Option<Updates>> {
+    let window = Span::from_secs(3);
+    let spread = (0.0..=1.0, 0.0..=1.0).prop_map(move |(reuse_chance, start_chance)| Updates {
+        window,
+        reuse_chance,
+        start_chance,
+    });
+    proptest::option::of(spread)
+}
+
 fn profiles() -> impl Strategy<Value = Profile> {
     let sharing = prop_oneof![
         Just(Sharing::PerTenant),
@@ -119,14 +130,15 @@ fn profiles() -> impl Strategy<Value = Profile> {
         (0.0..=1.0).prop_map(|shared_share| Sharing::PartlyShared { shared_share }),
     ];
     let lifetime = (proptest::option::of(Just(Span::from_secs(4))), lifetimes());
-    let policies = (placements(), keep_alives(), lifetime, scalings());
+    let policies = (placements(), keep_alives(), lifetime, scalings(), updates());
     let machine = proptest::option::of(1..3_u32);
     let rest = proptest::option::of(Just(Span::from_millis(5)));
     (sharing, policies, machine, rest, 0..3_u32).prop_map(
         |(sharing, policies, machine, rest_after, warm)| {
-            let (placement, keep_alive, (lifetime_cap, lifetime), scaling) = policies;
+            let (placement, keep_alive, lifetimes, scaling, updates) = policies;
+            let (lifetime_cap, lifetime) = lifetimes;
             let mut profile = Profile { placement, keep_alive, lifetime_cap, ..Profile::default() };
-            (profile.lifetime, profile.scaling) = (lifetime, scaling);
+            (profile.lifetime, profile.scaling, profile.updates) = (lifetime, scaling, updates);
             profile.rest_after = rest_after;
             profile.hosts.sharing = sharing;
             profile.hosts.memory = MemoryMib(512);

@@ -19,6 +19,8 @@ impl Expected<'_> {
             KeepAlive::Fixed(fixed) => within(fixed.limit),
             // Half of one is one: only the limit ends it.
             KeepAlive::Halving(it) if it.clock == Clock::Host || it.floor > 0 => within(it.limit),
+            // One pair teaches no habit.
+            KeepAlive::Histogram(it) => within(it.limit),
             KeepAlive::Halving(_) | KeepAlive::MemoryPressure(_) => return None,
             KeepAlive::Memoryless(it) => {
                 self.over_ways(|way_s| (-(delay_s + way_s) / it.mean.as_secs_f64()).exp())

@@ -52,7 +52,11 @@ pub(super) fn placement(profile: &Profile) -> String {
         share if share < 1.0 => format!("; {:.0} % of requests at once start one", 100.0 * share),
         _ => String::new(),
     };
-    format!("{how}; {whose}{most}{share}")
+    let updates = match &profile.updates {
+        Some(it) => format!("; updates take up to {} to be known everywhere", it.window),
+        None => String::new(),
+    };
+    format!("{how}; {whose}{most}{share}{updates}")
 }
 
 pub(super) fn keep_alive(profile: &Profile) -> String {
@@ -83,6 +87,10 @@ pub(super) fn keep_alive(profile: &Profile) -> String {
             Some(pool) => format!("an idle instance stays until more than {pool} are needed"),
             None => "an idle instance stays until its memory is needed".to_owned(),
         },
+        KeepAlive::Histogram(it) => format!(
+            "learnt for each function from its idle times, by {}; {} where these do not tell",
+            it.bin, it.limit
+        ),
     };
     let cap = match profile.lifetime_cap {
         Some(cap) => format!("; none lives longer than {cap}"),

@@ -6,6 +6,7 @@ mod bimodal;
 mod bin_pack;
 mod fixed;
 mod halving;
+mod histogram;
 mod lifetime;
 mod memory_pressure;
 mod memoryless;
@@ -15,11 +16,14 @@ mod random;
 mod scaling;
 mod spread;
 mod sweep;
+mod updates;
 
 pub use bimodal::Bimodal;
 pub use bin_pack::BinPack;
 pub use fixed::Fixed;
 pub use halving::{Clock, Halving};
+pub use histogram::Histogram;
+pub(crate) use histogram::{Habit, Windows};
 pub use lifetime::Lifetime;
 pub use memory_pressure::MemoryPressure;
 pub use memoryless::Memoryless;
@@ -29,6 +33,7 @@ pub use random::Random;
 pub use scaling::Scaling;
 pub use spread::Spread;
 pub use sweep::Sweep;
+pub use updates::Updates;
 
 use crate::lots::Lot;
 use crate::rooms::{Owners, Rooms};
@@ -64,6 +69,8 @@ pub enum KeepAlive {
     Sweep(Sweep),
     /// See [`MemoryPressure`].
     MemoryPressure(MemoryPressure),
+    /// See [`Histogram`].
+    Histogram(Histogram),
 }
 
 /// What is to be placed.
@@ -129,6 +136,21 @@ pub(crate) struct Idling {
     pub(crate) instance: Lot,
     /// The region's lot.
     pub(crate) region: Lot,
+    /// What the policy has learnt of the function, if it has and learns.
+    pub(crate) windows: Option<Windows>,
+    /// In what moment of the function's life.
+    pub(crate) moment: Moment,
+}
+
+/// When an instance becomes idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// After its start, for which nothing waited.
+    Ahead,
+    /// After the last invocation in flight of its function.
+    Quiet,
+    /// While other invocations of its function run.
+    Busy,
 }
 
 /// Decides when idle instances go.
@@ -182,6 +204,7 @@ impl KeepAlive {
             Self::Bimodal(policy) => policy,
             Self::Sweep(policy) => policy,
             Self::MemoryPressure(policy) => policy,
+            Self::Histogram(policy) => policy,
         }
     }
 
@@ -206,6 +229,8 @@ pub(crate) mod test {
     /// An instance that becomes idle at `now`, the `number`th thing.
     pub(crate) fn idling(now: Time, number: u64) -> Idling {
         let lot = Lot::of(3, number);
-        Idling { now, period: lot, instance: lot.next(), region: Lot::of(3, 0) }
+        let region = Lot::of(3, 0);
+        let (windows, moment) = (None, Moment::Quiet);
+        Idling { now, period: lot, instance: lot.next(), region, windows, moment }
     }
 }

@@ -4,8 +4,8 @@
 
 use super::error::Fault;
 use super::policies::{
-    KeepAliveSection, PlacementSection, ScalingSection, keep_alive, lifetime, lifetime_cap,
-    placement, scaling, share,
+    KeepAliveSection, PlacementSection, ScalingSection, UpdatesSection, keep_alive, lifetime,
+    lifetime_cap, placement, scaling, share, updates,
 };
 use super::{
     Billing, Cpu, CpuCeiling, CpuWeight, Hosts, InitBilling, Limits, Profile, Reveal, Sharing,
@@ -23,6 +23,7 @@ struct File {
     keep_alive: KeepAliveSection,
     #[serde(default)]
     scaling: ScalingSection,
+    updates: Option<UpdatesSection>,
     cpu: CpuSection,
     limits: LimitsSection,
     billing: BillingSection,
@@ -108,6 +109,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "placement",
     "keep_alive",
     "scaling",
+    "updates",
     "cpu",
     "limits",
     "billing",
@@ -135,6 +137,7 @@ fn check(file: &File) -> Result<Profile, Fault> {
         lifetime_cap: lifetime_cap(&file.keep_alive)?,
         lifetime: lifetime(&file.keep_alive)?,
         scaling: scaling(&file.scaling)?,
+        updates: file.updates.as_ref().map(updates).transpose()?,
         keep_alive: keep_alive(&file.keep_alive)?,
         cpu: cpu(&file.cpu)?,
         limits: limits(&file.limits)?,

@@ -8,7 +8,7 @@ mod policies;
 mod text;
 
 use crate::FunctionSettings;
-use crate::policy::{KeepAlive, Lifetime, Placement, Scaling};
+use crate::policy::{KeepAlive, Lifetime, Placement, Scaling, Updates};
 use crate::rooms::{Owner, Owners};
 use model::{MemoryMib, Span};
 use serde::Deserialize;
@@ -33,6 +33,8 @@ pub struct Profile {
     pub lifetime: Option<Lifetime>,
     /// How many instances a function can have.
     pub scaling: Scaling,
+    /// How updates spread; None where no dispatch after an update uses the version before.
+    pub updates: Option<Updates>,
     /// CPU of an instance.
     pub cpu: Cpu,
     /// Quotas.

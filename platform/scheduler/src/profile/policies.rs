@@ -6,8 +6,8 @@
 use super::error::Fault;
 use super::file::{needed, positive, require};
 use crate::policy::{
-    Bimodal, BinPack, Clock, Fixed, Halving, KeepAlive, Lifetime, MemoryPressure, Memoryless,
-    NoKeeping, OnePerHost, Placement, Random, Scaling, Spread, Sweep,
+    Bimodal, BinPack, Clock, Fixed, Halving, Histogram, KeepAlive, Lifetime, MemoryPressure,
+    Memoryless, NoKeeping, OnePerHost, Placement, Random, Scaling, Spread, Sweep, Updates,
 };
 use model::{MemoryMib, Span};
 use serde::Deserialize;
@@ -38,6 +38,7 @@ enum KeepAliveName {
     Bimodal,
     Sweep,
     MemoryPressure,
+    Histogram,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -70,6 +71,14 @@ pub(super) struct KeepAliveSection {
 pub(super) struct ScalingSection {
     max_instances: Option<u32>,
     start_share: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpdatesSection {
+    window_s: f64,
+    reuse_chance: f64,
+    start_chance: f64,
 }
 
 const LIMIT: &str = "keep_alive.limit_s";
@@ -115,6 +124,7 @@ pub(super) fn keep_alive(section: &KeepAliveSection) -> Result<KeepAlive, Fault>
         KeepAliveName::Bimodal => ("keep_alive.policy bimodal", &[LIMIT, LONG, LONG_SHARE]),
         KeepAliveName::Sweep => ("keep_alive.policy sweep", &[LIMIT, INTERVAL]),
         KeepAliveName::MemoryPressure => ("keep_alive.policy memory_pressure", &[POOL]),
+        KeepAliveName::Histogram => ("keep_alive.policy histogram", &[LIMIT, INTERVAL]),
     };
     let there = [
         (LIMIT, section.limit_s.is_some()),
@@ -159,6 +169,10 @@ pub(super) fn keep_alive(section: &KeepAliveSection) -> Result<KeepAlive, Fault>
             }
             KeepAlive::MemoryPressure(MemoryPressure { pool: section.pool_mib.map(MemoryMib) })
         }
+        KeepAliveName::Histogram => KeepAlive::Histogram(Histogram {
+            bin: span(section.interval_s, INTERVAL)?,
+            limit: limit()?,
+        }),
     })
 }
 
@@ -199,6 +213,16 @@ pub(super) fn scaling(section: &ScalingSection) -> Result<Scaling, Fault> {
     let holds = start_share > 0.0 && start_share <= 1.0;
     require(holds, "scaling.start_share", start_share, "more than 0 and at most 1")?;
     Ok(Scaling { max_instances: section.max_instances, start_share })
+}
+
+pub(super) fn updates(section: &UpdatesSection) -> Result<Updates, Fault> {
+    share("updates.reuse_chance", section.reuse_chance)?;
+    share("updates.start_chance", section.start_chance)?;
+    Ok(Updates {
+        window: positive("updates.window_s", section.window_s)?,
+        reuse_chance: section.reuse_chance,
+        start_chance: section.start_chance,
+    })
 }
 
 /// That a number is a part of a whole.
@@ -249,6 +273,11 @@ mod tests {
         );
         let lifetime = with(FIXED, &lifetime).expect("lifetime").lifetime;
         assert!(matches!(lifetime, Some(Lifetime::Lognormal { sigma: 0.5, .. })));
+        let histogram = keep("policy = \"histogram\"\nlimit_s = 60\ninterval_s = 30");
+        assert!(matches!(histogram, KeepAlive::Histogram(it) if it.bin.as_secs_f64() == 30.0));
+        let updates = "[updates]\nwindow_s = 6\nreuse_chance = 0.5\nstart_chance = 0.25\n[reveal]";
+        let updates = with("[reveal]", updates).expect("updates").updates.expect("there");
+        assert_eq!((updates.reuse_chance, updates.start_chance), (0.5, 0.25));
         let scaling = "[scaling]\nmax_instances = 10\nstart_share = 0.5\n[reveal]";
         let scaling = with("[reveal]", scaling).expect("scaling").scaling;
         assert_eq!((scaling.max_instances, scaling.start_share), (Some(10), 0.5));

@@ -1,7 +1,7 @@
 //! Policies that a profile can choose beside those of the built-in platforms.
 
 use crate::*;
-use scheduler::policy::{MemoryPressure, OnePerHost, Scaling};
+use scheduler::policy::{Histogram, MemoryPressure, OnePerHost, Scaling, Updates};
 use std::collections::BTreeSet;
 
 fn pressure(pool: Option<u32>) -> KeepAlive {
@@ -105,4 +105,82 @@ fn some_hosts_are_everybodys() {
     let all = driver.scheduler.hosts().count();
     assert_eq!(all, 160);
     assert!((30..68).contains(&shared), "{shared} of {all} hosts are shared");
+}
+
+fn spreading(reuse_chance: f64, start_chance: f64) -> Profile {
+    let window = Span::from_secs(6);
+    Profile { updates: Some(Updates { window, reuse_chance, start_chance }), ..profile() }
+}
+
+/// How many of the dispatches so far ran epoch 1.
+fn old_runs(driver: &Driver) -> usize {
+    let old = |it: &&Action| matches!(it, Action::Dispatch { epoch: Epoch(1), .. });
+    driver.actions.iter().filter(old).count()
+}
+
+// While an update spreads, idle instances of the version before take one invocation each; after its window none does.
+#[test]
+fn updates_spread() {
+    let mut driver = driver(spreading(1.0, 0.0));
+    pool(&mut driver, 3);
+    let before = old_runs(&driver);
+    driver.deploy(0, settings(128));
+    for _ in 0..5 {
+        driver.invoke(0);
+    }
+    driver.answer_all();
+    assert_eq!(old_runs(&driver) - before, 3);
+    driver.wait(Span::from_secs(6));
+    pool(&mut driver, 2);
+    assert_eq!(old_runs(&driver) - before, 3);
+    let outdated = reclaimed(&driver).iter().filter(|it| it.1 == StopReason::Outdated).count();
+    assert_eq!(outdated, 3);
+}
+
+// While an update spreads, some new instances are of the version before; each of them serves one invocation at most.
+#[test]
+fn updates_start_old_instances() {
+    let mut driver = driver(spreading(0.0, 1.0));
+    driver.deploy(0, settings(256));
+    for _ in 0..3 {
+        driver.invoke(0);
+    }
+    driver.answer_all();
+    assert_eq!((old_runs(&driver), driver.instances().len()), (3, 0));
+    driver.wait(Span::from_secs(6));
+    pool(&mut driver, 3);
+    assert_eq!(old_runs(&driver), 3);
+}
+
+// Histogram: a function that returns every half hour has its instance taken away and another one started ahead in time.
+#[test]
+fn habits_are_learnt() {
+    let (bin, limit) = (Span::from_secs(60), Span::from_secs(14_400));
+    let mut driver =
+        driver(Profile { keep_alive: KeepAlive::Histogram(Histogram { bin, limit }), ..profile() });
+    let every = Span::from_secs(1_830);
+    for _ in 0..10 {
+        driver.invoke(0);
+        driver.answer_all();
+        assert_eq!(driver.scheduler.counters().cold_starts, 1, "kept for the fallback at first");
+        driver.wait(every);
+    }
+    driver.invoke(0);
+    driver.answer_all();
+    assert!(driver.instances().is_empty(), "not needed for 27 minutes");
+    driver.wait(Span::from_secs(1_619));
+    assert!(driver.instances().is_empty());
+    driver.wait(Span::from_secs(1));
+    driver.answer_all();
+    assert_eq!(driver.instances().len(), 1, "started ahead at 0.9 x 30 min");
+    driver.wait(Span::from_secs(200));
+    driver.invoke(0);
+    let last = dispatches(&driver).last().copied().expect("one more");
+    assert!(!last.2, "what was started ahead is warm");
+    driver.answer_all();
+    driver.wait(Span::from_secs(1_620));
+    driver.answer_all();
+    driver.wait(Span::from_secs(31 * 66 - 1_620));
+    driver.answer_all();
+    assert!(driver.instances().is_empty(), "nothing came until 1.1 x 31 min");
 }

@@ -64,6 +64,8 @@ struct InstanceBook {
     born: Time,
     /// Its function was removed since.
     orphan: bool,
+    /// Invocations that it took while it was outdated.
+    outdated: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +94,8 @@ pub struct Driver {
     pub open: Vec<Open>,
     profile: Profile,
     functions: BTreeMap<FunctionId, (Epoch, FunctionSettings)>,
+    /// The version before, and until when the profile lets it be used.
+    past: BTreeMap<FunctionId, (Epoch, Time)>,
     hosts: BTreeMap<HostId, HostBook>,
     instances: BTreeMap<InstanceId, InstanceBook>,
     invocations: BTreeMap<InvocationId, InvocationBook>,
@@ -109,6 +113,7 @@ impl Driver {
             open: Vec::new(),
             profile,
             functions: BTreeMap::new(),
+            past: BTreeMap::new(),
             hosts: BTreeMap::new(),
             instances: BTreeMap::new(),
             invocations: BTreeMap::new(),
@@ -233,6 +238,7 @@ impl Driver {
             }
             Event::Removed { function } => {
                 self.functions.remove(function);
+                self.past.remove(function);
                 let of = self.instances.values_mut().filter(|it| it.function == *function);
                 of.for_each(|it| it.orphan = true);
             }
@@ -272,6 +278,11 @@ impl Driver {
         }
         if known.is_some_and(|(now, _)| *now > epoch) {
             return;
+        }
+        if let (Some((now, _)), Some(updates)) = (known, self.profile.updates)
+            && *now < epoch
+        {
+            self.past.insert(function, (*now, self.now + updates.window));
         }
         self.functions.insert(function, (epoch, settings.clone()));
         self.settings.insert((function, epoch), settings.clone());
@@ -415,7 +426,7 @@ impl Driver {
         epoch: Epoch,
     ) {
         let settings = self.settings[&(function, epoch)].clone();
-        assert_eq!(self.functions[&function].0, epoch, "{instance} starts outdated");
+        assert!(self.is_used(function, epoch), "{instance} starts outdated");
         let book = self.hosts.get_mut(&host).expect("a host that is there");
         assert!(book.ready, "{instance} starts on {host} before that is ready");
         book.instances.insert(instance);
@@ -430,9 +441,9 @@ impl Driver {
             Sharing::PerRole => assert_eq!(book.owners.len(), 1, "{host} is one role's"),
         }
         let memory = settings.memory;
-        let doing = Doing::Starting;
-        let it =
-            InstanceBook { function, epoch, host, memory, doing, born: self.now, orphan: false };
+        let (doing, born) = (Doing::Starting, self.now);
+        let (orphan, outdated) = (false, 0);
+        let it = InstanceBook { function, epoch, host, memory, doing, born, orphan, outdated };
         assert!(self.instances.insert(instance, it).is_none(), "{instance} starts once");
         let book = &self.hosts[&host];
         if matches!(self.profile.placement, Placement::OnePerHost(_)) {
@@ -443,12 +454,23 @@ impl Driver {
         self.open.push(Open::Start(instance));
     }
 
+    /// Whether a version may be used now: the present one, or for a while the one before.
+    fn is_used(&self, function: FunctionId, epoch: Epoch) -> bool {
+        let past = self.past.get(&function);
+        self.functions.get(&function).is_some_and(|it| it.0 == epoch)
+            || past.is_some_and(|&(before, until)| before == epoch && self.now < until)
+    }
+
     fn check_dispatch(&mut self, instance: InstanceId, invocation: InvocationId, epoch: Epoch) {
         let now = self.now;
+        let function = self.instances[&instance].function;
+        assert!(self.is_used(function, epoch), "{invocation} runs old code");
         let it = self.instances.get_mut(&instance).expect("an instance that is there");
         assert!(matches!(it.doing, Doing::Idle { .. }), "{instance} takes two: {:?}", it.doing);
         let current = self.functions.get(&it.function).expect("a function that is there");
-        assert_eq!((epoch, it.epoch), (current.0, current.0), "{invocation} runs old code");
+        assert_eq!(epoch, it.epoch);
+        it.outdated += u32::from(epoch != current.0);
+        assert!(it.outdated <= 1, "{instance} runs old code twice");
         assert!(!it.orphan, "{invocation} runs on an instance of a function that was removed");
         if let Some(cap) = self.profile.lifetime_cap {
             assert!(now < it.born + cap, "{instance} is used beyond its lifetime");
@@ -561,7 +583,8 @@ impl Driver {
     fn check_queues(&self) {
         for it in self.scheduler.functions() {
             let of = |other: &&InstanceView| {
-                other.function == it.function && other.epoch == self.functions[&it.function].0
+                let present = other.epoch == self.functions[&it.function].0;
+                other.function == it.function && (present || self.profile.updates.is_some())
             };
             let starts = |other: &InstanceView| {
                 matches!(other.phase, InstancePhase::Waiting | InstancePhase::Starting)
