@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Truths of kind *parameter*: what `profile` says outright.
 pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     let mut truths = identity::of_profile(profile);
-    truths.extend(placement::of_profile(profile));
+    truths.extend(placement::of_profile(profile, records));
     truths.extend(scaling::of_profile());
     truths.extend(idle::of_profile(profile));
     truths.extend(cpu::of_profile(profile, records));
@@ -33,7 +33,7 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     let profile = &platform.scheduler;
     let expected = Expected::of(platform);
     let mut truths = identity::of_platform(platform);
-    truths.extend(placement::of_profile(profile));
+    truths.extend(placement::of_profile(profile, records));
     truths.extend(scaling::of_profile());
     truths.extend(exposure::of_platform(platform));
     truths.extend(idle::of_profile(profile));

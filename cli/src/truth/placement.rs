@@ -1,15 +1,16 @@
 //! Where instances are placed, and how much of ours was on one host.
 
-use super::{Realised, at, parameter, realised as realised_as, sound};
+use super::{Realised, at, parameter, realised as realised_as, setting, sound};
 use analysis::Truth;
 use record::Record;
 use scheduler::Profile;
 use scheduler::policy::Placement;
 use std::collections::BTreeMap;
 
-pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
+pub(super) fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     let word = match &profile.placement {
         Placement::BinPack(_) => "bin_pack",
+        Placement::Spread(it) if it.max_hosts >= largest_burst(profile, records) => "one_per_host",
         Placement::Spread(_) => "spread",
         Placement::Random(_) => "random",
         Placement::OnePerHost(_) => "one_per_host",
@@ -18,6 +19,13 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
         parameter("placement.policy").word(word),
         parameter("placement.host_memory_mib").number(f64::from(profile.hosts.memory.0)),
     ]
+}
+
+/// Instances of one function that the largest burst can have: spread over as many hosts, each has its own.
+fn largest_burst(profile: &Profile, records: &[Record]) -> u32 {
+    let bursts = sound(records, "placement").filter_map(|record| setting(record, "concurrency"));
+    let largest: Option<u32> = bursts.max();
+    largest.map_or(u32::MAX, |largest| profile.scaling.limit(largest).min(largest))
 }
 
 /// The most instances of each size on one host, and how many of the bursts' had another of their function beside them.
