@@ -1,6 +1,6 @@
 //! How long requests wait for a new instance, and for one that is there.
 
-use super::{at, expected as expected_as, sound};
+use super::{at, expected as expected_as, number, sound};
 use analysis::Truth;
 use emulator::{Expected, Measure, Start};
 use model::MemoryMib;
@@ -27,7 +27,7 @@ pub(super) fn expected(expected: &Expected<'_>, records: &[Record]) -> Vec<Truth
             ("warmstart.overhead_ms", Start::Warm, Measure::Overhead),
         ] {
             let mut say = |suffix: &str, value: f64| {
-                let truth = expected_as(&format!("{metric}.{suffix}")).number(value);
+                let truth = expected_as(&format!("{metric}.{suffix}"), number(value));
                 truths.push(at(at(truth, "runtime", runtime), "memory_mib", memory_mib));
             };
             for (suffix, p) in QUANTILES {

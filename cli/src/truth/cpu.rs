@@ -1,6 +1,6 @@
 //! CPU shares, alone and beside others.
 
-use super::{at, expected as expected_as, parameter, setting, sound};
+use super::{at, expected as expected_as, number, parameter, setting, sound};
 use analysis::Truth;
 use emulator::Expected;
 use model::MemoryMib;
@@ -34,15 +34,15 @@ pub(super) fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
         let ceiling = profile.cpu.ceiling_milli(MemoryMib(memory_mib), profile.hosts.milli_cpus);
         ceiling.map_or(vcpus, |milli| f64::from(milli) / 1e3).min(vcpus)
     };
-    let mut truths = vec![parameter("cpu.fairness").number(1.0)];
+    let mut truths = vec![parameter("cpu.fairness", number(1.0))];
     for memory_mib in alone(records) {
-        let truth = parameter("cpu.share").number(share(memory_mib));
+        let truth = parameter("cpu.share", number(share(memory_mib)));
         truths.push(at(truth, "memory_mib", memory_mib));
     }
     for (memory_mib, largest) in shared(records) {
         for colevel in 1..=largest {
             let value = share(memory_mib).min(vcpus / f64::from(colevel));
-            let truth = parameter("cpu.share_shared").number(value);
+            let truth = parameter("cpu.share_shared", number(value));
             truths.push(at(at(truth, "memory_mib", memory_mib), "colevel", colevel));
         }
     }
@@ -59,15 +59,15 @@ pub(super) fn expected(expected: &Expected<'_>, records: &[Record]) -> Vec<Truth
         for (metric, value) in
             [("cpu.share", share), ("cpu.share_sd", sd), ("cpu.tick_share", ticks)]
         {
-            truths.push(at(expected_as(metric).number(value), "memory_mib", memory_mib));
+            truths.push(at(expected_as(metric, number(value)), "memory_mib", memory_mib));
         }
     }
     for (memory_mib, largest) in shared(records) {
         for colevel in 1..=largest {
             let (share, fairness) = expected.cpu_shared(MemoryMib(memory_mib), colevel);
-            let truth = at(expected_as("cpu.share_shared").number(share), "colevel", colevel);
+            let truth = at(expected_as("cpu.share_shared", number(share)), "colevel", colevel);
             truths.push(at(truth, "memory_mib", memory_mib));
-            truths.push(at(expected_as("cpu.fairness").number(fairness), "colevel", colevel));
+            truths.push(at(expected_as("cpu.fairness", number(fairness)), "colevel", colevel));
         }
     }
     truths

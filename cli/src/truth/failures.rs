@@ -1,6 +1,6 @@
 //! Requests without an answer of the function, as they really were.
 
-use super::{Realised, at, realised as realised_as};
+use super::{Realised, at, number, realised as realised_as};
 use analysis::Truth;
 use record::Record;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub(super) fn realised(realised: &Realised, records: &[Record]) -> Vec<Truth> {
             refused += f64::from(it.answers.refused);
         }
         let mut say = |metric: &str, value: f64| {
-            truths.push(at(realised_as(metric).number(value), "experiment", experiment));
+            truths.push(at(realised_as(metric, number(value)), "experiment", experiment));
         };
         say("failures.fraction", (rows - answered) / rows);
         // A refused request may have been tried again, and each try is counted. What is neither answered nor failed was

@@ -1,6 +1,6 @@
 //! How long idle instances are kept.
 
-use super::{at, expected as expected_as, parameter, setting, sound};
+use super::{at, expected as expected_as, number, parameter, setting, sound, word};
 use analysis::Truth;
 use emulator::Expected;
 use model::Span;
@@ -10,7 +10,7 @@ use scheduler::policy::KeepAlive;
 use std::collections::BTreeSet;
 
 pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
-    let word = match &profile.keep_alive {
+    let policy = match &profile.keep_alive {
         KeepAlive::None(_) => "none",
         KeepAlive::Fixed(_) => "fixed",
         KeepAlive::Halving(_) => "halving",
@@ -20,10 +20,10 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
         // No word says what these do.
         KeepAlive::Bimodal(_) | KeepAlive::Sweep(_) => "unknown",
     };
-    let mut truths = vec![parameter("idle.policy").word(word)];
+    let mut truths = vec![parameter("idle.policy", word(policy))];
     let limit = |limit: Span| {
         ["idle.max_idle_s", "idle.first_loss_s"]
-            .map(|metric| parameter(metric).number(limit.as_secs_f64()))
+            .map(|metric| parameter(metric, number(limit.as_secs_f64())))
     };
     match &profile.keep_alive {
         KeepAlive::None(_)
@@ -36,7 +36,7 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
         KeepAlive::Halving(halving) => {
             truths.extend(limit(halving.limit));
             let interval_s = halving.interval.as_secs_f64();
-            truths.push(parameter("idle.halving_interval_s").number(interval_s));
+            truths.push(parameter("idle.halving_interval_s", number(interval_s)));
         }
     }
     truths
@@ -50,7 +50,7 @@ pub(super) fn expected(expected: &Expected<'_>, records: &[Record]) -> Vec<Truth
         .collect();
     let alive = |delay_ms: u64| {
         let delay_s = delay_ms as f64 / 1e3;
-        let truth = expected_as("idle.alive_fraction").number(expected.alive(delay_s)?);
+        let truth = expected_as("idle.alive_fraction", number(expected.alive(delay_s)?));
         Some(at(truth, "delay_s", delay_s))
     };
     delays_ms.into_iter().filter_map(alive).collect()

@@ -75,6 +75,8 @@ impl Realised {
     fn read(&mut self, path: &Path) -> anyhow::Result<()> {
         let file = std::fs::File::open(path)
             .with_context(|| format!("cannot read the journal {}", path.display()))?;
+        self.platforms += 1;
+        let platform = self.platforms;
         let mut names = BTreeMap::new();
         let mut places = BTreeMap::new();
         let mut busy: BTreeMap<FunctionId, Busy> = BTreeMap::new();
@@ -96,6 +98,7 @@ impl Realised {
                     hosts.entry(host).or_default().insert(dispatch.instance);
                     let Some(name) = names.get(&function) else { continue };
                     note(self.functions.entry(name.clone()).or_default(), hosts);
+                    self.hosts.entry(name.clone()).or_default().insert((platform, host));
                 }
                 Line::Finished { finished: Ended { instance } }
                 | Line::Died { died: Ended { instance } } => {

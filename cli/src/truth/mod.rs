@@ -8,12 +8,16 @@ mod exposure;
 mod failures;
 mod identity;
 mod idle;
+mod isolation;
 mod journal;
 mod placement;
 mod scaling;
+#[cfg(test)]
+mod trial;
 
 use analysis::{Truth, Value};
 use emulator::{Counts, Expected, FunctionCounts, Platform};
+use model::HostId;
 use record::Record;
 use scheduler::Profile;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Truths of kind *parameter*: what `profile` says outright.
 pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     let mut truths = identity::of_profile(profile);
+    truths.extend(isolation::expected(profile, records));
     truths.extend(placement::of_profile(profile, records));
     truths.extend(scaling::of_profile());
     truths.extend(idle::of_profile(profile));
@@ -33,6 +38,7 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     let profile = &platform.scheduler;
     let expected = Expected::of(platform);
     let mut truths = identity::of_platform(platform);
+    truths.extend(isolation::expected(profile, records));
     truths.extend(placement::of_profile(profile, records));
     truths.extend(scaling::of_profile());
     truths.extend(exposure::of_platform(platform));
@@ -48,6 +54,10 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
 pub struct Realised {
     /// By function name.
     functions: BTreeMap<String, FunctionCounts>,
+    /// By function name: the hosts that its instances ran on, numbered by platform.
+    hosts: BTreeMap<String, BTreeSet<(u32, HostId)>>,
+    /// Platforms whose journals were read.
+    platforms: u32,
     /// Whether the counts say what came back of requests; journals do not.
     has_answers: bool,
 }
@@ -55,13 +65,23 @@ pub struct Realised {
 impl Realised {
     /// What an emulated platform counted.
     pub fn of(counts: &Counts) -> Self {
-        Self { functions: counts.functions.clone(), has_answers: true }
+        let hosts = counts
+            .functions
+            .iter()
+            .map(|(name, it)| (name.clone(), it.hosts.keys().map(|host| (0, *host)).collect()));
+        Self {
+            functions: counts.functions.clone(),
+            hosts: hosts.collect(),
+            platforms: 1,
+            has_answers: true,
+        }
     }
 
     /// Truths of kind *realised* for the functions that `records` name.
     pub fn truths(&self, records: &[Record]) -> Vec<Truth> {
         let mut truths = scaling::realised(self, records);
         truths.extend(placement::realised(self, records));
+        truths.extend(isolation::realised(&self.hosts, records));
         if self.has_answers {
             truths.extend(failures::realised(self, records));
         }
@@ -78,36 +98,29 @@ impl Realised {
     }
 }
 
-/// A truth in the making.
-struct Said {
-    metric: String,
-    kind: &'static str,
+fn parameter(metric: &str, value: Value) -> Truth {
+    truth(metric, value, "parameter")
 }
 
-fn parameter(metric: &str) -> Said {
-    Said { metric: metric.to_owned(), kind: "parameter" }
+fn expected(metric: &str, value: Value) -> Truth {
+    truth(metric, value, "expected")
 }
 
-fn expected(metric: &str) -> Said {
-    Said { metric: metric.to_owned(), kind: "expected" }
+fn realised(metric: &str, value: Value) -> Truth {
+    truth(metric, value, "realised")
 }
 
-fn realised(metric: &str) -> Said {
-    Said { metric: metric.to_owned(), kind: "realised" }
+fn truth(metric: &str, value: Value, kind: &str) -> Truth {
+    let (metric, kind) = (metric.to_owned(), kind.to_owned());
+    Truth { metric, setting: BTreeMap::new(), value, kind }
 }
 
-impl Said {
-    fn value(self, value: Value) -> Truth {
-        Truth { metric: self.metric, setting: BTreeMap::new(), value, kind: self.kind.to_owned() }
-    }
+fn word(word: &str) -> Value {
+    Value::Word(word.to_owned())
+}
 
-    fn word(self, word: &str) -> Truth {
-        self.value(Value::Word(word.to_owned()))
-    }
-
-    fn number(self, number: f64) -> Truth {
-        self.value(Value::Number(number))
-    }
+fn number(number: f64) -> Value {
+    Value::Number(number)
 }
 
 /// The same truth, where this setting holds.
@@ -164,6 +177,8 @@ mod tests {
             memory_range_mib: (128, 1536),
             cores: 2,
             max_concurrency: 200,
+            tenants: 2,
+            roles: 2,
         });
         let study = Study { scope, experiments: Kind::ALL.to_vec() };
         let mut memory = Memory::default();

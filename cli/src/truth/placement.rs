@@ -1,6 +1,6 @@
 //! Where instances are placed, and how much of ours was on one host.
 
-use super::{Realised, at, parameter, realised as realised_as, setting, sound};
+use super::{Realised, at, number, parameter, realised as realised_as, setting, sound, word};
 use analysis::Truth;
 use record::Record;
 use scheduler::Profile;
@@ -8,7 +8,7 @@ use scheduler::policy::Placement;
 use std::collections::BTreeMap;
 
 pub(super) fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
-    let word = match &profile.placement {
+    let policy = match &profile.placement {
         Placement::BinPack(_) => "bin_pack",
         Placement::Spread(it) if it.max_hosts >= largest_burst(profile, records) => "one_per_host",
         Placement::Spread(_) => "spread",
@@ -16,8 +16,8 @@ pub(super) fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
         Placement::OnePerHost(_) => "one_per_host",
     };
     vec![
-        parameter("placement.policy").word(word),
-        parameter("placement.host_memory_mib").number(f64::from(profile.hosts.memory.0)),
+        parameter("placement.policy", word(policy)),
+        parameter("placement.host_memory_mib", number(f64::from(profile.hosts.memory.0))),
     ]
 }
 
@@ -39,7 +39,7 @@ pub(super) fn realised(realised: &Realised, records: &[Record]) -> Vec<Truth> {
         .filter_map(|(memory_mib, records)| {
             let counts = realised.of_functions(records.into_iter());
             let most = counts.map(|counts| counts.colevel).max()?;
-            let truth = realised_as("placement.max_colevel").number(f64::from(most));
+            let truth = realised_as("placement.max_colevel", number(f64::from(most)));
             Some(at(truth, "memory_mib", memory_mib))
         })
         .collect();
@@ -49,7 +49,7 @@ pub(super) fn realised(realised: &Realised, records: &[Record]) -> Vec<Truth> {
         .fold((0, 0), |(all, some), it| (all + it.running, some + it.coresident));
     if all > 0 {
         let share = f64::from(coresident) / f64::from(all);
-        truths.push(realised_as("placement.same_function_coresident").number(share));
+        truths.push(realised_as("placement.same_function_coresident", number(share)));
     }
     truths
 }

@@ -1,6 +1,6 @@
 //! How many instances bursts really got, how fast, and what was queued.
 
-use super::{Realised, at, median, parameter, realised as realised_as, setting, sound};
+use super::{Realised, at, median, number, parameter, realised as realised_as, setting, sound};
 use analysis::Truth;
 use emulator::FunctionCounts;
 use record::Record;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// An instance of our platform serves one request at a time.
 pub(super) fn of_profile() -> Vec<Truth> {
-    vec![parameter("scaling.requests_per_instance").number(1.0)]
+    vec![parameter("scaling.requests_per_instance", number(1.0))]
 }
 
 pub(super) fn realised(realised: &Realised, records: &[Record]) -> Vec<Truth> {
@@ -23,7 +23,7 @@ pub(super) fn realised(realised: &Realised, records: &[Record]) -> Vec<Truth> {
         let bursts: Vec<&FunctionCounts> = realised.of_functions(records.into_iter()).collect();
         let mut say = |metric: &str, value: Option<f64>| {
             if let Some(value) = value {
-                let truth = at(realised_as(metric).number(value), "concurrency", concurrency);
+                let truth = at(realised_as(metric, number(value)), "concurrency", concurrency);
                 truths.push(at(truth, "memory_mib", memory_mib));
             }
         };
@@ -39,7 +39,7 @@ pub(super) fn realised(realised: &Realised, records: &[Record]) -> Vec<Truth> {
     }
     let most = realised.of_functions(sound(records, "scaling")).map(|it| it.running).max();
     if let Some(most) = most {
-        truths.push(realised_as("scaling.max_concurrent_instances").number(f64::from(most)));
+        truths.push(realised_as("scaling.max_concurrent_instances", number(f64::from(most))));
     }
     truths
 }

@@ -13,6 +13,7 @@ mod failures;
 mod finding;
 mod identity;
 mod idle;
+mod isolation;
 mod latency;
 mod paper;
 mod placed;
@@ -67,6 +68,7 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     let host = identity::host_source(&records);
     let study = Study::of_records(records, host);
     identity::analyse(&study, &mut answers);
+    isolation::analyse(&study, &mut answers);
     exposure::analyse(&study, &mut answers);
     coldstart::analyse(&study, &mut answers);
     scaling::analyse(&study, &mut answers);
@@ -116,9 +118,17 @@ mod tests {
     // Records with nothing but an experiment's name are failures, never a panic.
     #[test]
     fn empty_records_are_failures() {
-        for experiment in
-            ["identity", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "other"]
-        {
+        for experiment in [
+            "identity",
+            "isolation",
+            "exposure",
+            "coldstart",
+            "scaling",
+            "placement",
+            "idle",
+            "cpu",
+            "other",
+        ] {
             let record = Record { experiment: experiment.to_owned(), ..Record::default() };
             let (findings, _) = analyse(&vec![record; 12]);
             let failed = findings.iter().find(|finding| finding.metric == "failures.fraction");

@@ -1,6 +1,7 @@
 //! What really happened, as the platform saw it: the realised truth that findings are held against.
 
 use crate::call::Answer;
+use crate::profile::HostType;
 use model::{FunctionId, HostId, Time};
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ pub struct Counts {
 }
 
 /// What happened with one function.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FunctionCounts {
     /// Most instances that ran an invocation at one instant.
     pub running: u32,
@@ -38,6 +39,17 @@ pub struct FunctionCounts {
     pub last_new: Option<Time>,
     /// What came back of the requests.
     pub answers: Answers,
+    /// Hosts on which its instances ran.
+    pub hosts: BTreeMap<HostId, FirstRun>,
+}
+
+/// A function's first run on a host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FirstRun {
+    /// The host's uptime at that run's first statement, s.
+    pub uptime_s: f64,
+    /// What kind of host it is.
+    pub kind: HostType,
 }
 
 /// What came back of requests to a function that was there, each counted once, as the vantage point saw it.

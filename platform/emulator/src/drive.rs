@@ -3,6 +3,7 @@
 //! Deliberately decides nothing.
 
 use crate::call::{Answer, Call, PlatformReport, Reply};
+use crate::counts::FirstRun;
 use crate::host::{Host, Resource};
 use crate::latency::chance;
 use crate::pool::Share;
@@ -292,17 +293,21 @@ impl State {
     }
 
     /// Notes that an instance came to its handler for the first time.
-    pub(crate) fn note_first_contact(&mut self, host: HostId, function: &str) {
+    pub(crate) fn note_first_contact(&mut self, instance: InstanceId) {
         self.counts.instances += 1;
-        let of_function = self.counts.of(function);
+        let it = &self.instances[&instance];
+        let (host, name) = (it.host, &it.version.function);
+        let of_function = self.counts.of(name);
         of_function.instances += 1;
         of_function.last_new = Some(self.now);
+        let Some(it) = self.hosts.get(&host) else { return };
+        let uptime_s = it.uptime_s(self.now);
+        let first = || FirstRun { uptime_s, kind: it.kind.clone() };
+        of_function.hosts.entry(host).or_insert_with(first);
         if !self.touched.insert(host) {
             return;
         }
         self.counts.hosts += 1;
-        let Some(it) = self.hosts.get(&host) else { return };
-        let uptime_s = it.uptime_s(self.now);
         let (low, high) = self.counts.uptime_s.unwrap_or((uptime_s, uptime_s));
         self.counts.uptime_s = Some((low.min(uptime_s), high.max(uptime_s)));
     }

@@ -11,7 +11,6 @@ use crate::reveal;
 use crate::run::Part;
 use model::{InstanceId, MemoryMib, Span, Time};
 use probe::{BackgroundResult, CpuResult, DiskResult, NetworkResult};
-use std::rc::Rc;
 
 /// What the handler takes beside what it is asked: assumed, as a warm native probe takes on a machine of ours.
 const HANDLER: Span = Span::from_micros(100);
@@ -43,10 +42,8 @@ impl State {
         let Some(run) = it.run.as_mut() else { return };
         (run.since, run.part_since) = (now, now);
         it.served += 1;
-        let host = it.host;
         if it.served == 1 {
-            let version = Rc::clone(&it.version);
-            self.note_first_contact(host, &version.function);
+            self.note_first_contact(instance);
         }
         if crash {
             self.answer_of(

@@ -1,10 +1,11 @@
 //! What an infinitely long measurement would find: from many draws of the profile's model, or in closed form.
 //!
 //! The oracle for findings, and so independent of the instrument: it knows the model, and nothing of how it is measured.
-//! It is independent of the driver too: nothing here runs a scheduler, a host or a pool.
+//! It is independent of the driver too: no host, pool or agenda of a region is in it.
 
 mod cpu;
 mod idle;
+mod isolation;
 mod latency;
 
 use crate::profile::Platform;
@@ -13,6 +14,7 @@ use rand_pcg::Pcg64;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+pub use isolation::{Meeting, Party, Shared, shared};
 pub use latency::{Measure, Start};
 
 /// Seed of the draws: the same for every study, since they are no part of one.
