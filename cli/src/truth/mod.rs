@@ -3,6 +3,7 @@
 //! Read after the analysis; no experiment or analysis sees any of it.
 
 mod coldstart;
+mod consistency;
 mod cpu;
 mod exposure;
 mod failures;
@@ -10,13 +11,16 @@ mod identity;
 mod idle;
 mod isolation;
 mod journal;
+mod lifetime;
+#[cfg(test)]
+mod measured;
 mod placement;
 mod scaling;
 #[cfg(test)]
 mod trial;
 
 use analysis::{Truth, Value};
-use emulator::{Counts, Expected, FunctionCounts, Platform};
+use emulator::{Counts, Expected, FunctionCounts, Platform, Updated};
 use model::HostId;
 use record::Record;
 use scheduler::Profile;
@@ -30,6 +34,8 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     truths.extend(scaling::of_profile());
     truths.extend(idle::of_profile(profile));
     truths.extend(cpu::of_profile(profile, records));
+    truths.extend(consistency::of_profile(profile));
+    truths.extend(lifetime::of_profile(profile, records));
     truths
 }
 
@@ -46,6 +52,10 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     truths.extend(idle::expected(&expected, records));
     truths.extend(cpu::expected(&expected, records));
     truths.extend(coldstart::expected(&expected, records));
+    truths.extend(consistency::of_profile(profile));
+    truths.extend(consistency::of_platform(&expected, records));
+    let crash = platform.model.faults.crash;
+    truths.extend(lifetime::of_platform(&expected, profile, crash, records));
     truths
 }
 
@@ -54,6 +64,8 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
 pub struct Realised {
     /// By function name.
     functions: BTreeMap<String, FunctionCounts>,
+    /// By function name: answers after an update, where the platform counts them.
+    updated: BTreeMap<String, Vec<Updated>>,
     /// By function name: the hosts that its instances ran on, numbered by platform.
     hosts: BTreeMap<String, BTreeSet<(u32, HostId)>>,
     /// Platforms whose journals were read.
@@ -69,8 +81,10 @@ impl Realised {
             .functions
             .iter()
             .map(|(name, it)| (name.clone(), it.hosts.keys().map(|host| (0, *host)).collect()));
+        let updated = counts.functions.iter().filter(|(_, it)| !it.updated.is_empty());
         Self {
             functions: counts.functions.clone(),
+            updated: updated.map(|(name, it)| (name.clone(), it.updated.clone())).collect(),
             hosts: hosts.collect(),
             platforms: 1,
             has_answers: true,
@@ -82,6 +96,7 @@ impl Realised {
         let mut truths = scaling::realised(self, records);
         truths.extend(placement::realised(self, records));
         truths.extend(isolation::realised(&self.hosts, records));
+        truths.extend(consistency::counted(&self.updated, records));
         if self.has_answers {
             truths.extend(failures::realised(self, records));
         }
@@ -161,6 +176,16 @@ mod tests {
     use std::future::pending;
     use target::{Emulated, Uri};
 
+    const KINDS: [Kind; 7] = [
+        Kind::Identity,
+        Kind::Exposure,
+        Kind::Coldstart,
+        Kind::Scaling,
+        Kind::Placement,
+        Kind::Idle,
+        Kind::Cpu,
+    ];
+
     /// Findings of a quick study of `aws-2018` with some keys changed, with their truths.
     fn findings(changes: &[(&str, &str)]) -> Vec<Finding> {
         let mut text = Emulated::profile_text("aws-2018").expect("built in").into_owned();
@@ -180,7 +205,7 @@ mod tests {
             tenants: 2,
             roles: 2,
         });
-        let study = Study { scope, experiments: Kind::ALL.to_vec() };
+        let study = Study { scope, experiments: KINDS.to_vec() };
         let mut memory = Memory::default();
         let Ok(_) = target.run(run_study(&target, &study, &mut memory, pending())).expect("ends");
         let (mut findings, _) = analysis::analyse(&memory.records);
@@ -245,7 +270,7 @@ mod tests {
         ]);
         for metric in ["failures.fraction", "failures.throttled_fraction"] {
             let pairs = realised_of(&findings, metric);
-            assert_eq!(pairs.len(), Kind::ALL.len(), "{metric}");
+            assert_eq!(pairs.len(), KINDS.len(), "{metric}");
             assert!(pairs.iter().any(|(_, truth)| **truth != Value::Number(0.0)), "{metric}");
             for (found, truth) in pairs {
                 let (Value::Number(found), Value::Number(truth)) = (found, truth) else {

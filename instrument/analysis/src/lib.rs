@@ -6,6 +6,7 @@
 mod answers;
 mod clock;
 mod coldstart;
+mod consistency;
 mod cpu;
 mod estimates;
 mod exposure;
@@ -15,6 +16,7 @@ mod identity;
 mod idle;
 mod isolation;
 mod latency;
+mod lifetime;
 mod paper;
 mod placed;
 mod placement;
@@ -75,6 +77,8 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     placement::analyse(&study, &mut answers);
     idle::analyse(&study, &mut answers);
     cpu::analyse(&study, &mut answers);
+    consistency::analyse(&study, &mut answers);
+    lifetime::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
     for finding in &mut findings {
@@ -127,6 +131,7 @@ mod tests {
             "placement",
             "idle",
             "cpu",
+            "consistency",
             "other",
         ] {
             let record = Record { experiment: experiment.to_owned(), ..Record::default() };

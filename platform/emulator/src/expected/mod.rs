@@ -3,10 +3,12 @@
 //! The oracle for findings, and so independent of the instrument: it knows the model, and nothing of how it is measured.
 //! It is independent of the driver too: no host, pool or agenda of a region is in it.
 
+mod consistency;
 mod cpu;
 mod idle;
 mod isolation;
 mod latency;
+mod lifetime;
 
 use crate::profile::Platform;
 use rand::SeedableRng;
