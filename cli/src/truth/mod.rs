@@ -179,7 +179,7 @@ mod tests {
     const KINDS: [Kind; 7] = [
         Kind::Identity,
         Kind::Exposure,
-        Kind::Coldstart,
+        Kind::ColdStart,
         Kind::Scaling,
         Kind::Placement,
         Kind::Idle,
