@@ -21,6 +21,8 @@ pub struct Engine {
     timing: Timing,
     random: Pcg64,
     now: Time,
+    /// The last arrival.
+    last: Time,
     agenda: BinaryHeap<Reverse<Due>>,
     decided: u64,
     events: VecDeque<Event>,
@@ -97,6 +99,7 @@ impl Engine {
             timing,
             random: Pcg64::seed_from_u64(seed ^ 0x7265_706c_6179),
             now: Time::ZERO,
+            last: Time::ZERO,
             agenda: BinaryHeap::new(),
             decided: 0,
             events: VecDeque::new(),
@@ -147,6 +150,7 @@ impl Engine {
     /// The trace is over at this time: brings the integrals to it, and lets what runs end.
     pub fn finish(&mut self, last: Time) {
         self.advance(last);
+        self.last = last;
         let counts = &mut self.counts;
         for gauge in [&mut counts.held, &mut counts.busy, &mut counts.starting, &mut counts.host] {
             gauge.settle(last);
@@ -166,6 +170,7 @@ impl Engine {
         let starting = counts.starting.mib_s();
         Totals {
             policy: self.policy.clone(),
+            seconds: self.last.as_secs_f64(),
             invocations: counts.invocations,
             cold: counts.cold,
             warm: counts.warm,

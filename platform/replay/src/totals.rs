@@ -13,6 +13,8 @@ pub(crate) const USD_PER_REQUEST: f64 = 0.2e-6;
 pub struct Totals {
     /// The policy, as it was named.
     pub policy: String,
+    /// From the beginning of the trace to its last invocation, s.
+    pub seconds: f64,
     /// Invocations that came.
     pub invocations: u64,
     /// Of these, for which an instance was started and waited for.
