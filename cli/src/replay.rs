@@ -180,8 +180,11 @@ fn tradeoff(of: &Totals) -> Tradeoff {
     }
 }
 
+/// A line of the table: its name, and what it says of a policy.
+type Line = (&'static str, fn(&Totals) -> String);
+
 fn table(outcome: &Outcome) -> String {
-    let rows: [(&str, fn(&Totals) -> String); 14] = [
+    let rows: [Line; 14] = [
         ("invocations", |it| it.invocations.to_string()),
         ("  rejected", |it| it.rejected.to_string()),
         ("  ran into their timeout", |it| it.expired.to_string()),
