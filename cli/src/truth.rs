@@ -2,6 +2,14 @@
 //!
 //! Read after the analysis; no experiment or analysis sees any of it.
 
+mod consistency;
+mod isolation;
+mod lifetime;
+#[cfg(test)]
+mod measured;
+#[cfg(test)]
+mod trial;
+
 use analysis::{Truth, Value};
 use anyhow::Context;
 use emulator::{Expected, Platform};
@@ -28,6 +36,7 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
         ["idle.max_idle_s", "idle.first_loss_s"]
             .map(|metric| parameter(metric, number(limit.as_secs_f64())))
     };
+    truths.extend(isolation::expected(profile, records));
     truths.push(parameter("idle.policy", word(idle_policy(&profile.keep_alive))));
     match &profile.keep_alive {
         KeepAlive::None(_)
@@ -43,6 +52,8 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
                 .push(parameter("idle.halving_interval_s", number(halving.interval.as_secs_f64())));
         }
     }
+    truths.extend(consistency::of_profile(profile));
+    truths.extend(lifetime::of_profile(profile, records));
     let of_cpu = || records.iter().filter(|record| record.experiment == "cpu");
     let share = |memory_mib: u32| {
         let ceiling = profile.cpu.ceiling_milli(MemoryMib(memory_mib), profile.hosts.milli_cpus);
@@ -77,6 +88,10 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     truths.retain(|truth| truth.metric != "identity.host_id_source");
     truths.push(parameter("identity.host_id_source", word(platform.host_id_source())));
     let expected = Expected::of(platform);
+    truths.retain(|truth| !truth.metric.starts_with("lifetime."));
+    truths.extend(consistency::of_platform(&expected, records));
+    let crash = platform.model.faults.crash;
+    truths.extend(lifetime::of_platform(&expected, &platform.scheduler, crash, records));
     let started = records.iter().filter(|record| record.experiment == "coldstart");
     let settings: BTreeSet<(&str, u32)> =
         started.map(|record| (record.runtime.as_str(), record.memory_mib)).collect();
@@ -160,6 +175,12 @@ pub struct Realised {
     running: BTreeMap<String, u32>,
     /// By function name: most of them on one host.
     colevel: BTreeMap<String, u32>,
+    /// By function name: answers after an update, where the platform counts them.
+    updated: BTreeMap<String, Vec<emulator::Updated>>,
+    /// By function name: the hosts that its instances ran on, numbered by platform.
+    hosts: BTreeMap<String, BTreeSet<(u32, HostId)>>,
+    /// Platforms whose journals were read.
+    platforms: u32,
 }
 
 #[derive(Deserialize)]
@@ -213,7 +234,18 @@ impl Realised {
         let by_name = |of: fn(&emulator::FunctionCounts) -> u32| {
             counts.functions.iter().map(|(name, it)| (name.clone(), of(it))).collect()
         };
-        Self { running: by_name(|it| it.running), colevel: by_name(|it| it.colevel) }
+        let hosts = counts
+            .functions
+            .iter()
+            .map(|(name, it)| (name.clone(), it.hosts.keys().map(|host| (0, *host)).collect()));
+        let updated = counts.functions.iter().filter(|(_, it)| !it.updated.is_empty());
+        Self {
+            running: by_name(|it| it.running),
+            colevel: by_name(|it| it.colevel),
+            hosts: hosts.collect(),
+            platforms: 1,
+            updated: updated.map(|(name, it)| (name.clone(), it.updated.clone())).collect(),
+        }
     }
 
     /// Reads the journals of every sitting of the study in `directory`.
@@ -233,6 +265,8 @@ impl Realised {
     fn read(&mut self, path: &Path) -> anyhow::Result<()> {
         let file = std::fs::File::open(path)
             .with_context(|| format!("cannot read the journal {}", path.display()))?;
+        self.platforms += 1;
+        let platform = self.platforms;
         let mut names = BTreeMap::new();
         let mut places = BTreeMap::new();
         let mut busy: BTreeMap<FunctionId, BTreeMap<HostId, BTreeSet<InstanceId>>> =
@@ -258,6 +292,7 @@ impl Realised {
                     let colevel = hosts.values().map(|it| it.len() as u32).max().unwrap_or(0);
                     raise(&mut self.running, name, running);
                     raise(&mut self.colevel, name, colevel);
+                    self.hosts.entry(name.clone()).or_default().insert((platform, host));
                 }
                 Line::Finished { finished: Ended { instance } }
                 | Line::Died { died: Ended { instance } } => {
@@ -308,7 +343,9 @@ impl Realised {
         let placement = colevels.into_iter().map(|(memory_mib, colevel)| {
             realised("placement.max_colevel", &[("memory_mib", memory_mib)], f64::from(colevel))
         });
-        scaling.chain(placement).collect()
+        let consistency = consistency::counted(&self.updated, records);
+        let isolation = isolation::realised(&self.hosts, records);
+        scaling.chain(placement).chain(consistency).chain(isolation).collect()
     }
 }
 

@@ -56,9 +56,10 @@ pub(super) fn measure(
     if measured.ended == Ended::Complete {
         let records = record::read_all(&directory.records())?;
         let platform = target.region().platform();
-        measured.study.truths = truth::of_platform(&platform, &records);
+        // What was counted comes first: of truths that are as particular, the first is joined.
         let realised = truth::Realised::of(&target.region().counts());
-        measured.study.truths.extend(realised.truths(&records));
+        measured.study.truths = realised.truths(&records);
+        measured.study.truths.extend(truth::of_platform(&platform, &records));
     }
     Ok(measured)
 }

@@ -6,6 +6,7 @@
 mod answers;
 mod clock;
 mod coldstart;
+mod consistency;
 mod cpu;
 mod estimates;
 mod exposure;
@@ -13,7 +14,9 @@ mod failures;
 mod finding;
 mod identity;
 mod idle;
+mod isolation;
 mod latency;
+mod lifetime;
 mod paper;
 mod placed;
 mod placement;
@@ -67,12 +70,15 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     let host = identity::host_source(&records);
     let study = Study::of_records(records, host);
     identity::analyse(&study, &mut answers);
+    isolation::analyse(&study, &mut answers);
     exposure::analyse(&study, &mut answers);
     coldstart::analyse(&study, &mut answers);
     scaling::analyse(&study, &mut answers);
     placement::analyse(&study, &mut answers);
     idle::analyse(&study, &mut answers);
     cpu::analyse(&study, &mut answers);
+    consistency::analyse(&study, &mut answers);
+    lifetime::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
     for finding in &mut findings {
@@ -116,9 +122,18 @@ mod tests {
     // Records with nothing but an experiment's name are failures, never a panic.
     #[test]
     fn empty_records_are_failures() {
-        for experiment in
-            ["identity", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "other"]
-        {
+        for experiment in [
+            "identity",
+            "isolation",
+            "exposure",
+            "coldstart",
+            "scaling",
+            "placement",
+            "idle",
+            "cpu",
+            "consistency",
+            "other",
+        ] {
             let record = Record { experiment: experiment.to_owned(), ..Record::default() };
             let (findings, _) = analyse(&vec![record; 12]);
             let failed = findings.iter().find(|finding| finding.metric == "failures.fraction");

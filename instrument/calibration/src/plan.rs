@@ -2,6 +2,7 @@
 //! the score needs.
 
 use experiment::{Basis, Kind, Scale, Scope, Study};
+use model::Span;
 
 /// The study of one platform.
 ///
@@ -19,6 +20,9 @@ pub fn plan(
         memory_range_mib,
         cores: 2,
         max_concurrency,
+        // As many as every drawn platform has.
+        tenants: 2,
+        roles: 4,
     };
     let mut scope = Scope::cloud(&basis);
     let (smallest, largest) = memory_range_mib;
@@ -32,9 +36,18 @@ pub fn plan(
         [5, 15, 40, 80, 150].into_iter().filter(|n| n + 26 <= max_concurrency).collect();
     scope.placement.memory_mib = vec![smallest, (smallest * 5).min(largest)];
     scope.identity.rounds = 20;
+    // As many tries to land beside a victim as the criterion of attempts is stated for.
+    scope.isolation.rounds = 100;
+    scope.isolation.instances = 20;
     scope.cpu.memory_mib = vec![smallest, (smallest * 4).min(largest)];
     scope.cpu.rounds = 30;
     scope.cpu.colevels = vec![2, 6];
+    scope.consistency.rounds = 20;
+    scope.consistency.concurrency = vec![1, 20];
+    scope.lifetime.intervals = [60, 120].map(Span::from_secs).to_vec();
+    scope.lifetime.memory_mib = vec![smallest];
+    scope.lifetime.functions = 12;
+    scope.lifetime.watch = Span::from_secs(40 * 3_600);
     Study { scope, experiments: Kind::ALL.to_vec() }
 }
 

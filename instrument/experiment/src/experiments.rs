@@ -1,10 +1,13 @@
 //! All experiments, listed in one place.
 
 mod coldstart;
+mod consistency;
 mod cpu;
 mod exposure;
 mod identity;
 mod idle;
+mod isolation;
+mod lifetime;
 mod placement;
 mod scaling;
 
@@ -12,11 +15,14 @@ use crate::experiment::{About, Experiment, Unit};
 use crate::scope::Scope;
 
 pub use coldstart::ColdStart;
+pub use consistency::Consistency;
 pub use cpu::{Cpu, CpuStep};
 pub use exposure::Exposure;
 pub use identity::Identity;
 pub(crate) use idle::idle_limit;
 pub use idle::{Idle, IdleStage, IdleStep};
+pub use isolation::Isolation;
+pub use lifetime::Lifetime;
 pub use placement::{Placement, PlacementStep};
 pub use scaling::{Scaling, ScalingStep};
 
@@ -25,6 +31,8 @@ pub use scaling::{Scaling, ScalingStep};
 pub enum Kind {
     /// [`Identity`].
     Identity,
+    /// [`Isolation`].
+    Isolation,
     /// [`Exposure`].
     Exposure,
     /// [`ColdStart`].
@@ -37,6 +45,10 @@ pub enum Kind {
     Idle,
     /// [`Cpu`].
     Cpu,
+    /// [`Consistency`].
+    Consistency,
+    /// [`Lifetime`].
+    Lifetime,
 }
 
 /// Evaluates an expression with the experiment of a kind.
@@ -45,6 +57,10 @@ macro_rules! with_experiment {
         match $kind {
             $crate::Kind::Identity => {
                 let $experiment = &$crate::Identity;
+                $then
+            }
+            $crate::Kind::Isolation => {
+                let $experiment = &$crate::Isolation;
                 $then
             }
             $crate::Kind::Exposure => {
@@ -71,6 +87,14 @@ macro_rules! with_experiment {
                 let $experiment = &$crate::Cpu;
                 $then
             }
+            $crate::Kind::Consistency => {
+                let $experiment = &$crate::Consistency;
+                $then
+            }
+            $crate::Kind::Lifetime => {
+                let $experiment = &$crate::Lifetime;
+                $then
+            }
         }
     };
 }
@@ -78,14 +102,17 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Identity,
+        Self::Isolation,
         Self::Exposure,
         Self::ColdStart,
         Self::Scaling,
         Self::Placement,
         Self::Idle,
         Self::Cpu,
+        Self::Consistency,
+        Self::Lifetime,
     ];
 
     /// The one of that name; None where there is none.
@@ -140,6 +167,8 @@ mod tests {
                 memory_range_mib: (128, 10_240),
                 cores: 2,
                 max_concurrency: 200,
+                tenants: 2,
+                roles: 4,
             });
             let mut names = BTreeSet::new();
             for kind in Kind::ALL {

@@ -2,7 +2,13 @@
 //!
 //! Deliberately knows nothing of what the platform is like: limits are searched in a range, never assumed.
 
+mod consistency;
+mod lifetime;
+
 use model::Span;
+
+pub use consistency::ConsistencyScope;
+pub use lifetime::LifetimeScope;
 
 /// What the user and the target say before a scope is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +25,10 @@ pub struct Basis {
     pub cores: u32,
     /// Most invocations that may run at once: half of the target's quota.
     pub max_concurrency: u32,
+    /// Accounts that functions can be deployed to.
+    pub tenants: u32,
+    /// Roles that functions can have.
+    pub roles: u32,
 }
 
 /// How much of each experiment is done.
@@ -65,6 +75,8 @@ pub struct Scope {
     pub start: Span,
     /// Which names identify a host.
     pub identity: IdentityScope,
+    /// Who shares hosts.
+    pub isolation: IsolationScope,
     /// What of a host can be read.
     pub exposure: ExposureScope,
     /// Cold and warm starts.
@@ -77,6 +89,10 @@ pub struct Scope {
     pub idle: IdleScope,
     /// CPU shares.
     pub cpu: CpuScope,
+    /// Updates.
+    pub consistency: ConsistencyScope,
+    /// Instances in use.
+    pub lifetime: LifetimeScope,
 }
 
 /// A span that grows with the number of requests of a burst.
@@ -103,6 +119,22 @@ pub struct IdentityScope {
     /// Instances held together: enough to share a host, and for more than one host.
     pub instances: u32,
 }
+
+/// Scope of the isolation experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IsolationScope {
+    /// Rounds, a fresh function per party each.
+    pub rounds: u32,
+    /// Instances of each of at most three parties, held together.
+    pub instances: u32,
+    /// Accounts that there are; with two or more, two are used.
+    pub tenants: u32,
+    /// Roles that there are; with two or more, two of the first account's are used.
+    pub roles: u32,
+}
+
+/// Parties whose bursts the isolation experiment holds together at most: two tenants, and a second role of the first.
+const PARTIES: u32 = 3;
 
 /// Scope of the exposure experiment.
 #[derive(Clone, Debug, PartialEq)]
@@ -218,7 +250,7 @@ pub enum ScopeError {
 impl Scope {
     /// A study of a platform on this machine, whose limits are seconds and whose hosts have one vCPU.
     ///
-    /// Idle limits of 1 to 20 s are searched. On two cores the default scale takes less than three minutes.
+    /// Idle limits of 1 to 13 s are searched. On two cores the default scale takes less than three minutes.
     pub fn local(basis: &Basis) -> Self {
         let scale = basis.scale;
         let by = |quick: u32, default, full| scale.pick(quick, default, full);
@@ -239,6 +271,7 @@ impl Scope {
             control: Span::from_millis(20),
             start: Span::from_millis(60),
             identity: IdentityScope { rounds: by(2, 5, 50), instances: basis.at_most(16) },
+            isolation: basis.isolation(by(2, 10, 100), by(4, 4, 20)),
             exposure: ExposureScope { rounds: by(1, 2, 5) },
             coldstart: ColdStartScope {
                 rounds: by(5, 20, 1_000),
@@ -264,7 +297,7 @@ impl Scope {
             },
             idle: IdleScope {
                 settings: basis.idle_settings(),
-                range: (Span::from_secs(1), Span::from_secs(20)),
+                range: (Span::from_secs(1), Span::from_secs(13)),
                 delays: by(16, 16, 20),
                 pairs: 5,
                 confirm_pairs: by(5, 10, 34),
@@ -284,6 +317,8 @@ impl Scope {
                 shared_cores: Some(basis.cores),
                 colevels: scale.pick(vec![2, 6], vec![2, 3, 6], vec![1, 2, 3, 4, 5, 6]),
             },
+            consistency: ConsistencyScope::local(basis),
+            lifetime: LifetimeScope::local(basis),
         }
     }
 
@@ -309,6 +344,7 @@ impl Scope {
             control: Span::from_secs(3),
             start: Span::from_millis(500),
             identity: IdentityScope { rounds: by(2, 10, 50), instances: basis.at_most(40) },
+            isolation: basis.isolation(by(2, 20, 100), by(10, 20, 40)),
             exposure: ExposureScope { rounds: by(1, 5, 20) },
             coldstart: ColdStartScope {
                 rounds: by(10, 100, 1_000),
@@ -349,6 +385,8 @@ impl Scope {
                 shared_cores: None,
                 colevels: scale.pick(vec![2, 6], vec![2, 4, 8, 12], vec![1, 2, 4, 6, 8, 10, 12]),
             },
+            consistency: ConsistencyScope::cloud(basis),
+            lifetime: LifetimeScope::cloud(basis),
         }
     }
     /// Whether every experiment has what it needs.
@@ -366,6 +404,9 @@ impl Scope {
             (self.idle.delays == 0, "idle delays"),
             (self.idle.pairs == 0, "idle pairs"),
             (self.cpu.memory_mib.is_empty(), "memory sizes for cpu"),
+            (self.consistency.concurrency.is_empty(), "concurrency for consistency"),
+            (self.lifetime.intervals.is_empty(), "intervals for lifetime"),
+            (self.lifetime.memory_mib.is_empty(), "memory sizes for lifetime"),
             (self.max_concurrency == 0, "concurrency"),
         ];
         if let Some((_, what)) = missing.into_iter().find(|(missing, _)| *missing) {
@@ -379,10 +420,12 @@ impl Scope {
         let pool = if self.idle.pools == 0 { 0 } else { self.idle.pool };
         let bursts = [
             ("identity", self.identity.instances),
+            ("isolation", self.isolation.instances.saturating_mul(PARTIES)),
             ("scaling", largest(&self.scaling.concurrency)),
             ("placement", largest(&self.placement.concurrency).saturating_add(self.placement.fill)),
             ("idle", pool),
             ("cpu", largest(&self.cpu.colevels)),
+            ("consistency", largest(&self.consistency.concurrency).saturating_mul(4)),
         ];
         let limit = self.max_concurrency;
         match bursts.into_iter().find(|(_, needed)| *needed > limit) {
@@ -421,6 +464,11 @@ impl Basis {
         sizes
     }
 
+    fn isolation(&self, rounds: u32, instances: u32) -> IsolationScope {
+        let instances = instances.min(self.max_concurrency / PARTIES);
+        IsolationScope { rounds, instances, tenants: self.tenants, roles: self.roles }
+    }
+
     fn at_most(&self, instances: u32) -> u32 {
         instances.min(self.max_concurrency)
     }
@@ -451,6 +499,8 @@ mod tests {
             memory_range_mib: (128, 10_240),
             cores: 2,
             max_concurrency: 200,
+            tenants: 2,
+            roles: 4,
         }
     }
 
@@ -475,6 +525,13 @@ mod tests {
         assert!(scope.hold.of(5) >= Span::from_secs(15));
         assert!(scope.idle.confirm_pairs * 3 >= 100);
         assert!(scope.idle.range.1 >= Span::from_secs(120 * 60));
+        assert_eq!(scope.lifetime.intervals, [5, 30, 60].map(Span::from_secs));
+        assert!(scope.lifetime.watch >= Span::from_secs(7 * 24 * 3_600));
+        // Half of the paper's instances lived 6.2 h: fifty of them per setting.
+        let lives = scope.lifetime.watch.as_secs_f64() / (6.2 * 3_600.0);
+        assert!(lives * f64::from(scope.lifetime.functions) >= 50.0);
+        assert!(scope.consistency.rounds >= 100);
+        assert_eq!(scope.consistency.concurrency, [1, 50]);
     }
 
     // A limit of concurrency shortens the ladders, and what still does not fit is named.

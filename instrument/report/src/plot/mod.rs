@@ -6,11 +6,13 @@
 
 mod boxes;
 mod canvas;
+mod consistency;
 mod cpu;
 mod ecdf;
 mod exposure;
 mod idle;
 mod latency;
+mod lifetime;
 mod map;
 mod pool;
 mod scaling;
@@ -108,12 +110,15 @@ pub(crate) fn of_experiment(
     let found = &findings.findings;
     let plots = match experiment {
         "identity" => vec![source::plot(&own, host_source(found))],
+        "isolation" => vec![map::meetings(&own, host_source(found))],
         "exposure" => vec![exposure::plot(found, &own)],
         "coldstart" => vec![ecdf::plot(&own), boxes::plot(&own)],
         "scaling" => vec![scaling::instances(found, &own), scaling::ramp(&own)],
         "placement" => map::plots(&own, host_source(found)),
         "idle" => vec![idle::plot(found, &own), pool::plot(found, &own)],
         "cpu" => vec![cpu::by_memory(found, &own), cpu::by_colevel(found)],
+        "lifetime" => vec![lifetime::plot(&own)],
+        "consistency" => vec![consistency::plot(found, &own)],
         _ => Vec::new(),
     };
     plots.into_iter().flatten().collect()
