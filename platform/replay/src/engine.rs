@@ -126,6 +126,12 @@ impl Engine {
         }
     }
 
+    /// Looks at what this invocation will touch.
+    pub(crate) fn glance(&self, arrival: &Arrival) -> u64 {
+        let ran = self.functions.get(arrival.function as usize).map_or(0, |it| it.ran);
+        self.scheduler.glance(FunctionId(u64::from(arrival.function))) ^ u64::from(ran)
+    }
+
     /// Takes in one invocation; functions that are new are deployed first. Arrivals come in the order of time.
     pub fn arrive(&mut self, functions: &Functions, arrival: &Arrival) {
         self.advance(arrival.at);
