@@ -87,7 +87,7 @@ fn main() {
         for functions in asked.map_or(vec![1_000, 10_000, 100_000, 1_000_000], |it| vec![it]) {
             let before = resident_kib();
             let mut profile = scheduler::Profile::default();
-            profile.limits.account_concurrency = u32::MAX;
+            (profile.limits.account_concurrency, profile.limits.queue) = (u32::MAX, u32::MAX);
             let profile = Choice::parse("fixed").expect("a policy").apply(&profile);
             let timing = Timing {
                 cold: Delay::Constant(Span::from_millis(200)),
