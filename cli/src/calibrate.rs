@@ -128,9 +128,7 @@ fn truths(
     target: &Emulated,
     records: &[Record],
 ) -> Vec<analysis::Truth> {
-    let platform = target.region().platform();
-    let mut truths = truth::of_platform(&platform, records);
-    truths.extend(truth::Realised::of(&target.region().counts()).truths(records));
+    let mut truths = truth::of_region(target.region(), records);
     for truth in truths.iter_mut().filter(|truth| truth.metric == "placement.policy") {
         truth.value = analysis::Value::Word(placement_word(drawn, study).to_owned());
     }

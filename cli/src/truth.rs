@@ -2,6 +2,7 @@
 //!
 //! Read after the analysis; no experiment or analysis sees any of it.
 
+mod hosts;
 mod isolation;
 #[cfg(test)]
 mod trial;
@@ -76,8 +77,17 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     truths
 }
 
+/// All truths of an emulated platform after a study.
+pub fn of_region(region: &emulator::Region, records: &[Record]) -> Vec<Truth> {
+    let (platform, counts) = (region.platform(), region.counts());
+    let mut truths = of_platform(&platform, records);
+    truths.extend(hosts::truths(&platform, &counts, records));
+    truths.extend(Realised::of(&counts).truths(records));
+    truths
+}
+
 /// Truths of kinds *parameter* and *expected* of an emulated platform.
-pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
+fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     let mut truths = of_profile(&platform.scheduler, records);
     truths.retain(|truth| truth.metric != "identity.host_id_source");
     truths.push(parameter("identity.host_id_source", word(platform.host_id_source())));

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from conftest import BINARY, left_over, wait_until
 
-EXPERIMENTS = ["identity", "isolation", "exposure", "coldstart", "scaling", "placement", "idle", "cpu"]
+EXPERIMENTS = ["identity", "isolation", "hosts", "exposure", "coldstart", "scaling", "placement", "idle", "cpu"]
 UNITS = {
     "s", "ms", "us", "MiB", "MiB/s", "Mbit/s", "fraction", "ratio", "count", "instances", "usd", "word", "bool",
 }

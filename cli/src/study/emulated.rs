@@ -55,10 +55,7 @@ pub(super) fn measure(
     let mut measured = target.run(measure_on(&target, &plan, files, stop))??;
     if measured.ended == Ended::Complete {
         let records = record::read_all(&directory.records())?;
-        let platform = target.region().platform();
-        measured.study.truths = truth::of_platform(&platform, &records);
-        let realised = truth::Realised::of(&target.region().counts());
-        measured.study.truths.extend(realised.truths(&records));
+        measured.study.truths = truth::of_region(target.region(), &records);
     }
     Ok(measured)
 }

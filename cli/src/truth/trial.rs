@@ -1,6 +1,6 @@
 //! For tests: experiments on an emulated platform, analysed, with the platform's truths beside what was found.
 
-use super::{Realised, of_platform};
+use super::of_region;
 use analysis::{Finding, Value};
 use experiment::{Basis, Kind, Scale, Scope, Sink, Study, Unit, Vantage, run_study};
 use model::Span;
@@ -40,10 +40,7 @@ pub(super) fn found(target: &Emulated, study: &Study) -> Vec<Finding> {
     let mut records = Kept::default();
     let Ok(_) = target.run(run_study(target, study, &mut records, pending())).expect("it ends");
     let (mut findings, _) = analysis::analyse(&records.0);
-    let platform = target.region().platform();
-    let mut truths = of_platform(&platform, &records.0);
-    truths.extend(Realised::of(&target.region().counts()).truths(&records.0));
-    analysis::join_truth(&mut findings, &truths);
+    analysis::join_truth(&mut findings, &of_region(target.region(), &records.0));
     findings
 }
 

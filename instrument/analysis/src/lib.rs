@@ -11,6 +11,7 @@ mod estimates;
 mod exposure;
 mod failures;
 mod finding;
+mod hosts;
 mod identity;
 mod idle;
 mod isolation;
@@ -24,6 +25,7 @@ mod study;
 mod truth;
 
 pub use finding::{Finding, Findings, Paper, PeekVersion, Problem, Setting, TargetName, Value};
+pub use hosts::host_type;
 pub use paper::{PaperPlatform, join_paper};
 pub use truth::{Truth, join_truth};
 
@@ -69,6 +71,7 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     let study = Study::of_records(records, host);
     identity::analyse(&study, &mut answers);
     isolation::analyse(&study, &mut answers);
+    hosts::analyse(&study, &mut answers);
     exposure::analyse(&study, &mut answers);
     coldstart::analyse(&study, &mut answers);
     scaling::analyse(&study, &mut answers);
@@ -121,6 +124,7 @@ mod tests {
         for experiment in [
             "identity",
             "isolation",
+            "hosts",
             "exposure",
             "coldstart",
             "scaling",

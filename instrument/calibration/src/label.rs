@@ -5,6 +5,7 @@
 //! | placement.\*, hosts.\*, isolation.\*, anything by colevel | a host id, or a side channel through the disk counters |
 //! | placement.host_memory_mib | bin-packing, and a plan whose largest burst fills a host |
 //! | placement.policy | spread over more hosts than the largest burst is one host for each instance |
+//! | hosts.type\_share | the plan meets a thousand hosts |
 //! | idle.policy, idle limits | the limit lies within the longest delay |
 //! | idle.halving_interval_s | at least two halvings before the limit |
 //! | anything, where the profile breaks what the analyses assume | perhaps |
@@ -58,8 +59,25 @@ pub fn knowable(drawn: &Drawn, study: &Study, finding: &Finding) -> Knowable {
                 false => Knowable::Perhaps,
             }
         }
+        ("hosts.type_share", _) if hosts_met(drawn, study) < HOSTS_MIN => Knowable::Perhaps,
         _ => Knowable::Yes,
     }
+}
+
+/// Hosts by which a share is known to three points: 1.96 sqrt(0.25 / n) = 0.03.
+const HOSTS_MIN: u32 = 1_067;
+
+/// Hosts that the plan meets, where each round of its meets others.
+fn hosts_met(drawn: &Drawn, study: &Study) -> u32 {
+    let scope = &study.scope.hosts;
+    let of_round = match drawn.placement {
+        PlacementDrawn::Spread(hosts) => hosts.min(scope.instances),
+        PlacementDrawn::BinPack => {
+            let together = (drawn.host_memory_mib / scope.memory_mib).max(1);
+            scope.instances / together
+        }
+    };
+    of_round * scope.rounds
 }
 
 /// A limit that is searched between two delays, with room on both sides.

@@ -2,6 +2,7 @@
 //! the score needs.
 
 use experiment::{Basis, Kind, Scale, Scope, Study};
+use model::Span;
 
 /// The study of one platform.
 ///
@@ -38,6 +39,12 @@ pub fn plan(
     // As many tries to land beside a victim as the criterion of attempts is stated for.
     scope.isolation.rounds = 100;
     scope.isolation.instances = 20;
+    // Rounds further apart than hosts stay, so that each meets hosts of its own: a thousand of them or more bound a share to
+    // three points.
+    scope.hosts.rounds = 6;
+    scope.hosts.instances = max_concurrency.min(400);
+    scope.hosts.memory_mib = largest.min(3_008);
+    scope.hosts.spacing = Span::from_secs(5 * 3_600);
     scope.cpu.memory_mib = vec![smallest, (smallest * 4).min(largest)];
     scope.cpu.rounds = 30;
     scope.cpu.colevels = vec![2, 6];

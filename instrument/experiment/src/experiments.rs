@@ -3,6 +3,7 @@
 mod coldstart;
 mod cpu;
 mod exposure;
+mod hosts;
 mod identity;
 mod idle;
 mod isolation;
@@ -15,6 +16,7 @@ use crate::scope::Scope;
 pub use coldstart::ColdStart;
 pub use cpu::{Cpu, CpuStep};
 pub use exposure::Exposure;
+pub use hosts::Hosts;
 pub use identity::Identity;
 pub(crate) use idle::idle_limit;
 pub use idle::{Idle, IdleStage, IdleStep};
@@ -29,6 +31,8 @@ pub enum Kind {
     Identity,
     /// [`Isolation`].
     Isolation,
+    /// [`Hosts`].
+    Hosts,
     /// [`Exposure`].
     Exposure,
     /// [`ColdStart`].
@@ -53,6 +57,10 @@ macro_rules! with_experiment {
             }
             $crate::Kind::Isolation => {
                 let $experiment = &$crate::Isolation;
+                $then
+            }
+            $crate::Kind::Hosts => {
+                let $experiment = &$crate::Hosts;
                 $then
             }
             $crate::Kind::Exposure => {
@@ -86,9 +94,10 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Identity,
         Self::Isolation,
+        Self::Hosts,
         Self::Exposure,
         Self::ColdStart,
         Self::Scaling,

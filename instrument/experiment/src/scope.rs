@@ -71,6 +71,8 @@ pub struct Scope {
     pub identity: IdentityScope,
     /// Who shares hosts.
     pub isolation: IsolationScope,
+    /// Kinds of host.
+    pub hosts: HostsScope,
     /// What of a host can be read.
     pub exposure: ExposureScope,
     /// Cold and warm starts.
@@ -121,6 +123,19 @@ pub struct IsolationScope {
     pub tenants: u32,
     /// Roles that there are; with two or more, two of the first account's are used.
     pub roles: u32,
+}
+
+/// Scope of the hosts experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostsScope {
+    /// Rounds, a fresh function each.
+    pub rounds: u32,
+    /// Instances held together.
+    pub instances: u32,
+    /// Memory size, MiB: large, so that few instances share a host.
+    pub memory_mib: u32,
+    /// Between two rounds: the longer, the more of the hosts are others.
+    pub spacing: Span,
 }
 
 /// Parties whose bursts the isolation experiment holds together at most: two tenants, and a second role of the first.
@@ -262,6 +277,12 @@ impl Scope {
             start: Span::from_millis(60),
             identity: IdentityScope { rounds: by(2, 5, 50), instances: basis.at_most(16) },
             isolation: basis.isolation(by(2, 10, 100), by(4, 4, 20)),
+            hosts: HostsScope {
+                rounds: by(1, 2, 10),
+                instances: basis.at_most(by(10, 20, 60)),
+                memory_mib: basis.size(1024),
+                spacing: Span::from_millis(50),
+            },
             exposure: ExposureScope { rounds: by(1, 2, 5) },
             coldstart: ColdStartScope {
                 rounds: by(5, 20, 1_000),
@@ -333,6 +354,12 @@ impl Scope {
             start: Span::from_millis(500),
             identity: IdentityScope { rounds: by(2, 10, 50), instances: basis.at_most(40) },
             isolation: basis.isolation(by(2, 20, 100), by(10, 20, 40)),
+            hosts: HostsScope {
+                rounds: by(1, 5, 50),
+                instances: basis.at_most(by(50, 100, 200)),
+                memory_mib: basis.size(1536),
+                spacing: scale.pick(Span::from_secs(10), Span::from_secs(10), Span::from_secs(600)),
+            },
             exposure: ExposureScope { rounds: by(1, 5, 20) },
             coldstart: ColdStartScope {
                 rounds: by(10, 100, 1_000),
@@ -404,6 +431,7 @@ impl Scope {
         let bursts = [
             ("identity", self.identity.instances),
             ("isolation", self.isolation.instances.saturating_mul(PARTIES)),
+            ("hosts", self.hosts.instances),
             ("scaling", largest(&self.scaling.concurrency)),
             ("placement", largest(&self.placement.concurrency).saturating_add(self.placement.fill)),
             ("idle", pool),

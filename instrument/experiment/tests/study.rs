@@ -147,6 +147,7 @@ fn all_experiments_end() {
     assert_eq!(phases("identity"), shape(&[("again", "concurrency"), ("launch", "concurrency")]));
     let keys = "concurrency place role roles tenant tenants";
     assert_eq!(phases("isolation"), shape(&[("burst", keys)]));
+    assert_eq!(phases("hosts"), shape(&[("burst", "concurrency")]));
     assert_eq!(phases("exposure"), shape(&[("read", "")]));
     assert_eq!(phases("coldstart"), shape(&[("cold", ""), ("warm", "")]));
     assert_eq!(phases("scaling"), shape(&[("burst", "concurrency")]));

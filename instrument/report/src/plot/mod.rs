@@ -9,6 +9,7 @@ mod canvas;
 mod cpu;
 mod ecdf;
 mod exposure;
+mod hosts;
 mod idle;
 mod latency;
 mod map;
@@ -106,6 +107,7 @@ pub(crate) fn of_experiment(
     let plots = match experiment {
         "identity" => vec![source::plot(&own, host_source(found))],
         "isolation" => vec![map::meetings(&own, host_source(found))],
+        "hosts" => vec![hosts::plot(found)],
         "exposure" => vec![exposure::plot(found, &own)],
         "coldstart" => vec![ecdf::plot(&own), boxes::plot(&own)],
         "scaling" => vec![scaling::instances(found, &own), scaling::ramp(&own)],
