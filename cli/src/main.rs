@@ -11,6 +11,8 @@ mod progress;
 mod serve;
 mod study;
 mod truth;
+#[cfg(test)]
+mod whole;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -2,10 +2,11 @@
 //!
 //! Read after the analysis; no experiment or analysis sees any of it.
 
+pub mod clock;
 mod hosts;
 mod isolation;
 #[cfg(test)]
-mod trial;
+pub mod trial;
 
 use analysis::{Truth, Value};
 use anyhow::Context;
@@ -81,6 +82,7 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
 pub fn of_region(region: &emulator::Region, records: &[Record]) -> Vec<Truth> {
     let (platform, counts) = (region.platform(), region.counts());
     let mut truths = of_platform(&platform, records);
+    truths.extend(clock::truths(&platform, &counts));
     truths.extend(hosts::truths(&platform, &counts, records));
     truths.extend(Realised::of(&counts).truths(records));
     truths

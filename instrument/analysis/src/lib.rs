@@ -16,6 +16,7 @@ mod identity;
 mod idle;
 mod isolation;
 mod latency;
+mod offset;
 mod paper;
 mod placed;
 mod placement;
@@ -78,6 +79,7 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     placement::analyse(&study, &mut answers);
     idle::analyse(&study, &mut answers);
     cpu::analyse(&study, &mut answers);
+    offset::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
     for finding in &mut findings {

@@ -37,6 +37,10 @@ pub struct FirstRun {
     pub uptime_s: f64,
     /// What kind of host it is.
     pub kind: HostType,
+    /// The host's name as functions read it; empty where nothing names hosts.
+    pub name: String,
+    /// How much its clock was ahead of the vantage point's then, ms.
+    pub clock_ms: f64,
 }
 
 /// Who runs now.

@@ -8,6 +8,7 @@ use crate::host::{Host, Resource};
 use crate::latency::chance;
 use crate::pool::Share;
 use crate::region::{Happening, SlotKey, State, Told};
+use crate::reveal;
 use crate::run::{Instance, Part, Pending, Run};
 use crate::work::MEMORY_USED_MIB;
 use model::{FunctionId, HostId, InstanceId, InvocationId, Span, Time};
@@ -301,7 +302,14 @@ impl State {
             self.counts.functions.insert(name.clone(), FunctionCounts::default());
         }
         if let Some(of_it) = self.counts.functions.get_mut(name) {
-            let first = || FirstRun { uptime_s, kind: it.kind.clone() };
+            let model = &self.platform.model;
+            let source = self.platform.host_id_source();
+            let first = || FirstRun {
+                uptime_s,
+                kind: it.kind.clone(),
+                name: reveal::host_name(model, it, source),
+                clock_ms: it.ahead_ms(&model.clock, self.now),
+            };
             of_it.hosts.entry(host).or_insert_with(first);
         }
         if !self.touched.insert(host) {
