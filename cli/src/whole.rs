@@ -2,7 +2,7 @@
 
 use crate::truth::trial;
 use analysis::{Finding, Value};
-use experiment::{Ended, Kind, Sink, Study, Unit, run_study};
+use experiment::{Ended, Kind, Scale, Sink, Study, Unit, run_study};
 use futures::future::{Either, select};
 use model::{Span, Time};
 use record::Record;
@@ -156,7 +156,7 @@ fn by_name(study: &Study) -> BTreeMap<String, Finding> {
 fn orders_do_not_matter() {
     let target = trial::platform(&[]);
     let in_order = |seed| {
-        let mut study = trial::study(&target, &Kind::ALL);
+        let mut study = trial::of_scale(Scale::Quick, &target, &Kind::ALL);
         study.scope.seed = seed;
         study
     };

@@ -27,8 +27,13 @@ pub fn seeded(changes: &[(&str, &str)], seed: u64) -> Emulated {
 
 /// The default scale's study of these experiments on this target.
 pub fn study(target: &Emulated, kinds: &[Kind]) -> Study {
+    of_scale(Scale::Default, target, kinds)
+}
+
+/// A study of these experiments on this target.
+pub fn of_scale(scale: Scale, target: &Emulated, kinds: &[Kind]) -> Study {
     let scope = Scope::cloud(&Basis {
-        scale: Scale::Default,
+        scale,
         seed: 7,
         runtimes: target.runtimes(),
         memory_range_mib: target.memory_range_mib(),

@@ -277,12 +277,7 @@ impl Scope {
             start: Span::from_millis(60),
             identity: IdentityScope { rounds: by(2, 5, 50), instances: basis.at_most(16) },
             isolation: basis.isolation(by(2, 10, 100), by(4, 4, 20)),
-            hosts: HostsScope {
-                rounds: by(1, 2, 10),
-                instances: basis.at_most(by(10, 20, 60)),
-                memory_mib: basis.size(1024),
-                spacing: Span::from_millis(50),
-            },
+            hosts: basis.hosts((by(1, 2, 10), by(10, 20, 60)), 1024, Span::from_millis(50)),
             exposure: ExposureScope { rounds: by(1, 2, 5) },
             coldstart: ColdStartScope {
                 rounds: by(5, 20, 1_000),
@@ -354,12 +349,11 @@ impl Scope {
             start: Span::from_millis(500),
             identity: IdentityScope { rounds: by(2, 10, 50), instances: basis.at_most(40) },
             isolation: basis.isolation(by(2, 20, 100), by(10, 20, 40)),
-            hosts: HostsScope {
-                rounds: by(1, 5, 50),
-                instances: basis.at_most(by(50, 100, 200)),
-                memory_mib: basis.size(1536),
-                spacing: scale.pick(Span::from_secs(10), Span::from_secs(10), Span::from_secs(600)),
-            },
+            hosts: basis.hosts(
+                (by(1, 5, 50), by(50, 100, 200)),
+                1536,
+                Span::from_secs(10) * u64::from(by(1, 1, 60)),
+            ),
             exposure: ExposureScope { rounds: by(1, 5, 20) },
             coldstart: ColdStartScope {
                 rounds: by(10, 100, 1_000),
@@ -477,6 +471,11 @@ impl Basis {
     fn isolation(&self, rounds: u32, instances: u32) -> IsolationScope {
         let instances = instances.min(self.max_concurrency / PARTIES);
         IsolationScope { rounds, instances, tenants: self.tenants, roles: self.roles }
+    }
+
+    fn hosts(&self, (rounds, instances): (u32, u32), memory_mib: u32, spacing: Span) -> HostsScope {
+        let (instances, memory_mib) = (self.at_most(instances), self.size(memory_mib));
+        HostsScope { rounds, instances, memory_mib, spacing }
     }
 
     fn at_most(&self, instances: u32) -> u32 {
