@@ -3,7 +3,7 @@
 use crate::truth;
 use analysis::Problem;
 use anyhow::Context;
-use calibration::{Drawn, Judged, Score, judge, knowable, placement_word};
+use calibration::{Drawn, Judged, Score, judge, knowable};
 use experiment::{Sink, Study, Unit, Vantage, run_study};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::Span;
@@ -29,8 +29,8 @@ pub struct Arguments {
     /// Print the score as JSON instead of the table.
     #[arg(long)]
     json: bool,
-    /// Also write the score, every judgement, what could not be found and why, and the profile of each worst case, to
-    /// this directory.
+    /// Also write the score, every judgement, what could not be found and why, and every profile, to this
+    /// directory.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -129,16 +129,22 @@ fn truths(
     records: &[Record],
 ) -> Vec<analysis::Truth> {
     let mut truths = truth::of_region(target.region(), records);
-    for truth in truths.iter_mut().filter(|truth| truth.metric == "placement.policy") {
-        truth.value = analysis::Value::Word(placement_word(drawn, study).to_owned());
+    for (metric, word) in [
+        ("placement.policy", calibration::placement_word(drawn, study)),
+        ("idle.policy", calibration::idle_word(drawn, study)),
+    ] {
+        let Some(word) = word else { continue };
+        for truth in truths.iter_mut().filter(|truth| truth.metric == metric) {
+            truth.value = analysis::Value::Word(word.to_owned());
+        }
     }
     truths
 }
 
 /// Records in memory: nothing is resumed.
 #[derive(Default)]
-struct Memory {
-    records: Vec<Record>,
+pub(crate) struct Memory {
+    pub(crate) records: Vec<Record>,
 }
 
 impl Sink for Memory {
@@ -164,7 +170,7 @@ impl Sink for Memory {
     fn problem(&mut self, _: &str, _: &str) {}
 }
 
-/// Writes `score.json`, `judged.csv`, `problems.txt`, and the profiles of the worst cases.
+/// Writes `score.json`, `judged.csv`, `problems.txt`, and every profile.
 fn keep(out: &Path, score: &Score, judged: &[Judged], scored: &[Scored]) -> anyhow::Result<()> {
     let write = |name: &str, text: &str| {
         let path = out.join(name);
@@ -179,11 +185,9 @@ fn keep(out: &Path, score: &Score, judged: &[Judged], scored: &[Scored]) -> anyh
         .map(|(seed, problem)| format!("{seed}: {}: {}\n", problem.experiment, problem.text))
         .collect();
     write("problems.txt", &problems)?;
-    for metric in score.unmet() {
-        if let Some(worst) = &metric.worst {
-            let text = Drawn::of(worst.seed).text().to_owned();
-            write(&format!("random-{}.toml", worst.seed), &text)?;
-        }
+    for scored in scored {
+        let name = format!("random-{}.toml", scored.seed);
+        write(&name, Drawn::of(scored.seed).text())?;
     }
     Ok(())
 }

@@ -10,7 +10,9 @@ import subprocess
 import pytest
 from conftest import BINARY, left_over, wait_until
 
-EXPERIMENTS = ["identity", "isolation", "hosts", "exposure", "coldstart", "scaling", "placement", "idle", "cpu"]
+EXPERIMENTS = [
+    "identity", "isolation", "hosts", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "consistency", "lifetime",
+]
 UNITS = {
     "s", "ms", "us", "MiB", "MiB/s", "Mbit/s", "fraction", "ratio", "count", "instances", "usd", "word", "bool",
 }
@@ -74,7 +76,7 @@ def test_idle_policy(findings):
     finding = found(findings, "idle.policy")
     assert finding["value"] in (finding["truth"], "unknown"), finding
     limit = found(findings, "idle.max_idle_s")
-    assert limit["truth"] == 9.0 and 0.9 * limit["truth"] < limit["value"] < 1.1 * limit["truth"]
+    assert limit["truth"] == 6.0 and 0.9 * limit["truth"] < limit["value"] < 1.1 * limit["truth"]
 
 
 # What the platform's own journal counted is what was found, exactly.

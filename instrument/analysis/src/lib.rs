@@ -6,6 +6,7 @@
 mod answers;
 mod clock;
 mod coldstart;
+mod consistency;
 mod cpu;
 mod estimates;
 mod exposure;
@@ -16,6 +17,7 @@ mod identity;
 mod idle;
 mod isolation;
 mod latency;
+mod lifetime;
 mod offset;
 mod paper;
 mod placed;
@@ -79,6 +81,8 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     placement::analyse(&study, &mut answers);
     idle::analyse(&study, &mut answers);
     cpu::analyse(&study, &mut answers);
+    consistency::analyse(&study, &mut answers);
+    lifetime::analyse(&study, &mut answers);
     offset::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
@@ -133,6 +137,7 @@ mod tests {
             "placement",
             "idle",
             "cpu",
+            "consistency",
             "other",
         ] {
             let record = Record { experiment: experiment.to_owned(), ..Record::default() };

@@ -48,6 +48,12 @@ pub fn plan(
     scope.cpu.memory_mib = vec![smallest, (smallest * 4).min(largest)];
     scope.cpu.rounds = 30;
     scope.cpu.colevels = vec![2, 6];
+    scope.consistency.rounds = 20;
+    scope.consistency.concurrency = vec![1, 20];
+    scope.lifetime.intervals = [60, 120].map(Span::from_secs).to_vec();
+    scope.lifetime.memory_mib = vec![smallest];
+    scope.lifetime.functions = 12;
+    scope.lifetime.watch = Span::from_secs(40 * 3_600);
     Study { scope, experiments: Kind::ALL.to_vec() }
 }
 

@@ -1,12 +1,14 @@
 //! All experiments, listed in one place.
 
 mod coldstart;
+mod consistency;
 mod cpu;
 mod exposure;
 mod hosts;
 mod identity;
 mod idle;
 mod isolation;
+mod lifetime;
 mod placement;
 mod scaling;
 
@@ -14,6 +16,7 @@ use crate::experiment::{About, Experiment, Unit};
 use crate::scope::Scope;
 
 pub use coldstart::ColdStart;
+pub use consistency::Consistency;
 pub use cpu::{Cpu, CpuStep};
 pub use exposure::Exposure;
 pub use hosts::Hosts;
@@ -21,6 +24,7 @@ pub use identity::Identity;
 pub(crate) use idle::idle_limit;
 pub use idle::{Idle, IdleStage, IdleStep};
 pub use isolation::Isolation;
+pub use lifetime::Lifetime;
 pub use placement::{Placement, PlacementStep};
 pub use scaling::{Scaling, ScalingStep};
 
@@ -45,6 +49,10 @@ pub enum Kind {
     Idle,
     /// [`Cpu`].
     Cpu,
+    /// [`Consistency`].
+    Consistency,
+    /// [`Lifetime`].
+    Lifetime,
 }
 
 /// Evaluates an expression with the experiment of a kind.
@@ -87,6 +95,14 @@ macro_rules! with_experiment {
                 let $experiment = &$crate::Cpu;
                 $then
             }
+            $crate::Kind::Consistency => {
+                let $experiment = &$crate::Consistency;
+                $then
+            }
+            $crate::Kind::Lifetime => {
+                let $experiment = &$crate::Lifetime;
+                $then
+            }
         }
     };
 }
@@ -94,7 +110,7 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Identity,
         Self::Isolation,
         Self::Hosts,
@@ -104,6 +120,8 @@ impl Kind {
         Self::Placement,
         Self::Idle,
         Self::Cpu,
+        Self::Consistency,
+        Self::Lifetime,
     ];
 
     /// The one of that name; None where there is none.

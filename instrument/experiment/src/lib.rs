@@ -16,12 +16,13 @@ pub use bench::Bench;
 pub use experiment::{About, Experiment, Need, Planned, Unit};
 pub use experiments::Kind;
 pub use experiments::{
-    ColdStart, Cpu, CpuStep, Exposure, Hosts, Identity, Idle, IdleStage, IdleStep, Isolation,
-    Placement, PlacementStep, Scaling, ScalingStep,
+    ColdStart, Consistency, Cpu, CpuStep, Exposure, Hosts, Identity, Idle, IdleStage, IdleStep,
+    Isolation, Lifetime, Placement, PlacementStep, Scaling, ScalingStep,
 };
 pub use scope::{
-    Basis, BurstSpan, ColdStartScope, CpuScope, ExposureScope, HostsScope, IdentityScope,
-    IdleScope, IsolationScope, PlacementScope, Scale, ScalingScope, Scope, ScopeError,
+    Basis, BurstSpan, ColdStartScope, ConsistencyScope, CpuScope, ExposureScope, HostsScope,
+    IdentityScope, IdleScope, IsolationScope, LifetimeScope, PlacementScope, Scale, ScalingScope,
+    Scope, ScopeError,
 };
 pub use study::{Ended, Planning, Sink, Study, run_study};
 pub use vantage::{Change, Code, Function, FunctionSpec, Report, Sent, Vantage, VantageError};

@@ -2,7 +2,13 @@
 //!
 //! Deliberately knows nothing of what the platform is like: limits are searched in a range, never assumed.
 
+mod consistency;
+mod lifetime;
+
 use model::Span;
+
+pub use consistency::ConsistencyScope;
+pub use lifetime::LifetimeScope;
 
 /// What the user and the target say before a scope is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +91,10 @@ pub struct Scope {
     pub idle: IdleScope,
     /// CPU shares.
     pub cpu: CpuScope,
+    /// Updates.
+    pub consistency: ConsistencyScope,
+    /// Instances in use.
+    pub lifetime: LifetimeScope,
 }
 
 /// A span that grows with the number of requests of a burst.
@@ -255,7 +265,7 @@ pub enum ScopeError {
 impl Scope {
     /// A study of a platform on this machine, whose limits are seconds and whose hosts have one vCPU.
     ///
-    /// Idle limits of 1 to 20 s are searched. On two cores the default scale takes less than three minutes.
+    /// Idle limits of 1 to 13 s are searched. On two cores the default scale takes less than three minutes.
     pub fn local(basis: &Basis) -> Self {
         let scale = basis.scale;
         let by = |quick: u32, default, full| scale.pick(quick, default, full);
@@ -303,7 +313,7 @@ impl Scope {
             },
             idle: IdleScope {
                 settings: basis.idle_settings(),
-                range: (Span::from_secs(1), Span::from_secs(20)),
+                range: (Span::from_secs(1), Span::from_secs(13)),
                 delays: by(16, 16, 20),
                 pairs: 5,
                 confirm_pairs: by(5, 10, 34),
@@ -323,6 +333,8 @@ impl Scope {
                 shared_cores: Some(basis.cores),
                 colevels: scale.pick(vec![2, 6], vec![2, 3, 6], vec![1, 2, 3, 4, 5, 6]),
             },
+            consistency: ConsistencyScope::local(basis),
+            lifetime: LifetimeScope::local(basis),
         }
     }
 
@@ -394,6 +406,8 @@ impl Scope {
                 shared_cores: None,
                 colevels: scale.pick(vec![2, 6], vec![2, 4, 8, 12], vec![1, 2, 4, 6, 8, 10, 12]),
             },
+            consistency: ConsistencyScope::cloud(basis),
+            lifetime: LifetimeScope::cloud(basis),
         }
     }
     /// Whether every experiment has what it needs.
@@ -411,6 +425,9 @@ impl Scope {
             (self.idle.delays == 0, "idle delays"),
             (self.idle.pairs == 0, "idle pairs"),
             (self.cpu.memory_mib.is_empty(), "memory sizes for cpu"),
+            (self.consistency.concurrency.is_empty(), "concurrency for consistency"),
+            (self.lifetime.intervals.is_empty(), "intervals for lifetime"),
+            (self.lifetime.memory_mib.is_empty(), "memory sizes for lifetime"),
             (self.max_concurrency == 0, "concurrency"),
         ];
         if let Some((_, what)) = missing.into_iter().find(|(missing, _)| *missing) {
@@ -430,6 +447,7 @@ impl Scope {
             ("placement", largest(&self.placement.concurrency).saturating_add(self.placement.fill)),
             ("idle", pool),
             ("cpu", largest(&self.cpu.colevels)),
+            ("consistency", largest(&self.consistency.concurrency).saturating_mul(4)),
         ];
         let limit = self.max_concurrency;
         match bursts.into_iter().find(|(_, needed)| *needed > limit) {
@@ -534,6 +552,13 @@ mod tests {
         assert!(scope.hold.of(5) >= Span::from_secs(15));
         assert!(scope.idle.confirm_pairs * 3 >= 100);
         assert!(scope.idle.range.1 >= Span::from_secs(120 * 60));
+        assert_eq!(scope.lifetime.intervals, [5, 30, 60].map(Span::from_secs));
+        assert!(scope.lifetime.watch >= Span::from_secs(7 * 24 * 3_600));
+        // Half of the paper's instances lived 6.2 h: fifty of them per setting.
+        let lives = scope.lifetime.watch.as_secs_f64() / (6.2 * 3_600.0);
+        assert!(lives * f64::from(scope.lifetime.functions) >= 50.0);
+        assert!(scope.consistency.rounds >= 100);
+        assert_eq!(scope.consistency.concurrency, [1, 50]);
     }
 
     // A limit of concurrency shortens the ladders, and what still does not fit is named.

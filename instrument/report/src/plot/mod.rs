@@ -6,12 +6,14 @@
 
 mod boxes;
 mod canvas;
+mod consistency;
 mod cpu;
 mod ecdf;
 mod exposure;
 mod hosts;
 mod idle;
 mod latency;
+mod lifetime;
 mod map;
 mod pool;
 mod scaling;
@@ -114,6 +116,8 @@ pub(crate) fn of_experiment(
         "placement" => map::plots(&own, host_source(found)),
         "idle" => vec![idle::plot(found, &own), pool::plot(found, &own)],
         "cpu" => vec![cpu::by_memory(found, &own), cpu::by_colevel(found)],
+        "lifetime" => vec![lifetime::plot(&own)],
+        "consistency" => vec![consistency::plot(found, &own)],
         _ => Vec::new(),
     };
     plots.into_iter().flatten().collect()
