@@ -138,6 +138,11 @@ fn truths(
             truth.value = analysis::Value::Word(word.to_owned());
         }
     }
+    // Where nothing names hosts, and this plan cannot show what the counters tell, neither word would be wrong.
+    let by_counters = drawn.host_id.is_none() && drawn.counters;
+    if by_counters && !calibration::tells_by_counters(drawn, study) {
+        truths.retain(|truth| truth.metric != "identity.host_id_source");
+    }
     truths
 }
 

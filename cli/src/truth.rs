@@ -5,6 +5,7 @@
 pub mod clock;
 mod consistency;
 mod hosts;
+mod identity;
 mod isolation;
 mod lifetime;
 #[cfg(test)]
@@ -89,6 +90,7 @@ pub fn of_region(region: &emulator::Region, records: &[Record]) -> Vec<Truth> {
     let (platform, counts) = (region.platform(), region.counts());
     // What was counted comes first: of truths that are as particular, the first is joined.
     let mut truths = Realised::of(&counts).truths(records);
+    truths.extend(identity::expected(&platform));
     truths.extend(clock::truths(&platform, &counts));
     truths.extend(hosts::truths(&platform, &counts, records));
     truths.extend(of_platform(&platform, records));

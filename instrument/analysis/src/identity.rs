@@ -14,6 +14,8 @@
 //! Of what is left, the grouping on which most candidates agree wins, of equals the first in the order of [`SOURCES`].
 //! Deliberately knows nothing of what a value looks like.
 
+mod coresidency;
+
 use crate::answers::Answers;
 use crate::finding::Finding;
 use crate::placed::{HostSource, together};
@@ -76,6 +78,7 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
     if study.of(EXPERIMENT, answers).is_empty() {
         return;
     }
+    coresidency::analyse(study, answers);
     let records = identified(&study.records);
     let instances: BTreeSet<&str> = records.iter().map(|record| record.instance.as_str()).collect();
     let finding = Finding::new(EXPERIMENT, "identity.host_id_source", "word").with_method(
@@ -108,6 +111,26 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
         .collect();
     let reasons =
         if reasons.is_empty() { "no name is readable".to_owned() } else { reasons.join(", ") };
+    match coresidency::channel(study) {
+        coresidency::Channel::Works => {
+            let text = format!(
+                "identity.host_id_source: {reasons}; who shares a host can be told by the disk counters, pair by pair, but \
+                 hosts have no names, so that what is asked per host is not known"
+            );
+            answers.note(EXPERIMENT, &text);
+            answers.add(finding.with_word("io_side_channel"));
+            return;
+        }
+        coresidency::Channel::Everywhere => {
+            let why = format!(
+                "{reasons}; everybody sees every write in the disk counters: either one host took all instances, or \
+                 the counters are of more than a host"
+            );
+            answers.add_unknown(finding, &why);
+            return;
+        }
+        coresidency::Channel::Silent => {}
+    }
     let constant = verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Constant)
         && !several_hosts(&records);
     if instances.len() < 2 {

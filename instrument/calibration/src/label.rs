@@ -75,6 +75,24 @@ fn hosts_met(drawn: &Drawn, study: &Study) -> u32 {
     of_round * scope.rounds
 }
 
+/// Whether bursts of this plan show which hosts the disk counters are of: instances that share one and instances that do not,
+/// the same ones from look to look.
+pub fn tells_by_counters(drawn: &Drawn, study: &Study) -> bool {
+    let burst = study.scope.identity.pair_instances;
+    let mixed = match drawn.placement {
+        PlacementDrawn::BinPack => (2..burst).contains(&drawn.slots()),
+        PlacementDrawn::Spread(hosts) | PlacementDrawn::Random(hosts) => {
+            (2..=burst / 2).contains(&hosts)
+        }
+        PlacementDrawn::OnePerHost => false,
+    };
+    let reused = !matches!(drawn.idle, IdleDrawn::None | IdleDrawn::Odd);
+    mixed
+        && reused
+        && drawn.broken.is_none()
+        && drawn.max_instances.is_none_or(|most| most >= burst)
+}
+
 /// Whether all instances that rest at once find room: else the platform ends some for want of it. Half as much again is
 /// for hosts that chance fills before others.
 fn has_room(drawn: &Drawn, study: &Study) -> bool {

@@ -36,6 +36,7 @@ pub fn plan(
         [5, 15, 40, 80, 150].into_iter().filter(|n| n + 26 <= max_concurrency).collect();
     scope.placement.memory_mib = vec![smallest, (smallest * 5).min(largest)];
     scope.identity.rounds = 20;
+    scope.identity.pair_rounds = 10;
     // As many tries to land beside a victim as the criterion of attempts is stated for.
     scope.isolation.rounds = 100;
     scope.isolation.instances = 20;

@@ -20,7 +20,7 @@ pub use consistency::Consistency;
 pub use cpu::{Cpu, CpuStep};
 pub use exposure::Exposure;
 pub use hosts::Hosts;
-pub use identity::Identity;
+pub use identity::{Identity, IdentityStep};
 pub(crate) use idle::idle_limit;
 pub use idle::{Idle, IdleStage, IdleStep};
 pub use isolation::Isolation;

@@ -16,8 +16,8 @@ pub use bench::Bench;
 pub use experiment::{About, Experiment, Need, Planned, Unit};
 pub use experiments::Kind;
 pub use experiments::{
-    ColdStart, Consistency, Cpu, CpuStep, Exposure, Hosts, Identity, Idle, IdleStage, IdleStep,
-    Isolation, Lifetime, Placement, PlacementStep, Scaling, ScalingStep,
+    ColdStart, Consistency, Cpu, CpuStep, Exposure, Hosts, Identity, IdentityStep, Idle, IdleStage,
+    IdleStep, Isolation, Lifetime, Placement, PlacementStep, Scaling, ScalingStep,
 };
 pub use scope::{
     Basis, BurstSpan, ColdStartScope, ConsistencyScope, CpuScope, ExposureScope, HostsScope,

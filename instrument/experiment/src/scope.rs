@@ -120,6 +120,10 @@ pub struct IdentityScope {
     pub rounds: u32,
     /// Instances held together: enough to share a host, and for more than one host.
     pub instances: u32,
+    /// Rounds of the I/O test of co-residency, a fresh function each.
+    pub pair_rounds: u32,
+    /// Instances of that test: one writes, the others watch.
+    pub pair_instances: u32,
 }
 
 /// Scope of the isolation experiment.
@@ -285,7 +289,7 @@ impl Scope {
             timeout: Span::from_secs(30),
             control: Span::from_millis(20),
             start: Span::from_millis(60),
-            identity: IdentityScope { rounds: by(2, 5, 50), instances: basis.at_most(16) },
+            identity: basis.identity((by(2, 5, 50), 16), (by(1, 1, 6), 16)),
             isolation: basis.isolation(by(2, 10, 100), by(4, 4, 20)),
             hosts: basis.hosts((by(1, 2, 10), by(10, 20, 60)), 1024, Span::from_millis(50)),
             exposure: ExposureScope { rounds: by(1, 2, 5) },
@@ -359,7 +363,7 @@ impl Scope {
             timeout: Span::from_secs(60),
             control: Span::from_secs(3),
             start: Span::from_millis(500),
-            identity: IdentityScope { rounds: by(2, 10, 50), instances: basis.at_most(40) },
+            identity: basis.identity((by(2, 10, 50), 40), (by(1, 6, 25), 40)),
             isolation: basis.isolation(by(2, 20, 100), by(10, 20, 40)),
             hosts: basis.hosts(
                 (by(1, 5, 50), by(50, 100, 200)),
@@ -440,7 +444,7 @@ impl Scope {
         let largest = |ladder: &[u32]| ladder.iter().copied().max().unwrap_or(0);
         let pool = if self.idle.pools == 0 { 0 } else { self.idle.pool };
         let bursts = [
-            ("identity", self.identity.instances),
+            ("identity", self.identity.instances.max(self.identity.pair_instances)),
             ("isolation", self.isolation.instances.saturating_mul(PARTIES)),
             ("hosts", self.hosts.instances),
             ("scaling", largest(&self.scaling.concurrency)),
@@ -484,6 +488,15 @@ impl Basis {
         sizes.sort_unstable();
         sizes.dedup();
         sizes
+    }
+
+    fn identity(&self, names: (u32, u32), pairs: (u32, u32)) -> IdentityScope {
+        IdentityScope {
+            rounds: names.0,
+            instances: self.at_most(names.1),
+            pair_rounds: pairs.0,
+            pair_instances: self.at_most(pairs.1),
+        }
     }
 
     fn isolation(&self, rounds: u32, instances: u32) -> IsolationScope {

@@ -127,7 +127,11 @@ pub(crate) fn of_experiment(
 fn host_source(findings: &[Finding]) -> Option<&str> {
     let word = findings.iter().find(|f| f.metric == "identity.host_id_source")?;
     match &word.value {
-        analysis::Value::Word(word) if word != "none" && word != "unknown" => Some(word),
+        analysis::Value::Word(word)
+            if !matches!(word.as_str(), "none" | "unknown" | "io_side_channel") =>
+        {
+            Some(word)
+        }
         _ => None,
     }
 }
