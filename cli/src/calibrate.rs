@@ -118,7 +118,7 @@ fn platform(seed: u64) -> anyhow::Result<Scored> {
     analysis::join_truth(&mut findings, &truths(&drawn, &study, &target, &records));
     let judged = findings
         .iter()
-        .filter_map(|finding| judge(finding, seed, knowable(&drawn, &study, finding)));
+        .filter_map(|finding| judge(finding, seed, knowable(&drawn, &study, finding)?));
     Ok(Scored { seed, judged: judged.collect(), problems })
 }
 
