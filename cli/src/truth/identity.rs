@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Truths of the I/O test of co-residency.
 //!
 //! In closed form: what else moves on an emulated disk moves evenly, so that the slots without a write take all of it away,
@@ -71,4 +72,25 @@ mod tests {
         assert_eq!(word.value, Value::Word("io_side_channel".to_owned()));
         assert_eq!(word.truth.as_ref(), Some(&word.value));
     }
+=======
+//! What names the host.
+
+use super::{parameter, word};
+use analysis::Truth;
+use emulator::Platform;
+use scheduler::{Profile, Reveal};
+
+pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
+    let policy = match profile.reveal {
+        Reveal::BootId => "boot_id",
+        Reveal::MachineId => "machine_id",
+        Reveal::InstanceRootId => "instance_root_id",
+        Reveal::None => "none",
+    };
+    vec![parameter("identity.host_id_source", word(policy))]
+}
+
+pub(super) fn of_platform(platform: &Platform) -> Vec<Truth> {
+    vec![parameter("identity.host_id_source", word(platform.host_id_source()))]
+>>>>>>> main
 }

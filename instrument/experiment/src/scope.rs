@@ -303,11 +303,7 @@ impl Scope {
                 warm: by(3, 5, 5),
                 spacing: Span::from_millis(10),
             },
-            scaling: ScalingScope {
-                rounds: by(2, 6, 50),
-                concurrency: basis.ladder(&ladder, 0),
-                memory_mib: basis.memory_range_mib.0,
-            },
+            scaling: basis.scaling(by(2, 6, 50), &ladder),
             placement: PlacementScope {
                 rounds: by(1, 3, 10),
                 concurrency: basis
@@ -381,11 +377,7 @@ impl Scope {
                 warm: 5,
                 spacing: Span::from_millis(500),
             },
-            scaling: ScalingScope {
-                rounds: by(2, 10, 50),
-                concurrency: basis.ladder(&ladder, 0),
-                memory_mib: basis.memory_range_mib.0,
-            },
+            scaling: basis.scaling(by(2, 10, 50), &ladder),
             placement: PlacementScope {
                 rounds: by(1, 5, 50),
                 concurrency: basis.ladder(&ladder, 26),
@@ -502,6 +494,11 @@ impl Basis {
     fn isolation(&self, rounds: u32, instances: u32) -> IsolationScope {
         let instances = instances.min(self.max_concurrency / PARTIES);
         IsolationScope { rounds, instances, tenants: self.tenants, roles: self.roles }
+    }
+
+    fn scaling(&self, rounds: u32, steps: &[u32]) -> ScalingScope {
+        let (concurrency, memory_mib) = (self.ladder(steps, 0), self.memory_range_mib.0);
+        ScalingScope { rounds, concurrency, memory_mib }
     }
 
     fn hosts(&self, (rounds, instances): (u32, u32), memory_mib: u32, spacing: Span) -> HostsScope {
