@@ -1,21 +1,37 @@
-<<<<<<< HEAD
-//! Truths of the I/O test of co-residency.
+//! What names the host, and how right the I/O test of co-residency is.
 //!
 //! In closed form: what else moves on an emulated disk moves evenly, so that the slots without a write take all of it away,
 //! and a watcher sees exactly what was written where it shares the writer's host, and nothing elsewhere.
 
-use super::{number, parameter};
+use super::{number, parameter, truth, word};
 use analysis::Truth;
 use emulator::{Platform, Seen};
+use scheduler::{Profile, Reveal};
+
+pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
+    let policy = match profile.reveal {
+        Reveal::BootId => "boot_id",
+        Reveal::MachineId => "machine_id",
+        Reveal::InstanceRootId => "instance_root_id",
+        Reveal::None => "none",
+    };
+    vec![parameter("identity.host_id_source", word(policy))]
+}
+
+pub(super) fn of_platform(platform: &Platform) -> Vec<Truth> {
+    let mut truths = vec![parameter("identity.host_id_source", word(platform.host_id_source()))];
+    truths.extend(coresidency(platform));
+    truths
+}
 
 /// Expected rates, where counters can be read and hosts have names.
-pub(super) fn expected(platform: &Platform) -> Vec<Truth> {
+fn coresidency(platform: &Platform) -> Vec<Truth> {
     let named = !matches!(platform.host_id_source(), "none" | "io_side_channel");
     if !named || platform.model.reveal.disk_counters != Seen::Host {
         return Vec::new();
     }
     ["identity.coresidency_sensitivity", "identity.coresidency_specificity"]
-        .map(|metric| Truth { kind: "expected".to_owned(), ..parameter(metric, number(1.0)) })
+        .map(|metric| truth(metric, number(1.0), "expected"))
         .into()
 }
 
@@ -72,25 +88,4 @@ mod tests {
         assert_eq!(word.value, Value::Word("io_side_channel".to_owned()));
         assert_eq!(word.truth.as_ref(), Some(&word.value));
     }
-=======
-//! What names the host.
-
-use super::{parameter, word};
-use analysis::Truth;
-use emulator::Platform;
-use scheduler::{Profile, Reveal};
-
-pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
-    let policy = match profile.reveal {
-        Reveal::BootId => "boot_id",
-        Reveal::MachineId => "machine_id",
-        Reveal::InstanceRootId => "instance_root_id",
-        Reveal::None => "none",
-    };
-    vec![parameter("identity.host_id_source", word(policy))]
-}
-
-pub(super) fn of_platform(platform: &Platform) -> Vec<Truth> {
-    vec![parameter("identity.host_id_source", word(platform.host_id_source()))]
->>>>>>> main
 }
