@@ -44,13 +44,7 @@ impl Draw {
             false => String::new(),
         };
         let scaling = self.scaling(drawn);
-        let ceiling = if self.chance(0.85) {
-            let full_mib = 64 * self.random.random_range(10..52);
-            format!("ceiling = \"proportional\"\nfull_mib = {full_mib}")
-        } else {
-            "ceiling = \"none\"".to_owned()
-        };
-        let weight = self.one(&["memory", "equal"]);
+        let cpu = self.cpu();
         let concurrency = self.one(&[400, 1_000, 3_000]);
         let grain_ms = self.one(&["1.0", "10.0", "100.0"]);
         let init = self.one(&["free", "billed"]);
@@ -72,8 +66,7 @@ overcommit = 1.0
 [scaling]
 {scaling}
 [cpu]
-{ceiling}
-weight = \"{weight}\"
+{cpu}
 [limits]
 account_concurrency = {concurrency}
 queue = 1000
@@ -91,6 +84,17 @@ after_ms = 5.0
 host = \"none\"",
             drawn.seed, drawn.host_memory_mib
         )
+    }
+
+    fn cpu(&mut self) -> String {
+        let ceiling = if self.chance(0.85) {
+            let full_mib = 64 * self.random.random_range(10..52);
+            format!("ceiling = \"proportional\"\nfull_mib = {full_mib}")
+        } else {
+            "ceiling = \"none\"".to_owned()
+        };
+        let weight = self.one(&["memory", "equal"]);
+        format!("{ceiling}\nweight = \"{weight}\"")
     }
 
     fn keep_alive(&mut self, drawn: &Drawn) -> String {
