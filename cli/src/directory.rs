@@ -28,6 +28,9 @@ pub struct Study {
     pub started_at: String,
     /// RFC 3339, UTC; of the last unit of work that finished.
     pub finished_at: String,
+    /// What the plan expects it to take, milliseconds; 0 where there was none.
+    #[serde(default)]
+    pub planned_ms: u64,
     /// Time spent measuring, over all sittings, milliseconds.
     pub measured_ms: u64,
     /// The machine of the vantage point in words.
@@ -117,6 +120,7 @@ impl Study {
             experiments: Vec::new(),
             started_at: now.clone(),
             finished_at: now,
+            planned_ms: 0,
             measured_ms: 0,
             machine: machine(),
             about: String::new(),

@@ -1,6 +1,7 @@
 //! `peek report`: findings and report from the records alone. Also the last step of a study.
 
 use crate::directory::{Directory, Study};
+use crate::spent;
 use analysis::{Findings, PaperPlatform, PeekVersion, TargetName};
 use anyhow::Context;
 use record::Record;
@@ -38,6 +39,7 @@ pub fn draw(directory: &Directory, study: &Study) -> anyhow::Result<(Findings, R
 /// What the records say, with what the study knows beside them.
 pub fn findings(study: &Study, records: &[Record]) -> Findings {
     let (mut findings, mut problems) = analysis::analyse(records);
+    findings.extend(spent::findings(study, records));
     problems.extend(study.problems.iter().cloned());
     analysis::join_truth(&mut findings, &study.truths);
     analysis::join_paper(&mut findings, PaperPlatform::of_target(&study.target));

@@ -10,6 +10,7 @@ mod profile;
 mod progress;
 mod replay;
 mod serve;
+mod spent;
 mod study;
 mod truth;
 #[cfg(test)]

@@ -393,7 +393,7 @@ impl<'a> Files<'a> {
         Self {
             directory,
             before_ms: study.measured_ms,
-            study,
+            study: Study { planned_ms: expected.as_nanos() / 1_000_000, ..study },
             progress: Progress::new(Duration::from(expected)),
             began: Instant::now(),
             left,

@@ -1,0 +1,119 @@
+//! What a study was to take in time and money, and did.
+//!
+//! Deliberately no analysis: the plan and the clock of the program that measured are not in the records.
+
+use crate::directory::Study;
+use analysis::Finding;
+use record::Record;
+
+/// Price of a GiB-second and of a request on AWS, x86 in US East (AWS Lambda pricing page, first tier; other regions and
+/// arm64 differ by up to a third), USD.
+const AWS_USD: (f64, f64) = (0.000_016_666_7, 0.000_000_2);
+
+/// Findings of duration, where there was a plan, and of cost, where anybody charges or nobody does.
+pub fn findings(study: &Study, records: &[Record]) -> Vec<Finding> {
+    if study.planned_ms == 0 {
+        return Vec::new();
+    }
+    let (kind, _) = study.target.split_once(':').unwrap_or((&study.target, ""));
+    let spent_s = match kind {
+        // In virtual time, what it took is what its clock says.
+        "emulated" => records.iter().map(|it| it.received_ns).max().unwrap_or(0) as f64 / 1e9,
+        _ => study.measured_ms as f64 / 1e3,
+    };
+    let finding = |metric: &str, unit: &str, which: &str, method: &str, number: f64| {
+        Finding::new("study", metric, unit)
+            .with_setting("kind", which)
+            .with_method(method, records.len())
+            .with_number(number)
+    };
+    let planned = "sum of what the plan expects of each unit of work";
+    let spent = "from first to last unit of work, without pauses between sittings";
+    let mut findings = vec![
+        finding("study.duration_s", "s", "planned", planned, study.planned_ms as f64 / 1e3),
+        finding("study.duration_s", "s", "spent", spent, spent_s),
+    ];
+    let free = "nobody charges for this target";
+    match kind {
+        "local" | "emulated" => {
+            for which in ["planned", "spent"] {
+                findings.push(finding("study.cost_usd", "usd", which, free, 0.0));
+            }
+        }
+        "aws" => {
+            let method = "run time and memory of every request by AWS's public price list; instances that start are \
+                          not in it";
+            findings.push(finding("study.cost_usd", "usd", "spent", method, charged_usd(records)));
+        }
+        _ => {}
+    }
+    findings
+}
+
+/// What AWS charges for these requests.
+fn charged_usd(records: &[Record]) -> f64 {
+    let (of_gib_s, of_request) = AWS_USD;
+    let ran =
+        records.iter().filter(|record| !record.request_id.is_empty() && record.http_status == 200);
+    ran.map(|record| {
+        let ran_ms = match record.billed_ms > 0.0 {
+            true => record.billed_ms,
+            // Billed by the millisecond, rounded up (AWS Lambda pricing page).
+            false => (record.function_ns as f64 / 1e6).ceil(),
+        };
+        of_request + ran_ms / 1e3 * f64::from(record.memory_mib) / 1024.0 * of_gib_s
+    })
+    .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use analysis::Value;
+
+    fn numbers(target: &str, records: &[Record]) -> Vec<(String, f64)> {
+        let mut study = Study::begin(target, "study", 1);
+        (study.planned_ms, study.measured_ms) = (90_000, 100_000);
+        let number = |finding: Finding| match finding.value {
+            Value::Number(number) => (
+                format!("{} {}", finding.metric, finding.setting["kind"].as_str().expect("text")),
+                number,
+            ),
+            other => panic!("{other:?}"),
+        };
+        findings(&study, records).into_iter().map(number).collect()
+    }
+
+    // A million requests of a second at 1 GiB cost what the price list says: 16.67 USD and 0.20 USD.
+    #[test]
+    fn prices_are_the_lists() {
+        let record = Record {
+            request_id: "r".to_owned(),
+            http_status: 200,
+            memory_mib: 1024,
+            function_ns: 999_000_001,
+            ..Record::default()
+        };
+        let cost = charged_usd(&vec![record; 1_000]) * 1_000.0;
+        assert!((cost - 16.8667).abs() < 1e-3, "{cost}");
+        assert_eq!(charged_usd(&[Record::default()]), 0.0);
+    }
+
+    // Virtual time counts by its own clock, and what is free costs nothing.
+    #[test]
+    fn durations_are_the_targets() {
+        let record = Record { received_ns: 3_600_000_000_000, ..Record::default() };
+        let named = |name: &str, number: f64| (name.to_owned(), number);
+        assert_eq!(
+            numbers("emulated:aws-2018", &[record]),
+            [
+                named("study.duration_s planned", 90.0),
+                named("study.duration_s spent", 3_600.0),
+                named("study.cost_usd planned", 0.0),
+                named("study.cost_usd spent", 0.0),
+            ]
+        );
+        assert_eq!(numbers("local", &[])[1].1, 100.0);
+        assert_eq!(numbers("aws:eu-west-1", &[]).len(), 3);
+    }
+}
