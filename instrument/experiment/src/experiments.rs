@@ -2,21 +2,28 @@
 
 mod coldstart;
 mod cpu;
+mod disk;
 mod exposure;
 mod identity;
 mod idle;
+mod network;
 mod placement;
 mod scaling;
+mod sharing;
 
+use crate::bench::mark;
 use crate::experiment::{About, Experiment, Unit};
 use crate::scope::Scope;
+use record::Record;
 
 pub use coldstart::ColdStart;
 pub use cpu::{Cpu, CpuStep};
+pub use disk::Disk;
 pub use exposure::Exposure;
 pub use identity::Identity;
 pub(crate) use idle::idle_limit;
 pub use idle::{Idle, IdleStage, IdleStep};
+pub use network::Network;
 pub use placement::{Placement, PlacementStep};
 pub use scaling::{Scaling, ScalingStep};
 
@@ -37,6 +44,10 @@ pub enum Kind {
     Idle,
     /// [`Cpu`].
     Cpu,
+    /// [`Disk`].
+    Disk,
+    /// [`Network`].
+    Network,
 }
 
 /// Evaluates an expression with the experiment of a kind.
@@ -71,6 +82,14 @@ macro_rules! with_experiment {
                 let $experiment = &$crate::Cpu;
                 $then
             }
+            $crate::Kind::Disk => {
+                let $experiment = &$crate::Disk;
+                $then
+            }
+            $crate::Kind::Network => {
+                let $experiment = &$crate::Network;
+                $then
+            }
         }
     };
 }
@@ -78,7 +97,7 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Identity,
         Self::Exposure,
         Self::ColdStart,
@@ -86,6 +105,8 @@ impl Kind {
         Self::Placement,
         Self::Idle,
         Self::Cpu,
+        Self::Disk,
+        Self::Network,
     ];
 
     /// The one of that name; None where there is none.
@@ -114,6 +135,18 @@ pub(crate) fn alternating(ladder: &[u32], round: u32) -> Vec<u32> {
         ladder.reverse();
     }
     ladder
+}
+
+/// CPUs that platform and vantage point need beside the instances where they share a machine (TRUTH, 5).
+const SPARE_CPUS: f64 = 0.5;
+
+/// Says of records that they are disturbed where instances want `demand_cpus` of a machine that has too few.
+pub(crate) fn note_few_cores(records: &mut [Record], shared_cores: Option<u32>, demand_cpus: f64) {
+    let needed = demand_cpus + SPARE_CPUS;
+    if let Some(cores) = shared_cores.filter(|cores| f64::from(*cores) < needed) {
+        let reason = format!("platform and vantage point share {cores} CPUs, {needed} needed");
+        mark(records, "disturbed", &reason);
+    }
 }
 
 #[cfg(test)]

@@ -16,12 +16,12 @@ pub use bench::Bench;
 pub use experiment::{About, Experiment, Need, Planned, Unit};
 pub use experiments::Kind;
 pub use experiments::{
-    ColdStart, Cpu, CpuStep, Exposure, Identity, Idle, IdleStage, IdleStep, Placement,
-    PlacementStep, Scaling, ScalingStep,
+    ColdStart, Cpu, CpuStep, Disk, Exposure, Identity, Idle, IdleStage, IdleStep, Network,
+    Placement, PlacementStep, Scaling, ScalingStep,
 };
 pub use scope::{
-    Basis, BurstSpan, ColdStartScope, CpuScope, ExposureScope, IdentityScope, IdleScope,
-    PlacementScope, Scale, ScalingScope, Scope, ScopeError,
+    Basis, BurstSpan, ColdStartScope, CpuScope, DiskScope, ExposureScope, IdentityScope, IdleScope,
+    NetworkScope, PlacementScope, Scale, ScalingScope, Scope, ScopeError, SharingScope,
 };
 pub use study::{Ended, Planning, Sink, Study, run_study};
 pub use vantage::{Change, Code, Function, FunctionSpec, Report, Sent, Vantage, VantageError};

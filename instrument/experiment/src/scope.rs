@@ -2,7 +2,11 @@
 //!
 //! Deliberately knows nothing of what the platform is like: limits are searched in a range, never assumed.
 
+mod sharing;
+
 use model::Span;
+
+pub use sharing::{DiskScope, NetworkScope, SharingScope};
 
 /// What the user and the target say before a scope is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +81,10 @@ pub struct Scope {
     pub idle: IdleScope,
     /// CPU shares.
     pub cpu: CpuScope,
+    /// Disk throughput.
+    pub disk: DiskScope,
+    /// Network throughput.
+    pub network: NetworkScope,
 }
 
 /// A span that grows with the number of requests of a burst.
@@ -284,6 +292,8 @@ impl Scope {
                 shared_cores: Some(basis.cores),
                 colevels: scale.pick(vec![2, 6], vec![2, 3, 6], vec![1, 2, 3, 4, 5, 6]),
             },
+            disk: DiskScope::local(basis),
+            network: NetworkScope::local(basis),
         }
     }
 
@@ -291,6 +301,8 @@ impl Scope {
     pub fn cloud(basis: &Basis) -> Self {
         let scale = basis.scale;
         let by = |quick: u32, default, full| scale.pick(quick, default, full);
+        // 15 s is the paper's.
+        let hold = BurstSpan { base: Span::from_secs(15), per_request: Span::from_millis(20) };
         let ladder: Vec<u32> =
             scale.pick(vec![1, 2, 4, 8], vec![1, 2, 4, 8, 16, 24, 32, 40], (1..=40).collect());
         Self {
@@ -301,8 +313,7 @@ impl Scope {
             max_concurrency: basis.max_concurrency,
             max_instances: basis.max_concurrency.saturating_mul(3),
             lead: BurstSpan { base: Span::from_millis(300), per_request: Span::from_millis(5) },
-            // 15 s is the paper's.
-            hold: BurstSpan { base: Span::from_secs(15), per_request: Span::from_millis(20) },
+            hold,
             pause: Span::from_secs(10),
             settle: Span::from_secs(30),
             timeout: Span::from_secs(60),
@@ -349,6 +360,8 @@ impl Scope {
                 shared_cores: None,
                 colevels: scale.pick(vec![2, 6], vec![2, 4, 8, 12], vec![1, 2, 4, 6, 8, 10, 12]),
             },
+            disk: DiskScope::cloud(basis, hold),
+            network: NetworkScope::cloud(basis, hold),
         }
     }
     /// Whether every experiment has what it needs.
@@ -383,6 +396,8 @@ impl Scope {
             ("placement", largest(&self.placement.concurrency).saturating_add(self.placement.fill)),
             ("idle", pool),
             ("cpu", largest(&self.cpu.colevels)),
+            ("disk", largest(&self.disk.sharing.colevels)),
+            ("network", largest(&self.network.sharing.colevels)),
         ];
         let limit = self.max_concurrency;
         match bursts.into_iter().find(|(_, needed)| *needed > limit) {
@@ -475,6 +490,9 @@ mod tests {
         assert!(scope.hold.of(5) >= Span::from_secs(15));
         assert!(scope.idle.confirm_pairs * 3 >= 100);
         assert!(scope.idle.range.1 >= Span::from_secs(120 * 60));
+        assert!(scope.disk.blocks * u64::from(scope.disk.sharing.rounds) >= 5 * 1_000);
+        assert!(scope.disk.sharing.colevels.contains(&20));
+        assert!(scope.network.window >= Span::from_secs(1));
     }
 
     // A limit of concurrency shortens the ladders, and what still does not fit is named.
