@@ -6,7 +6,9 @@
 mod answers;
 mod clock;
 mod coldstart;
+mod contention;
 mod cpu;
+mod disk;
 mod estimates;
 mod exposure;
 mod failures;
@@ -14,10 +16,12 @@ mod finding;
 mod identity;
 mod idle;
 mod latency;
+mod network;
 mod paper;
 mod placed;
 mod placement;
 mod scaling;
+mod sharing;
 pub mod statistics;
 mod study;
 mod truth;
@@ -72,7 +76,10 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     scaling::analyse(&study, &mut answers);
     placement::analyse(&study, &mut answers);
     idle::analyse(&study, &mut answers);
-    cpu::analyse(&study, &mut answers);
+    let cpu = cpu::analyse(&study, &mut answers);
+    let disk = disk::analyse(&study, &mut answers);
+    let network = network::analyse(&study, &mut answers);
+    contention::analyse(&[cpu, disk, network], &mut answers);
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
     for finding in &mut findings {
@@ -116,9 +123,18 @@ mod tests {
     // Records with nothing but an experiment's name are failures, never a panic.
     #[test]
     fn empty_records_are_failures() {
-        for experiment in
-            ["identity", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "other"]
-        {
+        for experiment in [
+            "identity",
+            "exposure",
+            "coldstart",
+            "scaling",
+            "placement",
+            "idle",
+            "cpu",
+            "disk",
+            "network",
+            "other",
+        ] {
             let record = Record { experiment: experiment.to_owned(), ..Record::default() };
             let (findings, _) = analyse(&vec![record; 12]);
             let failed = findings.iter().find(|finding| finding.metric == "failures.fraction");

@@ -76,6 +76,11 @@ impl Drawn {
     }
 }
 
+struct Sharing {
+    variation_sd: f64,
+    ceiling: Option<f64>,
+}
+
 struct Draw {
     random: Pcg64Mcg,
 }
@@ -295,6 +300,14 @@ roles = 4",
         text
     }
 
+    /// How a disk or network of hosts varies, and what one instance gets at most.
+    fn sharing(&mut self, there_is: f64) -> Sharing {
+        Sharing {
+            variation_sd: self.between(0.0, 0.15),
+            ceiling: self.chance(0.4).then(|| there_is * self.between(0.2, 0.9)),
+        }
+    }
+
     fn rest(&mut self, drawn: &Drawn) -> String {
         let is = |broken| drawn.broken == Some(broken);
         let ceiling_sd = if is(Broken::Variation) { 0.2 } else { self.between(0.0, 0.02) };
@@ -309,6 +322,13 @@ roles = 4",
             [(100.0, 900.0); 3].map(|(low, high)| self.latency(low, high, 0.5));
         let payload_mib = self.one(&["1.0", "4.0", "6.0"]);
         let disk_mib = self.one(&[256, 512, 1_024]);
+        let (disk, network) = (self.sharing(write), self.sharing(mbit));
+        let most = |key: &str, most: Option<f64>| {
+            most.map_or_else(String::new, |most| format!("{key} = {most:.2}\n"))
+        };
+        let (disk_sd, disk_most) = (disk.variation_sd, most("instance_mib_s", disk.ceiling));
+        let (network_sd, network_most) =
+            (network.variation_sd, most("mbit_s_at_128_mib", network.ceiling));
         format!(
             "[emulated.cpu]
 ceiling_sd = {ceiling_sd:.4}
@@ -317,9 +337,11 @@ period_ms = 100.0
 write_mib_s = {write:.2}
 read_mib_s = {read:.2}
 noise_mib_s = 0.05
-[emulated.network]
+variation_sd = {disk_sd:.4}
+{disk_most}[emulated.network]
 mbit_s = {mbit:.2}
-[emulated.background]
+variation_sd = {network_sd:.4}
+{network_most}[emulated.background]
 for_s = {background_s:.2}
 [emulated.clock]
 offset_ms = {offset_ms:.3}

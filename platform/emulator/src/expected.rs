@@ -2,6 +2,7 @@
 //!
 //! The oracle for findings, and so independent of the instrument: it knows the model, and nothing of how it is measured.
 
+use crate::latency::varied;
 use crate::profile::Platform;
 use model::MemoryMib;
 use rand::SeedableRng;
@@ -50,6 +51,31 @@ impl<'a> Expected<'a> {
         self.quantile("warm".to_owned(), p, |random| {
             path.out.draw_ms(random) + warm.latency.draw_ms(random)
         })
+    }
+
+    /// What each of `colevel` instances that write at once on one host gets in the mean, MiB/s.
+    pub fn disk_write_mib_s(&self, colevel: u32) -> f64 {
+        let disk = &self.platform.model.disk;
+        let ceiling = self.platform.disk_ceiling_mib_s();
+        self.shared(disk.write_mib_s, disk.variation_sd, (ceiling, colevel))
+    }
+
+    /// What each of `colevel` instances of one size that send at once on one host gets in the mean, Mbit/s.
+    pub fn network_mbit_s(&self, memory: MemoryMib, colevel: u32) -> f64 {
+        let network = &self.platform.model.network;
+        let ceiling = self.platform.network_ceiling_mbit_s(memory);
+        self.shared(network.mbit_s, network.variation_sd, (ceiling, colevel))
+    }
+
+    /// Mean of what there is divided by so many, none getting more than the ceiling.
+    fn shared(&self, there_is: f64, variation_sd: f64, (ceiling, colevel): (f64, u32)) -> f64 {
+        let each = there_is / f64::from(colevel.max(1));
+        if ceiling.is_infinite() || variation_sd == 0.0 {
+            return each.min(ceiling);
+        }
+        let mut random = Pcg64::seed_from_u64(SEED);
+        let draws = (0..DRAWS).map(|_| (each * varied(&mut random, variation_sd)).min(ceiling));
+        draws.sum::<f64>() / DRAWS as f64
     }
 
     fn quantile(&self, name: String, p: f64, mut draw: impl FnMut(&mut Pcg64) -> f64) -> f64 {
