@@ -12,10 +12,12 @@ mod exposure;
 mod idle;
 mod latency;
 mod map;
+mod points;
 mod pool;
 mod scaling;
 mod source;
 mod style;
+mod throughput;
 
 pub(crate) use style::{DARK, LIGHT, Palette, sheet};
 
@@ -111,6 +113,8 @@ pub(crate) fn of_experiment(
         "placement" => map::plots(&own, host_source(found)),
         "idle" => vec![idle::plot(found, &own), pool::plot(found, &own)],
         "cpu" => vec![cpu::by_memory(found, &own), cpu::by_colevel(found)],
+        "disk" => vec![throughput::disk(found)],
+        "network" => vec![throughput::network(found)],
         _ => Vec::new(),
     };
     plots.into_iter().flatten().collect()
