@@ -13,6 +13,9 @@ pub struct Arguments {
     /// A role, as `peek study` was given; AWS targets only.
     #[arg(long, value_name = "ARN")]
     role: Vec<String>,
+    /// Profile of a further account, as `peek study` was given.
+    #[arg(long, value_name = "NAME")]
+    account: Vec<String>,
 }
 
 /// Removes functions that studies made and could not remove. The status is 1 where some are left.
@@ -26,6 +29,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let options = target::Options {
         study: "clean".to_owned(),
         roles: arguments.role.clone(),
+        accounts: arguments.account.clone(),
         ..Default::default()
     };
     let cleaned = tokio::runtime::Builder::new_multi_thread()

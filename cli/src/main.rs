@@ -6,6 +6,7 @@ mod clean;
 mod directory;
 mod doctor;
 mod draw;
+mod profile;
 mod progress;
 mod serve;
 mod study;
@@ -32,6 +33,8 @@ enum Command {
     Report(draw::Arguments),
     /// Score the instrument on random platforms whose truth is known.
     Calibrate(calibrate::Arguments),
+    /// List platform profiles, or explain one and say what is wrong with it.
+    Profile(profile::Arguments),
     /// Analyse measurements that Peek did not make: tables of latencies or of idle pools.
     Analyse(analyse::Arguments),
     /// Say what this machine offers to sandboxes, and the remedy for what is missing.
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Report(arguments) => draw::run(&arguments),
         Command::Calibrate(arguments) => calibrate::run(&arguments),
+        Command::Profile(arguments) => profile::run(&arguments),
         Command::Analyse(arguments) => analyse::run(&arguments),
         Command::Doctor => doctor::run(),
         Command::Clean(arguments) => clean::run(&arguments),

@@ -15,6 +15,9 @@ pub struct Arguments {
     /// Where functions, code and credentials are kept [default: /var/lib/peek as root, ~/.local/share/peek else].
     #[arg(long, value_name = "DIR", env = "PEEK_DATA")]
     data: Option<PathBuf>,
+    /// Accounts that have an access key; those that DIR/credentials.json lacks are made and kept there.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    tenants: u32,
     /// How the platform behaves: `local`, `study`, or a TOML file.
     #[arg(long, value_name = "NAME|FILE", default_value = "local", env = "PEEK_PROFILE")]
     profile: String,
@@ -38,6 +41,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let options = server::Options {
         listen: arguments.listen,
         data,
+        tenants: arguments.tenants,
         profile: profile(&arguments.profile)?,
         network: arguments.network,
         allow: arguments.allow,

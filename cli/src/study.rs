@@ -52,6 +52,10 @@ pub struct Arguments {
     /// Role that functions of an AWS target run as; may be repeated.
     #[arg(long, value_name = "ARN")]
     role: Vec<String>,
+    /// Profile of the AWS credentials file with a further account of yours, for targets `lambda` and `aws`; may be
+    /// repeated.
+    #[arg(long, value_name = "NAME")]
+    account: Vec<String>,
     /// Most invocations at once: half of the target's quota.
     #[arg(long, value_name = "N", default_value_t = 500)]
     max_concurrency: u32,
@@ -201,6 +205,7 @@ async fn open(
         study: format!("{:06}-{}", study.seed % 1_000_000, std::process::id()),
         seed: study.seed,
         roles: arguments.role.clone(),
+        accounts: arguments.account.clone(),
         ..Default::default()
     };
     let mut state = None;
@@ -250,7 +255,8 @@ fn local_command(
 ) -> anyhow::Result<LocalCommand> {
     let this = std::env::current_exe().context("cannot find this program's own file")?;
     let mut command: Vec<OsString> = vec![this.into_os_string(), "serve".into()];
-    for argument in ["--listen", "127.0.0.1:0", "--profile"] {
+    // Two accounts, so that it can be seen whether tenants share hosts.
+    for argument in ["--listen", "127.0.0.1:0", "--tenants", "2", "--profile"] {
         command.push(argument.into());
     }
     command.push(study.profile.clone().into());

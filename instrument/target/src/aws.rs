@@ -16,7 +16,7 @@ pub(crate) async fn open(
 ) -> Result<Endpoint, OpenError> {
     use crate::endpoint::MEMORY_RANGE_MIB;
     use crate::uri::{Scheme, Url};
-    use crate::{Clock, Facts, lambda};
+    use crate::{Clock, Facts, accounts, lambda};
 
     if options.roles.is_empty() {
         return Err(OpenError::Role(uri.clone()));
@@ -28,24 +28,52 @@ pub(crate) async fn open(
         .await;
     let provider =
         config.credentials_provider().ok_or_else(|| OpenError::Credentials(uri.clone()))?;
+    let mut accounts = vec![provider];
+    for name in &options.accounts {
+        accounts.push(further(name, region).await.ok_or_else(|| OpenError::Account {
+            name: name.clone(),
+            path: accounts::path(),
+            reason: "no credentials can be had from it".to_owned(),
+        })?);
+    }
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     let url = Url { scheme: Scheme::Https, host: format!("lambda.{region}.{domain}"), port: 443 };
     Ok(Endpoint {
         region: region.to_owned(),
-        accounts: vec![provider],
         roles: options.roles.clone(),
         pace: lambda::PACE,
         memory_range_mib: MEMORY_RANGE_MIB,
         facts: Facts {
             // Each instance has a Firecracker microVM (AWS Lambda security overview, 2026-11).
             sandbox: "microvm".to_owned(),
-            tenants: 1,
+            tenants: u32::try_from(accounts.len()).unwrap_or(u32::MAX),
             roles: u32::try_from(options.roles.len()).unwrap_or(u32::MAX),
             clock: Clock::Apart,
             sent: lambda::sent(&url).to_owned(),
             ..Facts::default()
         },
         url,
+        accounts,
         platform: None,
     })
+}
+
+/// Where the credentials of a named profile come from, as AWS's own tools find them.
+#[cfg(feature = "aws")]
+async fn further(
+    name: &str,
+    region: &str,
+) -> Option<aws_credential_types::provider::SharedCredentialsProvider> {
+    let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .http_client(crate::control::http_client())
+        .region(aws_config::Region::new(region.to_owned()))
+        .profile_name(name)
+        .credentials_provider(
+            aws_config::profile::ProfileFileCredentialsProvider::builder()
+                .profile_name(name)
+                .build(),
+        )
+        .load()
+        .await;
+    config.credentials_provider()
 }

@@ -12,6 +12,7 @@ use probe::Request;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use record::{Outcome, Record};
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -46,11 +47,13 @@ pub struct Emulated {
 pub enum ProfileFileError {
     /// It is neither built in nor a file.
     #[error(
-        "there is no profile {name:?}: built in are {known}; a file is named by a path to a .toml"
+        "there is no profile {name:?}{near}: built in are {known}; a file is named by a path to a .toml"
     )]
     Unknown {
         /// As given.
         name: String,
+        /// Which one was probably meant, in words; empty where none is near.
+        near: String,
         /// Names of those that are there.
         known: String,
     },
@@ -82,17 +85,39 @@ impl Emulated {
     /// # Errors
     /// [`ProfileFileError`], with line and key where the file is wrong.
     pub fn profile(name: &str) -> Result<Platform, ProfileFileError> {
-        if let Some(platform) = emulator::built_in(name) {
-            return platform.map_err(|fault| unfit(name, &fault));
+        Self::platform(name, &Self::profile_text(name)?)
+    }
+
+    /// The text of the profile that `name` names: a built-in one, or a file.
+    ///
+    /// # Errors
+    /// [`ProfileFileError::Unknown`] and [`ProfileFileError::Read`]; the text is not looked at.
+    pub fn profile_text(name: &str) -> Result<Cow<'static, str>, ProfileFileError> {
+        if let Some((_, text)) = emulator::BUILT_IN.iter().find(|(known, _)| *known == name) {
+            return Ok(Cow::Borrowed(text));
         }
         let path = PathBuf::from(name);
         if !name.contains('/') && path.extension().is_none_or(|it| it != "toml") {
-            let known = emulator::BUILT_IN.map(|(name, _)| name).join(", ");
-            return Err(ProfileFileError::Unknown { name: name.to_owned(), known });
+            let known: Vec<&str> = Self::built_in().collect();
+            let near = emulator::nearest(name, &known);
+            return Err(ProfileFileError::Unknown {
+                name: name.to_owned(),
+                near: near.map_or(String::new(), |near| format!(", {near:?} is near")),
+                known: known.join(", "),
+            });
         }
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| ProfileFileError::Read { path: path.clone(), source })?;
-        Self::platform(name, &text)
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Cow::Owned(text)),
+            Err(source) => Err(ProfileFileError::Read { path, source }),
+        }
+    }
+
+    /// What a text says of a platform, in words; it may as well be a profile of `peek serve`. `name` is for errors.
+    ///
+    /// # Errors
+    /// [`ProfileFileError::Profile`], with line and key.
+    pub fn explain(name: &str, text: &str) -> Result<String, ProfileFileError> {
+        Platform::explain(text).map_err(|fault| unfit(name, &fault))
     }
 
     /// Names of the built-in profiles.

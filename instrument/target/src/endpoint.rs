@@ -6,6 +6,7 @@ use crate::{Facts, aws, lambda, local};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// How a target is to be opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,9 @@ pub struct Options {
     pub seed: u64,
     /// ARNs of the roles that functions may have. Where it is empty, names of roles are made up, which AWS refuses.
     pub roles: Vec<String>,
+    /// Profiles of the AWS credentials file with further accounts, for targets `lambda` and `aws`: only accounts that the
+    /// user owns.
+    pub accounts: Vec<String>,
     /// The program that is the platform of the target `local`; not needed for others.
     pub local: Option<LocalCommand>,
     /// Where to listen as a sink for the probe's network measurement, as instances reach it; None for no sink.
@@ -33,6 +37,16 @@ pub enum OpenError {
         "no credentials for {0}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to what the platform printed"
     )]
     Credentials(Uri),
+    /// A profile of the credentials file that cannot be used.
+    #[error("profile {name} of {path}: {reason}", path = path.display())]
+    Account {
+        /// Name of the profile.
+        name: String,
+        /// The credentials file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// AWS needs roles that exist.
     #[error(
         "{0} needs the ARN of a role that its functions may have, with Lambda as trusted service"

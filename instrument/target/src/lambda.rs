@@ -1,5 +1,6 @@
 //! Targets `lambda:URL`: any endpoint that speaks the Lambda API, with the key that the environment holds.
 
+use crate::accounts;
 use crate::endpoint::{Endpoint, MEMORY_RANGE_MIB, OpenError, Options, Pace, roles_or_made_up};
 use crate::uri::{Scheme, Uri, Url};
 use crate::{Clock, Facts};
@@ -27,19 +28,23 @@ pub(crate) fn open(uri: &Uri, url: &Url, options: &Options) -> Result<Endpoint, 
     let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
     let here = matches!(url.host.as_str(), "localhost" | "[::1]") || url.host.starts_with("127.");
     let roles = roles_or_made_up(options);
+    let mut accounts = vec![SharedCredentialsProvider::new(credentials)];
+    for name in &options.accounts {
+        accounts.push(SharedCredentialsProvider::new(accounts::stored(name)?));
+    }
     Ok(Endpoint {
         url: url.clone(),
         region: region.unwrap_or_else(|| REGION.to_owned()),
-        accounts: vec![SharedCredentialsProvider::new(credentials)],
         pace: if here { PACE_LOCAL } else { PACE },
         memory_range_mib: MEMORY_RANGE_MIB,
         facts: Facts {
-            tenants: 1,
+            tenants: u32::try_from(accounts.len()).unwrap_or(u32::MAX),
             roles: u32::try_from(roles.len()).unwrap_or(u32::MAX),
             clock: if here { Clock::Same } else { Clock::Apart },
             sent: sent(url).to_owned(),
             ..Facts::default()
         },
+        accounts,
         roles,
         platform: None,
     })

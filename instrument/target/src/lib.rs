@@ -6,6 +6,7 @@
 
 mod uri;
 
+mod accounts;
 mod endpoint;
 mod target;
 

@@ -32,3 +32,4 @@ pub use function::{Creation, Refused, Update};
 pub use latency::{FitError, Latency, Published};
 pub use profile::{BUILT_IN, Platform, built_in};
 pub use region::Region;
+pub use scheduler::nearest;

@@ -42,7 +42,7 @@ pub use counters::Counters;
 pub use event::{Epoch, Event, FunctionSettings};
 pub use profile::{
     Billing, Cpu, CpuCeiling, CpuWeight, Fault, Hosts, InitBilling, Limits, Profile, ProfileError,
-    ProfileText, Reveal, Sharing,
+    ProfileText, Reveal, Sharing, nearest,
 };
 pub use rooms::Owner;
 pub use scheduler::Scheduler;

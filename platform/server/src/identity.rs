@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use gateway::AccessKey;
 use model::TenantId;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -64,24 +65,24 @@ struct StoredKey {
     account: TenantId,
 }
 
-/// The access keys of this platform. The first start makes one, of account 123456789012.
-pub fn credentials(data: &Path) -> anyhow::Result<Vec<AccessKey>> {
+/// Account of the first access key that is made; further ones count up from it. AWS's own documents use it as an example.
+const FIRST_ACCOUNT: u64 = 123_456_789_012;
+
+/// The access keys of this platform, of at least so many accounts. Those that are missing are made and kept; none is
+/// ever removed.
+pub fn credentials(data: &Path, tenants: u32) -> anyhow::Result<Vec<AccessKey>> {
     let path = data.join("credentials.json");
-    let stored: Vec<StoredKey> = match fs::read_to_string(&path) {
+    let mut stored: Vec<StoredKey> = match fs::read_to_string(&path) {
         Ok(text) => serde_json::from_str(&text)
             .with_context(|| format!("{} is not a list of access keys", path.display()))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let first = vec![new_key(TenantId::from_number(123_456_789_012))];
-            let text = serde_json::to_string_pretty(&first).context("keys have a JSON form")?;
-            write_secret(&path, &text)?;
-            first
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
             return Err(error).with_context(|| format!("cannot read {}", path.display()));
         }
     };
-    if stored.is_empty() {
-        bail!("{} holds no access key: remove it, and the next start makes one", path.display());
+    if add_missing(&mut stored, tenants.max(1)) == Missing::Added {
+        let text = serde_json::to_string_pretty(&stored).context("keys have a JSON form")?;
+        write_secret(&path, &text)?;
     }
     let key = |it: StoredKey| AccessKey {
         id: it.access_key_id,
@@ -89,6 +90,29 @@ pub fn credentials(data: &Path) -> anyhow::Result<Vec<AccessKey>> {
         tenant: it.account,
     };
     Ok(stored.into_iter().map(key).collect())
+}
+
+/// Whether keys had to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    Nothing,
+    Added,
+}
+
+/// Adds a key for each account that is missing.
+fn add_missing(stored: &mut Vec<StoredKey>, tenants: u32) -> Missing {
+    let mut accounts: BTreeSet<TenantId> = stored.iter().map(|key| key.account).collect();
+    let mut missing = Missing::Nothing;
+    let mut number = FIRST_ACCOUNT;
+    while accounts.len() < tenants as usize {
+        let account = TenantId::from_number(number);
+        if accounts.insert(account) {
+            stored.push(new_key(account));
+            missing = Missing::Added;
+        }
+        number += 1;
+    }
+    missing
 }
 
 /// A key in the form that AWS's have: an id of twenty letters and digits, a secret of forty.
@@ -131,11 +155,24 @@ mod tests {
     #[test]
     fn a_data_directory_keeps_its_identity() {
         let data = tempfile::tempdir().expect("a temporary directory");
-        let first = (credentials(data.path()).expect("keys"), server_id(data.path()).expect("id"));
-        let second = (credentials(data.path()).expect("keys"), server_id(data.path()).expect("id"));
+        let first =
+            (credentials(data.path(), 1).expect("keys"), server_id(data.path()).expect("id"));
+        let second =
+            (credentials(data.path(), 1).expect("keys"), server_id(data.path()).expect("id"));
         assert_eq!(first, second);
         let mode = fs::metadata(data.path().join("credentials.json")).expect("file").permissions();
         assert_eq!(mode.mode() & 0o777, 0o600);
+    }
+
+    // More tenants get keys of their own beside those that are there, and fewer take none away.
+    #[test]
+    fn tenants_are_added_and_kept() {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let first = credentials(data.path(), 1).expect("keys");
+        let three = credentials(data.path(), 3).expect("keys");
+        let accounts: BTreeSet<_> = three.iter().map(|key| key.tenant).collect();
+        assert_eq!((three.len(), accounts.len(), &three[..1]), (3, 3, &first[..]));
+        assert_eq!(credentials(data.path(), 1).expect("keys"), three);
     }
 
     // A data directory has one server at a time.

@@ -34,6 +34,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where functions, code and credentials are kept.
     pub data: PathBuf,
+    /// Accounts that have an access key at least.
+    pub tenants: u32,
     /// How the platform behaves.
     pub profile: Profile,
     /// What instances can reach.
@@ -92,7 +94,7 @@ pub struct Ready {
 ///
 /// `announce` is called once, when the API answers.
 pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::Result<()> {
-    let Options { listen, data, mut profile, network, allow, journal, starter } = options;
+    let Options { listen, data, tenants, mut profile, network, allow, journal, starter } = options;
     let _lock = identity::lock(&data)?;
     // Bound before anything else is made: a busy port costs nothing.
     let listener = TcpListener::bind(listen).await.with_context(|| {
@@ -115,7 +117,7 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     })
     .await
     .context("cannot run functions in containers")?;
-    let access_keys = identity::credentials(&data)?;
+    let access_keys = identity::credentials(&data, tenants)?;
     let catalog = catalog::Catalog::open(&data)
         .with_context(|| format!("cannot open the catalog in {}", data.display()))?;
     if profile.limits.memory.is_none() {

@@ -4,8 +4,8 @@ use super::Platform;
 use scheduler::ProfileError;
 
 /// Name and text of each, as `emulated:NAME` has it.
-pub const BUILT_IN: [(&str, &str); 1] =
-    [("aws-2018", include_str!("../../../../profiles/aws-2018.toml"))];
+pub const BUILT_IN: &[(&str, &str)] =
+    &[("aws-2018", include_str!("../../../../profiles/aws-2018.toml"))];
 
 /// The built-in profile of that name; None where there is none.
 pub fn built_in(name: &str) -> Option<Result<Platform, ProfileError>> {
@@ -22,7 +22,7 @@ mod tests {
     fn built_in_profiles_are_valid() {
         for (name, _) in BUILT_IN {
             let platform = built_in(name).expect("it is in the list").expect(name);
-            assert_eq!(platform.scheduler.name, name);
+            assert_eq!(platform.scheduler.name, *name);
         }
     }
 }

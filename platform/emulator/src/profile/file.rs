@@ -2,7 +2,7 @@
 //!
 //! Deliberately knows nothing of where the text came from.
 
-use super::{Model, Platform};
+use super::{Model, Platform, decides};
 use scheduler::{Profile, ProfileError, ProfileText};
 use serde::Deserialize;
 
@@ -12,6 +12,16 @@ const SECTION: &str = "emulated";
 #[derive(Deserialize)]
 struct File {
     emulated: Model,
+}
+
+/// A profile in words, whether it has an emulated part or is one of `peek serve`.
+pub(super) fn explain(text: &str) -> Result<String, ProfileError> {
+    let parsed = ProfileText::parse(text)?;
+    parsed.only(&[Profile::SECTIONS, &[SECTION]])?;
+    match parsed.line(SECTION) {
+        Some(_) => Ok(read(text)?.in_words()),
+        None => Ok(decides::of(&Profile::from_text(&parsed)?)),
+    }
 }
 
 pub(super) fn read(text: &str) -> Result<Platform, ProfileError> {
@@ -167,6 +177,21 @@ mod tests {
         assert!(text.starts_with(&expected), "{text}");
         let text = complaint("\"/proc/uptime\"", "\"/proc/uptimes\"");
         assert!(text.contains("as \"/proc/uptime\""), "{text}");
+    }
+
+    // Both kinds of profile are put in words, and a misspelt part is not taken for an absent one.
+    #[test]
+    fn both_kinds_are_explained() {
+        let words = explain(AWS).expect("a profile");
+        assert!(words.starts_with("aws-2018: AWS Lambda"), "{words}");
+        assert!(words.contains("  warm start   median 24.5 ms"), "{words}");
+        let local = include_str!("../../../../profiles/local.toml");
+        let words = explain(local).expect("a profile");
+        assert!(words.starts_with("local: a platform on this machine\n"), "{words}");
+        assert!(words.contains("  keep-alive   an idle instance is kept for 600"), "{words}");
+        let text = local.to_owned() + "\n[emulatd]\nabout = \"\"\n";
+        let error = explain(&text).expect_err("misspelt").to_string();
+        assert!(error.contains("`emulatd` is not known, `emulated` is near"), "{error}");
     }
 
     // Figures that no latency has are refused where they stand.

@@ -4,6 +4,7 @@
 //! which `profiles/local.toml` explains, and this crate's below `[emulated]`, which `profiles/aws-2018.toml` explains.
 
 mod built_in;
+mod decides;
 mod file;
 mod words;
 
@@ -317,6 +318,14 @@ impl Platform {
     /// [`ProfileError`] with line, key, limit, and for a misspelt key the nearest one.
     pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
         file::read(text)
+    }
+
+    /// What a profile says, in words; it may as well be one of `peek serve`, which has no emulated part.
+    ///
+    /// # Errors
+    /// [`ProfileError`], as [`Self::from_toml`].
+    pub fn explain(text: &str) -> Result<String, ProfileError> {
+        file::explain(text)
     }
 
     /// The profile in words: what it decides, how large and how quick it is, and what it reveals.

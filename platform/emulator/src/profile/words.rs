@@ -1,9 +1,7 @@
 //! A profile in words, for a reader who wants to know what a platform is like.
 
-use super::{Names, Platform, Seen};
+use super::{Names, Platform, Seen, decides};
 use model::MemoryMib;
-use scheduler::policy::{KeepAlive, Placement};
-use scheduler::{CpuCeiling, InitBilling, Sharing};
 use std::fmt::Write;
 
 pub(super) fn of(platform: &Platform) -> String {
@@ -13,8 +11,8 @@ pub(super) fn of(platform: &Platform) -> String {
         let _ = writeln!(text, "  {topic:<12} {words}");
     };
     say("source", platform.model.source.clone());
-    say("placement", placement(platform));
-    say("keep-alive", keep_alive(platform));
+    say("placement", decides::placement(&platform.scheduler));
+    say("keep-alive", decides::keep_alive(&platform.scheduler));
     say("hosts", hosts(platform));
     say("memory", memory(platform));
     say("cpu", cpu(platform));
@@ -27,46 +25,10 @@ pub(super) fn of(platform: &Platform) -> String {
     say("network", network(platform));
     say("reveals", reveals(platform));
     say("background", background(platform));
-    say("billing", billing(platform));
+    say("billing", decides::billing(&platform.scheduler));
     say("clock", clock(platform));
     say("faults", faults(platform));
     text
-}
-
-fn placement(platform: &Platform) -> String {
-    let how = match &platform.scheduler.placement {
-        Placement::BinPack(_) => "new instances go to the fullest host that fits".to_owned(),
-        Placement::Spread(spread) => {
-            format!("a host for each instance up to {} hosts, then the emptiest", spread.max_hosts)
-        }
-        #[allow(unreachable_patterns)]
-        other => format!("{other:?}"),
-    };
-    let whose = match platform.scheduler.hosts.sharing {
-        Sharing::PerTenant => "tenants never share a host",
-        Sharing::Shared => "all tenants share hosts",
-        Sharing::PerRole => "neither tenants nor roles share a host",
-        #[allow(unreachable_patterns)]
-        _ => "some tenants share hosts",
-    };
-    format!("{how}; {whose}")
-}
-
-fn keep_alive(platform: &Platform) -> String {
-    let kept = match &platform.scheduler.keep_alive {
-        KeepAlive::None(_) => "no instance is kept".to_owned(),
-        KeepAlive::Fixed(fixed) => format!("an idle instance is kept for {}", fixed.limit),
-        KeepAlive::Halving(it) => format!(
-            "every {} half of a function's idle instances on a host go, down to {}, these after {}",
-            it.interval, it.floor, it.limit
-        ),
-        #[allow(unreachable_patterns)]
-        other => format!("{other:?}"),
-    };
-    match platform.scheduler.lifetime_cap {
-        Some(cap) => format!("{kept}; none lives longer than {cap}"),
-        None => kept,
-    }
 }
 
 fn hosts(platform: &Platform) -> String {
@@ -76,13 +38,12 @@ fn hosts(platform: &Platform) -> String {
         .host
         .iter()
         .map(|it| {
-            format!(
-                "{:.1} % {} ({} vCPUs, {})",
-                100.0 * it.share / all,
-                it.cpu_model,
-                it.vcpus,
-                MemoryMib(it.memory_mib)
-            )
+            let percent = 100.0 * it.share / all;
+            let percent =
+                if percent < 1.0 { format!("{percent:.2}") } else { format!("{percent:.1}") };
+            let vcpus = if it.vcpus == 1 { "vCPU" } else { "vCPUs" };
+            let memory = MemoryMib(it.memory_mib);
+            format!("{percent} % {} ({} {vcpus}, {memory})", it.cpu_model, it.vcpus)
         })
         .collect();
     let it = &platform.model.hosts;
@@ -111,10 +72,7 @@ fn memory(platform: &Platform) -> String {
 }
 
 fn cpu(platform: &Platform) -> String {
-    let ceiling = match platform.scheduler.cpu.ceiling {
-        CpuCeiling::None => "no ceiling but the host's".to_owned(),
-        CpuCeiling::Proportional { full } => format!("one CPU at {full}, in proportion"),
-    };
+    let ceiling = decides::cpu(&platform.scheduler);
     format!("{ceiling}; each instance's varies by {:.1} %", 100.0 * platform.model.cpu.ceiling_sd)
 }
 
@@ -214,14 +172,6 @@ fn background(platform: &Platform) -> String {
             format!("work after the response goes on for {for_s} s with {cpus} of a CPU")
         }
     }
-}
-
-fn billing(platform: &Platform) -> String {
-    let init = match platform.scheduler.billing.init {
-        InitBilling::Billed => "init is billed",
-        InitBilling::Free => "init is free",
-    };
-    format!("rounded up to {}; {init}", platform.scheduler.billing.grain)
 }
 
 fn clock(platform: &Platform) -> String {

@@ -13,7 +13,7 @@ use model::{MemoryMib, Span};
 use serde::Deserialize;
 
 pub use error::{Fault, ProfileError};
-pub use text::ProfileText;
+pub use text::{ProfileText, nearest};
 
 /// Everything in which one platform differs from another.
 #[derive(Clone, Debug, PartialEq)]

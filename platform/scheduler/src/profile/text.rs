@@ -141,14 +141,17 @@ fn key_at(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
 
 /// That a name is not known, and the nearest ones that are.
 fn unknown(name: &str, known: &[&str]) -> String {
-    let nearest = known.iter().min_by_key(|other| distance(name, other));
     let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    match nearest {
-        Some(nearest) if distance(name, nearest) <= name.len() / 2 => {
-            format!("`{name}` is not known, `{nearest}` is near; known here: {list}")
-        }
-        _ => format!("`{name}` is not known; known here: {list}"),
+    match nearest(name, known) {
+        Some(nearest) => format!("`{name}` is not known, `{nearest}` is near; known here: {list}"),
+        None => format!("`{name}` is not known; known here: {list}"),
     }
+}
+
+/// The name among `known` that was probably meant by `name`; None where all differ in more than half of its letters.
+pub fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
+    let nearest = known.iter().min_by_key(|other| distance(name, other))?;
+    (distance(name, nearest) <= name.len() / 2).then_some(nearest)
 }
 
 /// Letters to insert, remove or replace to come from one word to the other.
@@ -178,6 +181,14 @@ mod tests {
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("same", "same"), 0);
+    }
+
+    // The nearest name is the one that differs least, and there is none where all are far.
+    #[test]
+    fn nearest_names() {
+        assert_eq!(nearest("aws-2017", &["local", "aws-2018"]), Some("aws-2018"));
+        assert_eq!(nearest("mine", &["local", "aws-2018"]), None);
+        assert_eq!(nearest("mine", &[]), None);
     }
 
     // A key that no reader knows is refused with its line and the nearest name, one of a reader's is let through.

@@ -1,0 +1,115 @@
+//! The scheduler's part of a profile in words: what it decides.
+//!
+//! Deliberately knows nothing of hosts, paths or clocks: a profile of `peek serve` has none of them.
+
+use scheduler::policy::{KeepAlive, Placement};
+use scheduler::{CpuCeiling, InitBilling, Profile, Reveal, Sharing};
+use std::fmt::Write;
+
+/// A profile without an emulated part in words: what the platform on this machine decides.
+pub(super) fn of(profile: &Profile) -> String {
+    let mut text = format!("{}: a platform on this machine\n", profile.name);
+    let mut say = |topic: &str, words: String| {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "  {topic:<12} {words}");
+    };
+    say("placement", placement(profile));
+    say("keep-alive", keep_alive(profile));
+    say("hosts", hosts(profile));
+    say("cpu", cpu(profile));
+    say("limits", limits(profile));
+    say("billing", billing(profile));
+    say("rest", rest(profile));
+    say("reveals", reveals(profile));
+    text
+}
+
+pub(super) fn placement(profile: &Profile) -> String {
+    let how = match &profile.placement {
+        Placement::BinPack(_) => "new instances go to the fullest host that fits".to_owned(),
+        Placement::Spread(spread) => {
+            format!("a host for each instance up to {} hosts, then the emptiest", spread.max_hosts)
+        }
+        #[allow(unreachable_patterns)]
+        other => format!("{other:?}"),
+    };
+    let whose = match profile.hosts.sharing {
+        Sharing::PerTenant => "tenants never share a host",
+        Sharing::Shared => "all tenants share hosts",
+        Sharing::PerRole => "neither tenants nor roles share a host",
+        #[allow(unreachable_patterns)]
+        _ => "some tenants share hosts",
+    };
+    format!("{how}; {whose}")
+}
+
+pub(super) fn keep_alive(profile: &Profile) -> String {
+    let kept = match &profile.keep_alive {
+        KeepAlive::None(_) => "no instance is kept".to_owned(),
+        KeepAlive::Fixed(fixed) => format!("an idle instance is kept for {}", fixed.limit),
+        KeepAlive::Halving(it) => format!(
+            "every {} half of a function's idle instances on a host go, down to {}, these after {}",
+            it.interval, it.floor, it.limit
+        ),
+        #[allow(unreachable_patterns)]
+        other => format!("{other:?}"),
+    };
+    match profile.lifetime_cap {
+        Some(cap) => format!("{kept}; none lives longer than {cap}"),
+        None => kept,
+    }
+}
+
+pub(super) fn cpu(profile: &Profile) -> String {
+    match profile.cpu.ceiling {
+        CpuCeiling::None => "no ceiling but the host's".to_owned(),
+        CpuCeiling::Proportional { full } => format!("one CPU at {full}, in proportion"),
+    }
+}
+
+pub(super) fn billing(profile: &Profile) -> String {
+    let init = match profile.billing.init {
+        InitBilling::Billed => "init is billed",
+        InitBilling::Free => "init is free",
+    };
+    format!("rounded up to {}; {init}", profile.billing.grain)
+}
+
+fn hosts(profile: &Profile) -> String {
+    let hosts = &profile.hosts;
+    let cpus = f64::from(hosts.milli_cpus) / 1e3;
+    format!(
+        "of {} and {cpus} CPUs, {} started ahead; an empty one stays for {}",
+        hosts.memory, hosts.warm, hosts.idle
+    )
+}
+
+fn limits(profile: &Profile) -> String {
+    let limits = &profile.limits;
+    format!(
+        "functions of {} to {}, at most {}, {} at once in one account; {} wait at most {}",
+        limits.memory_min,
+        limits.memory_max,
+        limits.timeout_max,
+        limits.account_concurrency,
+        limits.queue,
+        limits.queue_wait
+    )
+}
+
+fn rest(profile: &Profile) -> String {
+    match profile.rest_after {
+        Some(after) => format!("an idle instance is frozen after {after}"),
+        None => "an idle instance is never frozen".to_owned(),
+    }
+}
+
+fn reveals(profile: &Profile) -> String {
+    let name = match profile.reveal {
+        Reveal::BootId => "/proc/sys/kernel/random/boot_id",
+        Reveal::MachineId => "/etc/machine-id",
+        Reveal::InstanceRootId => "the root line of /proc/self/cgroup",
+        Reveal::None => return "nothing names a host".to_owned(),
+    };
+    format!("{name} names the host")
+}
