@@ -121,7 +121,9 @@ fn truths(
 ) -> Vec<analysis::Truth> {
     let platform = target.region().platform();
     let mut truths = truth::of_platform(&platform, records);
-    truths.extend(truth::Realised::of(&target.region().counts()).truths(records));
+    let realised = truth::Realised::of(&target.region().counts());
+    truths.extend(realised.truths(records));
+    truths.extend(truth::worst_slowdown(&truths, &realised, records));
     for truth in truths.iter_mut().filter(|truth| truth.metric == "placement.policy") {
         truth.value = analysis::Value::Word(placement_word(drawn, study).to_owned());
     }
@@ -130,8 +132,8 @@ fn truths(
 
 /// Records in memory: nothing is resumed.
 #[derive(Default)]
-struct Memory {
-    records: Vec<Record>,
+pub(crate) struct Memory {
+    pub(crate) records: Vec<Record>,
 }
 
 impl Sink for Memory {

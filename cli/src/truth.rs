@@ -2,6 +2,12 @@
 //!
 //! Read after the analysis; no experiment or analysis sees any of it.
 
+#[cfg(test)]
+mod measured;
+mod sharing;
+
+pub use sharing::worst_slowdown;
+
 use analysis::{Truth, Value};
 use anyhow::Context;
 use emulator::{Expected, Platform};
@@ -96,6 +102,7 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
         }
         expect("coldstart.latency_ms.mean", expected.cold_mean_ms(runtime, memory));
     }
+    truths.extend(sharing::throughputs(&expected, records));
     truths
 }
 

@@ -56,9 +56,11 @@ pub(super) fn measure(
     if measured.ended == Ended::Complete {
         let records = record::read_all(&directory.records())?;
         let platform = target.region().platform();
-        measured.study.truths = truth::of_platform(&platform, &records);
+        let mut truths = truth::of_platform(&platform, &records);
         let realised = truth::Realised::of(&target.region().counts());
-        measured.study.truths.extend(realised.truths(&records));
+        truths.extend(realised.truths(&records));
+        truths.extend(truth::worst_slowdown(&truths, &realised, &records));
+        measured.study.truths = truths;
     }
     Ok(measured)
 }

@@ -3,6 +3,7 @@
 //! | metric | rule |
 //! |---|---|
 //! | placement.\*, hosts.\*, isolation.\*, anything by colevel | a host id, or a side channel through the disk counters |
+//! | anything alone, at colevel 1 | always |
 //! | placement.host_memory_mib | bin-packing, and a plan whose largest burst fills a host |
 //! | placement.policy | spread over more hosts than the largest burst is one host for each instance |
 //! | idle.policy, idle limits | the limit lies within the longest delay |
@@ -23,8 +24,7 @@ const BY_HOST: &[&str] = &[
     "cpu.fairness",
     "coldstart.concurrent_latency_ms",
     "coldstart.new_host_extra_ms",
-    "disk.host_total_mib_s",
-    "network.host_total_mbit_s",
+    "contention.worst_slowdown",
     "idle.busy_host_max_idle_s",
 ];
 
@@ -32,7 +32,11 @@ const BY_HOST: &[&str] = &[
 pub fn knowable(drawn: &Drawn, study: &Study, finding: &Finding) -> Knowable {
     let metric = finding.metric.as_str();
     let by_host = BY_HOST.iter().any(|prefix| metric.starts_with(prefix))
-        || finding.setting.contains_key("colevel");
+        || finding
+            .setting
+            .get("colevel")
+            .and_then(serde_json::Value::as_u64)
+            .is_some_and(|it| it > 1);
     if by_host && drawn.host_id.is_none() {
         return if drawn.counters { Knowable::Perhaps } else { Knowable::No };
     }

@@ -35,6 +35,11 @@ pub fn plan(
     scope.cpu.memory_mib = vec![smallest, (smallest * 4).min(largest)];
     scope.cpu.rounds = 30;
     scope.cpu.colevels = vec![2, 6];
+    for (sharing, most) in [(&mut scope.disk.sharing, 6), (&mut scope.network.sharing, 8)] {
+        sharing.memory_mib = vec![smallest, (smallest * 4).min(largest)];
+        sharing.colevels = vec![2, most];
+        sharing.rounds = 40;
+    }
     Study { scope, experiments: Kind::ALL.to_vec() }
 }
 
