@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod measured;
 mod sharing;
+mod starts;
 
 pub use sharing::worst_slowdown;
 
@@ -78,30 +79,7 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     truths.retain(|truth| truth.metric != "identity.host_id_source");
     truths.push(parameter("identity.host_id_source", word(platform.host_id_source())));
     let expected = Expected::of(platform);
-    let started = records.iter().filter(|record| record.experiment == "coldstart");
-    let settings: BTreeSet<(&str, u32)> =
-        started.map(|record| (record.runtime.as_str(), record.memory_mib)).collect();
-    for (runtime, memory_mib) in settings {
-        let setting = BTreeMap::from([
-            ("runtime".to_owned(), json!(runtime)),
-            ("memory_mib".to_owned(), json!(memory_mib)),
-        ]);
-        let mut expect = |metric: &str, value: f64| {
-            truths.push(Truth {
-                metric: metric.to_owned(),
-                setting: setting.clone(),
-                value: number(value),
-                kind: "expected".to_owned(),
-            });
-        };
-        let memory = MemoryMib(memory_mib);
-        for (name, p) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
-            let cold = expected.cold_ms(runtime, memory, p);
-            expect(&format!("coldstart.latency_ms.{name}"), cold);
-            expect(&format!("warmstart.latency_ms.{name}"), expected.warm_ms(p));
-        }
-        expect("coldstart.latency_ms.mean", expected.cold_mean_ms(runtime, memory));
-    }
+    truths.extend(starts::starts(&expected, records));
     truths.extend(sharing::throughputs(&expected, records));
     truths
 }

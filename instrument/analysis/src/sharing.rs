@@ -99,9 +99,18 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers, shared: &Shared) -> 
         }
         note_dropped(answers, shared, dropped, beside.len());
     }
+    keep_usual(&mut levels.each);
+    keep_usual(&mut sums);
     add_unknown(study, answers, (shared, &levels), &records);
     add_known(answers, shared, &levels, &sums);
     Some(levels)
+}
+
+/// Leaves out what was seen in less than a quarter of the rounds of what was seen most: colevels that came about by
+/// failures, of which a few rounds say little.
+pub(crate) fn keep_usual<K: Ord, R>(levels: &mut BTreeMap<K, BTreeMap<u32, R>>) {
+    let most = levels.values().map(BTreeMap::len).max().unwrap_or(0);
+    levels.retain(|_, rounds| rounds.len() * 4 >= most);
 }
 
 fn window(shared: &Shared, record: &Record) -> Option<Window> {

@@ -6,6 +6,7 @@
 //! | anything alone, at colevel 1 | always |
 //! | placement.host_memory_mib | bin-packing, and a plan whose largest burst fills a host |
 //! | placement.policy | spread over more hosts than the largest burst is one host for each instance |
+//! | coldstart.new_host_extra_ms | bin-packing, and two functions of the chain at least fit a host |
 //! | idle.policy, idle limits | the limit lies within the longest delay |
 //! | idle.halving_interval_s | at least two halvings before the limit |
 //! | anything, where the profile breaks what the analyses assume | perhaps |
@@ -51,6 +52,14 @@ pub fn knowable(drawn: &Drawn, study: &Study, finding: &Finding) -> Knowable {
         }
         ("idle.policy" | "idle.halving_interval_s", IdleDrawn::Halving(interval_s, limit_s)) => {
             match limit_s / interval_s >= 2.0 && limit_s < longest_s {
+                true => Knowable::Yes,
+                false => Knowable::Perhaps,
+            }
+        }
+        // Both new hosts and such as are there: the chain fills one after another, two functions at least on each.
+        ("coldstart.new_host_extra_ms", _) => {
+            let fits = 2 * study.scope.starts.chain_memory_mib <= drawn.host_memory_mib;
+            match drawn.placement == PlacementDrawn::BinPack && fits {
                 true => Knowable::Yes,
                 false => Knowable::Perhaps,
             }

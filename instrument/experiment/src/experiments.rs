@@ -16,7 +16,7 @@ use crate::experiment::{About, Experiment, Unit};
 use crate::scope::Scope;
 use record::Record;
 
-pub use coldstart::ColdStart;
+pub use coldstart::{ColdStart, ColdStartStep};
 pub use cpu::{Cpu, CpuStep};
 pub use disk::Disk;
 pub use exposure::Exposure;

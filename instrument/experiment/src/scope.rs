@@ -3,10 +3,12 @@
 //! Deliberately knows nothing of what the platform is like: limits are searched in a range, never assumed.
 
 mod sharing;
+mod starts;
 
 use model::Span;
 
 pub use sharing::{DiskScope, NetworkScope, SharingScope};
+pub use starts::StartsScope;
 
 /// What the user and the target say before a scope is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +75,8 @@ pub struct Scope {
     pub exposure: ExposureScope,
     /// Cold and warm starts.
     pub coldstart: ColdStartScope,
+    /// What makes cold starts dearer.
+    pub starts: StartsScope,
     /// Instances for concurrent requests.
     pub scaling: ScalingScope,
     /// Instances over hosts.
@@ -292,6 +296,7 @@ impl Scope {
                 shared_cores: Some(basis.cores),
                 colevels: scale.pick(vec![2, 6], vec![2, 3, 6], vec![1, 2, 3, 4, 5, 6]),
             },
+            starts: StartsScope::local(basis),
             disk: DiskScope::local(basis),
             network: NetworkScope::local(basis),
         }
@@ -360,6 +365,7 @@ impl Scope {
                 shared_cores: None,
                 colevels: scale.pick(vec![2, 6], vec![2, 4, 8, 12], vec![1, 2, 4, 6, 8, 10, 12]),
             },
+            starts: StartsScope::cloud(basis, hold),
             disk: DiskScope::cloud(basis, hold),
             network: NetworkScope::cloud(basis, hold),
         }
@@ -396,6 +402,7 @@ impl Scope {
             ("placement", largest(&self.placement.concurrency).saturating_add(self.placement.fill)),
             ("idle", pool),
             ("cpu", largest(&self.cpu.colevels)),
+            ("coldstart", largest(&self.starts.colevels)),
             ("disk", largest(&self.disk.sharing.colevels)),
             ("network", largest(&self.network.sharing.colevels)),
         ];

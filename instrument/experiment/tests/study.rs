@@ -155,7 +155,9 @@ fn all_experiments_end() {
     };
     assert_eq!(phases("identity"), shape(&[("again", "concurrency"), ("launch", "concurrency")]));
     assert_eq!(phases("exposure"), shape(&[("read", "")]));
-    assert_eq!(phases("coldstart"), shape(&[("cold", ""), ("warm", "")]));
+    let starts = [("package", "ballast_mib"), ("again", "ballast_mib"), ("at_once", "colevel")];
+    let starts = [&starts[..], &[("cold", ""), ("warm", ""), ("chain", "")]].concat();
+    assert_eq!(phases("coldstart"), shape(&starts));
     assert_eq!(phases("scaling"), shape(&[("burst", "concurrency")]));
     let keys = "burst_memory_mib concurrency";
     assert_eq!(phases("placement"), shape(&[("burst", keys), ("fill", keys)]));

@@ -54,6 +54,7 @@ pub(crate) async fn open(
         },
         url,
         accounts,
+        sink: None,
         platform: None,
     })
 }

@@ -10,6 +10,7 @@ mod lifecycle;
 mod sandbox;
 
 use super::channel::{Channel, MESSAGE_LIMIT, Received};
+use super::network::Router;
 use super::protocol::{self, Configuration, Failure, HostSpec, ProcView, Reply, Request, Step};
 use super::system;
 use equipment::Equipment;
@@ -77,7 +78,8 @@ fn serve() -> Result<(), Failure> {
             let starter = Starter::new(channel, configuration, equipment);
             let limitations = starter.equipment.limitations.clone();
             let cgroups = starter.equipment.cgroups.clone();
-            starter.reply(&Reply::Ready { cgroups, limitations })?;
+            let host_address = starter.equipment.router.as_ref().map(Router::host_address);
+            starter.reply(&Reply::Ready { cgroups, limitations, host_address })?;
             starter.run(buffer)
         }
         Err(failure) => channel

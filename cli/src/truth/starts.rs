@@ -1,0 +1,167 @@
+//! What is true of starts: latencies, what a round trip takes beyond the function, and what makes a cold start dearer.
+
+use super::number;
+use analysis::Truth;
+use emulator::Expected;
+use model::MemoryMib;
+use record::Record;
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+const EXPERIMENT: &str = "coldstart";
+
+/// Truths of kind *expected* for the settings of `records`.
+pub(super) fn starts(expected: &Expected, records: &[Record]) -> Vec<Truth> {
+    let of = |phases: &[&str]| -> Vec<&Record> {
+        let is_it = |record: &&Record| {
+            record.experiment == EXPERIMENT && phases.contains(&record.phase.as_str())
+        };
+        records.iter().filter(is_it).collect()
+    };
+    let mut truths = latencies(expected, &of(&["cold", "warm"]));
+    truths.extend(packages(expected, &of(&["package", "again"])));
+    truths.extend(at_once(expected, &of(&["at_once"])));
+    let chain = of(&["chain"]);
+    truths.extend(chain.first().map(|record| {
+        let extra = expected.new_host_extra_ms(&record.runtime, MemoryMib(record.memory_mib));
+        expect("coldstart.new_host_extra_ms", [], extra)
+    }));
+    truths
+}
+
+fn latencies(expected: &Expected, records: &[&Record]) -> Vec<Truth> {
+    let settings: BTreeSet<(&str, u32)> =
+        records.iter().map(|record| (record.runtime.as_str(), record.memory_mib)).collect();
+    let mut truths = Vec::new();
+    for (runtime, memory_mib) in settings {
+        let mut say = |metric: &str, value: f64| {
+            let setting = [("runtime", json!(runtime)), ("memory_mib", json!(memory_mib))];
+            truths.push(expect(metric, setting, value));
+        };
+        let memory = MemoryMib(memory_mib);
+        for (name, p) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+            let cold = expected.cold_ms(runtime, memory, p);
+            say(&format!("coldstart.latency_ms.{name}"), cold);
+            let cold = expected.cold_overhead_ms(runtime, memory, p);
+            say(&format!("coldstart.overhead_ms.{name}"), cold);
+            say(&format!("warmstart.latency_ms.{name}"), expected.warm_ms(p));
+            say(&format!("warmstart.overhead_ms.{name}"), expected.warm_overhead_ms(p));
+        }
+        say("coldstart.latency_ms.mean", expected.cold_mean_ms(runtime, memory));
+        say("coldstart.overhead_ms.mean", expected.cold_overhead_mean_ms(runtime, memory));
+        say("warmstart.latency_ms.mean", expected.warm_mean_ms());
+        say("warmstart.overhead_ms.mean", expected.warm_overhead_mean_ms());
+    }
+    truths
+}
+
+fn packages(expected: &Expected, records: &[&Record]) -> Vec<Truth> {
+    let ballast = |record: &&Record| -> Option<(u32, (String, u32))> {
+        let ballast_mib = record.setting.get("ballast_mib")?.parse().ok()?;
+        Some((ballast_mib, (record.runtime.clone(), record.memory_mib)))
+    };
+    let sizes: BTreeMap<u32, (String, u32)> = records.iter().filter_map(ballast).collect();
+    let truths = sizes.into_iter().flat_map(|(ballast_mib, (runtime, memory_mib))| {
+        let setting = || [("package_mib", json!(ballast_mib))];
+        let first = expected.first_code_extra_ms(&runtime, MemoryMib(memory_mib));
+        let package = expected.package_extra_ms(ballast_mib);
+        [
+            expect("coldstart.first_code_extra_ms", setting(), first),
+            expect("coldstart.package_extra_ms", setting(), package),
+        ]
+    });
+    truths.collect()
+}
+
+fn at_once(expected: &Expected, records: &[&Record]) -> Vec<Truth> {
+    let Some(first) = records.first() else { return Vec::new() };
+    let intended = |record: &&Record| record.setting.get("colevel")?.parse::<u32>().ok();
+    let most = records.iter().filter_map(intended).max().unwrap_or(0);
+    let truth = |colevel: u32| {
+        let mean = expected.at_once_ms(&first.runtime, MemoryMib(first.memory_mib), colevel);
+        expect("coldstart.concurrent_latency_ms", [("colevel", json!(colevel))], mean)
+    };
+    (1..=most).map(truth).collect()
+}
+
+fn expect<const N: usize>(metric: &str, setting: [(&str, Json); N], value: f64) -> Truth {
+    Truth {
+        metric: metric.to_owned(),
+        setting: setting.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        value: number(value),
+        kind: "expected".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::truth::measured::{covers, findings, number, of, platform, truth};
+    use analysis::Finding;
+    use experiment::Kind;
+
+    const METRICS: [&str; 4] = [
+        "coldstart.package_extra_ms",
+        "coldstart.first_code_extra_ms",
+        "coldstart.new_host_extra_ms",
+        "coldstart.concurrent_latency_ms",
+    ];
+
+    fn found(changes: &[(&str, &str)]) -> Vec<Finding> {
+        findings(platform("aws-2018", changes), Kind::ColdStart, 3, |scope| {
+            scope.coldstart.rounds = 50;
+            scope.coldstart.memory_mib = vec![128];
+            scope.starts.starts = 200;
+            scope.starts.package_rounds = 100;
+            scope.starts.colevels = vec![1, 5, 20];
+        })
+    }
+
+    // What makes cold starts dearer on AWS in 2018 is found: packages, new code, new hosts, neighbours.
+    #[test]
+    fn extras_are_found() {
+        let found = found(&[]);
+        for metric in METRICS {
+            for finding in of(&found, metric) {
+                assert!(covers(finding, truth(finding)), "{finding:?}");
+            }
+        }
+        let at_once = of(&found, METRICS[3]);
+        assert_eq!(at_once.len(), 3);
+        for finding in at_once {
+            let error = number(&finding.value) / truth(finding) - 1.0;
+            assert!(error.abs() < 0.05, "{finding:?}");
+        }
+        let order: Vec<f64> = of(&found, METRICS[0]).iter().map(|it| number(&it.value)).collect();
+        assert!(order.is_sorted_by(|small, large| small < large), "{order:?}");
+    }
+
+    // Where nothing makes them dearer, nothing is found to.
+    #[test]
+    fn nothing_extra_is_nothing() {
+        let found = found(&[
+            ("serial_ms = 59.7", "serial_ms = 0.0"),
+            ("package_ms_per_mib = 10.0", "package_ms_per_mib = 0.0"),
+            ("known_code_saves_ms = 20.0", "known_code_saves_ms = 0.0"),
+            ("ready = { median_ms = 39.0 }", "ready = { median_ms = 0.0 }"),
+        ]);
+        for metric in &METRICS[..3] {
+            for finding in of(&found, metric) {
+                assert_eq!(truth(finding), 0.0, "{finding:?}");
+                assert!(covers(finding, 0.0), "{finding:?}");
+            }
+        }
+        let at_once: Vec<f64> = of(&found, METRICS[3]).iter().map(|it| truth(it)).collect();
+        assert!(at_once.iter().all(|ms| (ms / at_once[0] - 1.0).abs() < 0.01), "{at_once:?}");
+    }
+
+    // The figures that need no second clock have truths of their own, larger by the way back, and are found.
+    #[test]
+    fn overheads_are_found() {
+        let found = found(&[]);
+        for metric in ["coldstart.overhead_ms.p50", "warmstart.overhead_ms.p50"] {
+            let finding = of(&found, metric)[0];
+            assert!(covers(finding, truth(finding)), "{finding:?}");
+            assert!((number(&finding.value) / truth(finding) - 1.0).abs() < 0.05, "{finding:?}");
+        }
+    }
+}
