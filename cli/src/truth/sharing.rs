@@ -102,10 +102,15 @@ fn expect(metric: &str, setting: &[(&str, u32)], value: f64) -> Truth {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::truth::measured::{covers, findings, number, of, platform, truth};
     use analysis::Finding;
-    use experiment::Kind;
+    use experiment::{Kind, SharingScope};
+
+    /// 26 instances of 128 MiB fill a host, so that the largest burst shows that there are several.
+    fn shape(scope: &mut SharingScope) {
+        scope.colevels = vec![2, 5, 10, 40];
+        scope.rounds = 30;
+    }
 
     fn near(finding: &Finding, part: f64) {
         let found = number(&finding.value);
@@ -118,9 +123,10 @@ mod tests {
     fn disks_are_found() {
         let slow = [("write_mib_s = 80.0", "write_mib_s = 5.0")];
         let capped = [("noise_mib_s = 0.02", "noise_mib_s = 0.02\ninstance_mib_s = 3.0")];
-        for (changes, slowdown) in [(slow, 20.0), (capped, 1.0)] {
+        for (changes, slowdown) in [(slow, 26.0), (capped, 1.0)] {
             let found = findings(platform("aws-2018", &changes), Kind::Disk, 1, |scope| {
                 scope.disk.blocks = 10;
+                shape(&mut scope.disk.sharing);
             });
             let each = of(&found, "disk.throughput_mib_s");
             let sums = of(&found, "disk.host_total_mib_s");
@@ -140,7 +146,9 @@ mod tests {
         let open = ("mbit_s = 560.0", "mbit_s = 560.0");
         let capped = ("mbit_s = 560.0", "mbit_s = 9000.0\nmbit_s_at_128_mib = 40.0");
         for change in [open, capped] {
-            let found = findings(platform("aws-2018", &[change]), Kind::Network, 2, |_| {});
+            let found = findings(platform("aws-2018", &[change]), Kind::Network, 2, |scope| {
+                shape(&mut scope.network.sharing);
+            });
             let each = of(&found, "network.throughput_mbit_s");
             each.iter()
                 .chain(&of(&found, "network.host_total_mbit_s"))
