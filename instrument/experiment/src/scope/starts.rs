@@ -18,6 +18,8 @@ pub struct StartsScope {
     pub bursts: u32,
     /// How long instances of a burst are held together.
     pub hold: BurstSpan,
+    /// What a cold start of the first runtime is expected to take; for plans only.
+    pub start: Span,
     /// Functions that are started one after another and kept, so that they fill host after host; 0 for none.
     pub chain: u32,
     /// Their memory size, MiB.
@@ -34,6 +36,7 @@ impl StartsScope {
             starts: scale.pick(6, 10, 300),
             bursts: scale.pick(2, 10, 50),
             hold: BurstSpan { base: Span::from_millis(100), per_request: Span::from_millis(8) },
+            start: Span::from_millis(15),
             // Three fit a host of the study's profile.
             chain: basis.at_most(scale.pick(9, 36, 90)),
             chain_memory_mib: basis.size(512),
@@ -49,6 +52,7 @@ impl StartsScope {
             starts: scale.pick(10, 100, 1_000),
             bursts: scale.pick(5, 15, 50),
             hold,
+            start: Span::from_millis(500),
             chain: scale.pick(20, 150, 200),
             chain_memory_mib: basis.size(2_048),
         }

@@ -23,7 +23,7 @@ pub(super) fn plan(scope: &Scope) -> Vec<Planned<ColdStartStep>> {
             name: format!("package-round-{round:04}"),
             functions: sizes,
             invocations: sizes * 2,
-            expected: (scope.control * 2 + scope.start * 2 + scope.coldstart.spacing) * sizes,
+            expected: (scope.control * 2 + starts.start * 2 + scope.coldstart.spacing) * sizes,
         },
         step: ColdStartStep::Package { round },
     };
@@ -51,7 +51,7 @@ pub(super) fn plan(scope: &Scope) -> Vec<Planned<ColdStartStep>> {
             functions: chain,
             invocations: chain,
             expected: scope.control * chain.div_ceil(CONTROL_CONCURRENCY as u64)
-                + scope.start * chain,
+                + starts.start * chain,
         };
         steps.push(Planned { unit, step: ColdStartStep::Chain });
     }
