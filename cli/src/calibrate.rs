@@ -1,8 +1,9 @@
 //! `peek calibrate`: every experiment, blind, on random platforms, and each finding against its truth.
 
 use crate::truth;
+use analysis::Problem;
 use anyhow::Context;
-use calibration::{Drawn, Judged, Score, judge, knowable, placement_word};
+use calibration::{Drawn, Judged, Score, judge, knowable};
 use experiment::{Sink, Study, Unit, Vantage, run_study};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::Span;
@@ -10,7 +11,7 @@ use record::Record;
 use std::convert::Infallible;
 use std::fs;
 use std::future::pending;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +29,8 @@ pub struct Arguments {
     /// Print the score as JSON instead of the table.
     #[arg(long)]
     json: bool,
-    /// Also write the score, and the profile of each metric's worst case, to this directory.
+    /// Also write the score, every judgement, what could not be found and why, and every profile, to this
+    /// directory.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -37,7 +39,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let seeds = AtomicU64::new(arguments.seed);
     let end = arguments.seed.saturating_add(arguments.profiles);
-    let judged: Mutex<Vec<(u64, Vec<Judged>)>> = Mutex::default();
+    let scored: Mutex<Vec<Scored>> = Mutex::default();
     let failed: Mutex<Option<anyhow::Error>> = Mutex::default();
     let bar = bar(arguments.profiles);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -50,7 +52,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                         return;
                     }
                     match platform(seed) {
-                        Ok(found) => lock(&judged).push((seed, found)),
+                        Ok(found) => lock(&scored).push(found),
                         Err(error) => {
                             let error =
                                 error.context(format!("cannot score the platform of seed {seed}"));
@@ -66,12 +68,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(error) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         return Err(error);
     }
-    let mut judged = judged.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    judged.sort_by_key(|(seed, _)| *seed);
-    let judged: Vec<Judged> = judged.into_iter().flat_map(|(_, judged)| judged).collect();
+    let mut scored = scored.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    scored.sort_by_key(|scored| scored.seed);
+    let judged: Vec<Judged> = scored.iter().flat_map(|scored| scored.judged.clone()).collect();
     let score = Score::of(&judged, arguments.profiles, arguments.seed);
     if let Some(out) = &arguments.out {
-        keep(out, &score)?;
+        keep(out, &score, &judged, &scored)?;
     }
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&score)?);
@@ -93,8 +95,15 @@ fn bar(profiles: u64) -> ProgressBar {
     ProgressBar::new(profiles).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// What came of one random platform.
+struct Scored {
+    seed: u64,
+    judged: Vec<Judged>,
+    problems: Vec<Problem>,
+}
+
 /// Measures and judges one random platform.
-fn platform(seed: u64) -> anyhow::Result<Vec<Judged>> {
+fn platform(seed: u64) -> anyhow::Result<Scored> {
     let drawn = Drawn::of(seed);
     let name = format!("random-{seed}");
     let platform = Emulated::platform(&name, drawn.text())?;
@@ -105,12 +114,16 @@ fn platform(seed: u64) -> anyhow::Result<Vec<Judged>> {
     let mut memory = Memory::default();
     let Ok(_) = target.run(run_study(&target, &study, &mut memory, pending()))?;
     let records = memory.records;
-    let (mut findings, _) = analysis::analyse(&records);
+    if std::env::var("DUMP").is_ok() {
+        let f = std::fs::File::create(format!("/root/wt/dump-{seed}.csv")).unwrap();
+        record::write_csv(f, &records).unwrap();
+    }
+    let (mut findings, problems) = analysis::analyse(&records);
     analysis::join_truth(&mut findings, &truths(&drawn, &study, &target, &records));
     let judged = findings
         .iter()
         .filter_map(|finding| judge(finding, seed, knowable(&drawn, &study, finding)));
-    Ok(judged.collect())
+    Ok(Scored { seed, judged: judged.collect(), problems })
 }
 
 fn truths(
@@ -124,16 +137,22 @@ fn truths(
     let realised = truth::Realised::of(&target.region().counts());
     truths.extend(realised.truths(records));
     truths.extend(truth::worst_slowdown(&truths, &realised, records));
-    for truth in truths.iter_mut().filter(|truth| truth.metric == "placement.policy") {
-        truth.value = analysis::Value::Word(placement_word(drawn, study).to_owned());
+    for (metric, word) in [
+        ("placement.policy", calibration::placement_word(drawn, study)),
+        ("idle.policy", calibration::idle_word(drawn, study)),
+    ] {
+        let Some(word) = word else { continue };
+        for truth in truths.iter_mut().filter(|truth| truth.metric == metric) {
+            truth.value = analysis::Value::Word(word.to_owned());
+        }
     }
     truths
 }
 
 /// Records in memory: nothing is resumed.
 #[derive(Default)]
-pub(crate) struct Memory {
-    pub(crate) records: Vec<Record>,
+struct Memory {
+    records: Vec<Record>,
 }
 
 impl Sink for Memory {
@@ -159,19 +178,24 @@ impl Sink for Memory {
     fn problem(&mut self, _: &str, _: &str) {}
 }
 
-/// Writes `score.json`, and the profiles of the worst cases.
-fn keep(out: &std::path::Path, score: &Score) -> anyhow::Result<()> {
+/// Writes `score.json`, `judged.csv`, `problems.txt`, and every profile.
+fn keep(out: &Path, score: &Score, judged: &[Judged], scored: &[Scored]) -> anyhow::Result<()> {
     let write = |name: &str, text: &str| {
         let path = out.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     };
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     write("score.json", &serde_json::to_string_pretty(score)?)?;
-    for metric in score.unmet() {
-        if let Some(worst) = &metric.worst {
-            let text = Drawn::of(worst.seed).text().to_owned();
-            write(&format!("random-{}.toml", worst.seed), &text)?;
-        }
+    write("judged.csv", &calibration::list(judged)?)?;
+    let problems: String = scored
+        .iter()
+        .flat_map(|scored| scored.problems.iter().map(|problem| (scored.seed, problem)))
+        .map(|(seed, problem)| format!("{seed}: {}: {}\n", problem.experiment, problem.text))
+        .collect();
+    write("problems.txt", &problems)?;
+    for scored in scored {
+        let name = format!("random-{}.toml", scored.seed);
+        write(&name, Drawn::of(scored.seed).text())?;
     }
     Ok(())
 }

@@ -253,6 +253,8 @@ fn plan<T: Target>(
         memory_range_mib: target.memory_range_mib(),
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
         max_concurrency,
+        tenants: target.facts().tenants,
+        roles: target.facts().roles,
     };
     let scope = match target.uri() {
         Uri::Local => Scope::local(&basis),

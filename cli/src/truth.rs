@@ -2,10 +2,11 @@
 //!
 //! Read after the analysis; no experiment or analysis sees any of it.
 
-#[cfg(test)]
-mod measured;
+mod isolation;
 mod sharing;
 mod starts;
+#[cfg(test)]
+mod trial;
 
 pub use sharing::worst_slowdown;
 
@@ -35,9 +36,15 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
         ["idle.max_idle_s", "idle.first_loss_s"]
             .map(|metric| parameter(metric, number(limit.as_secs_f64())))
     };
+    truths.extend(isolation::expected(profile, records));
     truths.push(parameter("idle.policy", word(idle_policy(&profile.keep_alive))));
     match &profile.keep_alive {
-        KeepAlive::None(_) => {}
+        KeepAlive::None(_)
+        | KeepAlive::Memoryless(_)
+        | KeepAlive::Bimodal(_)
+        | KeepAlive::Sweep(_)
+        | KeepAlive::MemoryPressure(_)
+        | KeepAlive::Histogram(_) => {}
         KeepAlive::Fixed(fixed) => truths.extend(limit(fixed.limit)),
         KeepAlive::Halving(halving) => {
             truths.extend(limit(halving.limit));
@@ -98,6 +105,8 @@ fn placement(placement: &Placement) -> &'static str {
     match placement {
         Placement::BinPack(_) => "bin_pack",
         Placement::Spread(_) => "spread",
+        Placement::Random(_) => "random",
+        Placement::OnePerHost(_) => "one_per_host",
     }
 }
 
@@ -106,6 +115,11 @@ fn idle_policy(keep_alive: &KeepAlive) -> &'static str {
         KeepAlive::None(_) => "none",
         KeepAlive::Fixed(_) => "fixed",
         KeepAlive::Halving(_) => "halving",
+        KeepAlive::Memoryless(_) => "random",
+        KeepAlive::MemoryPressure(_) => "memory_pressure",
+        KeepAlive::Histogram(_) => "adaptive",
+        // No word says what these do.
+        KeepAlive::Bimodal(_) | KeepAlive::Sweep(_) => "unknown",
     }
 }
 
@@ -133,6 +147,10 @@ pub struct Realised {
     running: BTreeMap<String, u32>,
     /// By function name: most of them on one host.
     colevel: BTreeMap<String, u32>,
+    /// By function name: the hosts that its instances ran on, numbered by platform.
+    hosts: BTreeMap<String, BTreeSet<(u32, HostId)>>,
+    /// Platforms whose journals were read.
+    platforms: u32,
 }
 
 #[derive(Deserialize)]
@@ -186,7 +204,16 @@ impl Realised {
         let by_name = |of: fn(&emulator::FunctionCounts) -> u32| {
             counts.functions.iter().map(|(name, it)| (name.clone(), of(it))).collect()
         };
-        Self { running: by_name(|it| it.running), colevel: by_name(|it| it.colevel) }
+        let hosts = counts
+            .functions
+            .iter()
+            .map(|(name, it)| (name.clone(), it.hosts.keys().map(|host| (0, *host)).collect()));
+        Self {
+            running: by_name(|it| it.running),
+            colevel: by_name(|it| it.colevel),
+            hosts: hosts.collect(),
+            platforms: 1,
+        }
     }
 
     /// Reads the journals of every sitting of the study in `directory`.
@@ -206,6 +233,8 @@ impl Realised {
     fn read(&mut self, path: &Path) -> anyhow::Result<()> {
         let file = std::fs::File::open(path)
             .with_context(|| format!("cannot read the journal {}", path.display()))?;
+        self.platforms += 1;
+        let platform = self.platforms;
         let mut names = BTreeMap::new();
         let mut places = BTreeMap::new();
         let mut busy: BTreeMap<FunctionId, BTreeMap<HostId, BTreeSet<InstanceId>>> =
@@ -231,6 +260,7 @@ impl Realised {
                     let colevel = hosts.values().map(|it| it.len() as u32).max().unwrap_or(0);
                     raise(&mut self.running, name, running);
                     raise(&mut self.colevel, name, colevel);
+                    self.hosts.entry(name.clone()).or_default().insert((platform, host));
                 }
                 Line::Finished { finished: Ended { instance } }
                 | Line::Died { died: Ended { instance } } => {
@@ -281,7 +311,7 @@ impl Realised {
         let placement = colevels.into_iter().map(|(memory_mib, colevel)| {
             realised("placement.max_colevel", &[("memory_mib", memory_mib)], f64::from(colevel))
         });
-        scaling.chain(placement).collect()
+        scaling.chain(placement).chain(isolation::realised(&self.hosts, records)).collect()
     }
 }
 

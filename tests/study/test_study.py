@@ -10,7 +10,9 @@ import subprocess
 import pytest
 from conftest import BINARY, left_over, wait_until
 
-EXPERIMENTS = ["identity", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "disk", "network"]
+EXPERIMENTS = [
+    "identity", "isolation", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "disk", "network",
+]
 UNITS = {
     "s", "ms", "us", "MiB", "MiB/s", "Mbit/s", "fraction", "ratio", "count", "instances", "usd", "word", "bool",
 }

@@ -102,8 +102,8 @@ fn expect(metric: &str, setting: &[(&str, u32)], value: f64) -> Truth {
 
 #[cfg(test)]
 mod tests {
-    use crate::truth::measured::{covers, findings, number, of, platform, truth};
-    use analysis::Finding;
+    use crate::truth::trial::{found, holds, numbers, of, platform, study};
+    use analysis::{Finding, Value};
     use experiment::{Kind, SharingScope};
 
     /// 26 instances of 128 MiB fill a host, so that the largest burst shows that there are several.
@@ -112,10 +112,9 @@ mod tests {
         scope.rounds = 30;
     }
 
-    fn near(finding: &Finding, part: f64) {
-        let found = number(&finding.value);
-        let truth = truth(finding);
-        assert!((found / truth - 1.0).abs() <= part, "{finding:?}");
+    fn near(finding: &Finding) {
+        let (found, truth) = numbers(finding);
+        assert!((found / truth - 1.0).abs() <= 0.05, "{finding:?}");
     }
 
     // A disk of hosts that are shared out, at both ends: all of a slow one, and a ceiling that neighbours never reach.
@@ -124,18 +123,20 @@ mod tests {
         let slow = [("write_mib_s = 80.0", "write_mib_s = 5.0")];
         let capped = [("noise_mib_s = 0.02", "noise_mib_s = 0.02\ninstance_mib_s = 3.0")];
         for (changes, slowdown) in [(slow, 26.0), (capped, 1.0)] {
-            let found = findings(platform("aws-2018", &changes), Kind::Disk, 1, |scope| {
-                scope.disk.blocks = 10;
-                shape(&mut scope.disk.sharing);
-            });
+            let target = platform(&changes);
+            let mut study = study(&target, &[Kind::Disk]);
+            shape(&mut study.scope.disk.sharing);
+            study.scope.disk.blocks = 10;
+            let found = found(&target, &study);
             let each = of(&found, "disk.throughput_mib_s");
             let sums = of(&found, "disk.host_total_mib_s");
             assert!(each.len() >= 6 && sums.len() == 6, "{} {}", each.len(), sums.len());
-            let covered = each.iter().filter(|it| covers(it, truth(it))).count();
+            let covered = each.iter().filter(|it| holds(it)).count();
             assert!(covered + 1 >= each.len(), "{covered} of {}", each.len());
-            each.iter().chain(&sums).for_each(|it| near(it, 0.05));
-            let worst = of(&found, "contention.worst_slowdown")[0];
-            assert!((number(&worst.value) / slowdown - 1.0).abs() < 0.1, "{worst:?}");
+            each.iter().chain(&sums).for_each(|it| near(it));
+            let worst = &of(&found, "contention.worst_slowdown")[0].value;
+            let Value::Number(worst) = worst else { panic!("{worst:?}") };
+            assert!((worst / slowdown - 1.0).abs() < 0.1, "{worst}");
         }
     }
 
@@ -146,18 +147,17 @@ mod tests {
         let open = ("mbit_s = 560.0", "mbit_s = 560.0");
         let capped = ("mbit_s = 560.0", "mbit_s = 9000.0\nmbit_s_at_128_mib = 40.0");
         for change in [open, capped] {
-            let found = findings(platform("aws-2018", &[change]), Kind::Network, 2, |scope| {
-                shape(&mut scope.network.sharing);
-            });
+            let target = platform(&[change]);
+            let mut study = study(&target, &[Kind::Network]);
+            shape(&mut study.scope.network.sharing);
+            let found = found(&target, &study);
             let each = of(&found, "network.throughput_mbit_s");
-            each.iter()
-                .chain(&of(&found, "network.host_total_mbit_s"))
-                .for_each(|it| near(it, 0.05));
+            each.iter().chain(&of(&found, "network.host_total_mbit_s")).for_each(|it| near(it));
             let at = |memory_mib: u32| {
                 let is_it = |it: &&&Finding| {
                     it.setting["colevel"] == 1 && it.setting["memory_mib"] == memory_mib
                 };
-                number(&each.iter().find(is_it).expect("a size").value)
+                numbers(each.iter().find(is_it).expect("a size")).0
             };
             let ratio = at(512) / at(128);
             let expected = if change == open { 1.0 } else { 4.0 };

@@ -4,7 +4,8 @@
 //! - it must be readable on every instance, and the same whenever the same instance is asked again;
 //! - one that differs for every instance names the instance, not its host;
 //! - one that is the same for all instances is either the name of the only host or made up: nothing can tell which, so
-//!   the answer is `unknown` where no other candidate is left;
+//!   the answer is `unknown` where no other candidate is left, unless instances see CPUs of different models or were
+//!   started on kernels of different ages ([`several_hosts`]): these have several hosts, and the name is made up;
 //! - one whose value follows from the function names the function (or its runtime or size), unless the kernel
 //!   or the control groups of the host make it ([`MADE_BY_HOST`]): these cannot know the function;
 //! - one that two instances never share at one instant may name a slot that is used again, as addresses and control
@@ -27,6 +28,9 @@ const SOURCES: [&str; 6] = ["instance_root_id", "cgroup", "env", "boot_id", "mac
 
 /// Sources that the host's kernel or its root control group makes.
 const MADE_BY_HOST: [&str; 2] = ["instance_root_id", "boot_id"];
+
+/// Kernels whose start times differ by no more are taken for one, s: clocks and uptimes are read one after the other.
+const SAME_START_S: f64 = 2.0;
 
 /// What a candidate turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +108,8 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
         .collect();
     let reasons =
         if reasons.is_empty() { "no name is readable".to_owned() } else { reasons.join(", ") };
-    let constant = verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Constant);
+    let constant = verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Constant)
+        && !several_hosts(&records);
     if instances.len() < 2 {
         let why = "fewer than two instances answered; see the failures for the reason";
         answers.add_unknown(finding, why);
@@ -122,6 +127,29 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
         answers.note(EXPERIMENT, &text);
         answers.add(finding.with_word("none"));
     }
+}
+
+/// Whether the instances can only have been on more than one host: their CPUs are of different models, or groups of them
+/// have kernels that started at different times, each group at one.
+fn several_hosts(records: &[&Record]) -> bool {
+    let models: BTreeSet<&str> = records
+        .iter()
+        .map(|record| record.cpu_model.as_str())
+        .filter(|it| !it.is_empty())
+        .collect();
+    if models.len() > 1 {
+        return true;
+    }
+    let mut started: BTreeMap<&str, f64> = BTreeMap::new();
+    for record in records.iter().filter(|record| record.uptime_s > 0.0) {
+        let at_s = record.started_unix_ns as f64 / 1e9 - record.uptime_s;
+        started.entry(&record.instance).or_insert(at_s);
+    }
+    let mut started: Vec<f64> = started.into_values().collect();
+    started.sort_by(f64::total_cmp);
+    // Sandboxes with a kernel each start theirs apart: only a start that several instances share is a host's.
+    let shared = started.chunk_by(|a, b| b - a <= SAME_START_S).filter(|group| group.len() > 1);
+    shared.count() > 1
 }
 
 /// Answered records of instances whose identity was asked.

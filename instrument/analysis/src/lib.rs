@@ -15,6 +15,7 @@ mod failures;
 mod finding;
 mod identity;
 mod idle;
+mod isolation;
 mod latency;
 mod network;
 mod paper;
@@ -71,6 +72,7 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     let host = identity::host_source(&records);
     let study = Study::of_records(records, host);
     identity::analyse(&study, &mut answers);
+    isolation::analyse(&study, &mut answers);
     exposure::analyse(&study, &mut answers);
     coldstart::analyse(&study, &mut answers);
     scaling::analyse(&study, &mut answers);
@@ -125,6 +127,7 @@ mod tests {
     fn empty_records_are_failures() {
         for experiment in [
             "identity",
+            "isolation",
             "exposure",
             "coldstart",
             "scaling",

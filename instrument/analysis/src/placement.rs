@@ -15,7 +15,7 @@ use crate::statistics::bracket;
 use crate::statistics::cluster::Row;
 use crate::study::{Study, group, setting};
 use policy::Burst;
-use record::Record;
+use record::{Outcome, Record};
 use std::collections::BTreeMap;
 
 const EXPERIMENT: &str = "placement";
@@ -59,6 +59,8 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
 struct Fill {
     number: u64,
     placed: Vec<Placed>,
+    /// By function: requests that failed.
+    failed: BTreeMap<String, u32>,
 }
 
 /// One running instance.
@@ -80,7 +82,11 @@ impl Fill {
                 is_fill: record.phase == FILL,
             })
         });
-        Self { number, placed: placed.collect() }
+        let mut failed: BTreeMap<String, u32> = BTreeMap::new();
+        for record in records.iter().filter(|record| record.outcome != Outcome::Ok) {
+            *failed.entry(record.function.clone()).or_default() += 1;
+        }
+        Self { number, placed: placed.collect(), failed }
     }
 
     /// Memory of ours by host, MiB.
@@ -102,10 +108,11 @@ impl Fill {
             *hosts.entry(placed.host.as_str()).or_default() += 1;
         }
         functions
-            .into_values()
-            .map(|(memory_mib, hosts)| Burst {
+            .into_iter()
+            .map(|(function, (memory_mib, hosts))| Burst {
                 memory_mib,
                 hosts: hosts.into_iter().map(|(host, count)| (host.to_owned(), count)).collect(),
+                missing: self.failed.get(function).copied().unwrap_or(0),
             })
             .collect()
     }

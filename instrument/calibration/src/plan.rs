@@ -19,6 +19,9 @@ pub fn plan(
         memory_range_mib,
         cores: 2,
         max_concurrency,
+        // As many as every drawn platform has.
+        tenants: 2,
+        roles: 4,
     };
     let mut scope = Scope::cloud(&basis);
     let (smallest, largest) = memory_range_mib;
@@ -32,6 +35,9 @@ pub fn plan(
         [5, 15, 40, 80, 150].into_iter().filter(|n| n + 26 <= max_concurrency).collect();
     scope.placement.memory_mib = vec![smallest, (smallest * 5).min(largest)];
     scope.identity.rounds = 20;
+    // As many tries to land beside a victim as the criterion of attempts is stated for.
+    scope.isolation.rounds = 100;
+    scope.isolation.instances = 20;
     scope.cpu.memory_mib = vec![smallest, (smallest * 4).min(largest)];
     scope.cpu.rounds = 30;
     scope.cpu.colevels = vec![2, 6];

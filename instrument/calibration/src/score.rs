@@ -180,7 +180,7 @@ impl MetricScore {
             }
         };
         match class {
-            Class::Ratio { median, p95 } => {
+            Class::Ratio { median, p95 } | Class::Clocked { median, p95 } => {
                 limit("median error", self.error_median, median);
                 limit("95th percentile of errors", self.error_p95, p95);
             }
@@ -216,7 +216,9 @@ fn chosen<'a>(judged: &[&'a Judged]) -> Vec<&'a Judged> {
 fn coverage(of: &str, class: Class, chosen: &[&Judged]) -> Option<Coverage> {
     let covered: Vec<bool> = chosen.iter().filter_map(|one| one.covered()).collect();
     let (held, all) = (covered.iter().filter(|held| **held).count() as u64, covered.len() as u64);
-    let p = unusual(held, all, class.is_conservative())?;
+    // Exact binomial intervals are conservative whatever is made of them, one over a share for instance.
+    let binomial = chosen.iter().all(|one| one.ci_method == "exact binomial");
+    let p = unusual(held, all, class.is_conservative() || binomial)?;
     Some(Coverage { of: of.to_owned(), held, of_all: all, p, accepted: true })
 }
 

@@ -6,6 +6,7 @@ mod disk;
 mod exposure;
 mod identity;
 mod idle;
+mod isolation;
 mod network;
 mod placement;
 mod scaling;
@@ -23,6 +24,7 @@ pub use exposure::Exposure;
 pub use identity::Identity;
 pub(crate) use idle::idle_limit;
 pub use idle::{Idle, IdleStage, IdleStep};
+pub use isolation::Isolation;
 pub use network::Network;
 pub use placement::{Placement, PlacementStep};
 pub use scaling::{Scaling, ScalingStep};
@@ -32,6 +34,8 @@ pub use scaling::{Scaling, ScalingStep};
 pub enum Kind {
     /// [`Identity`].
     Identity,
+    /// [`Isolation`].
+    Isolation,
     /// [`Exposure`].
     Exposure,
     /// [`ColdStart`].
@@ -56,6 +60,10 @@ macro_rules! with_experiment {
         match $kind {
             $crate::Kind::Identity => {
                 let $experiment = &$crate::Identity;
+                $then
+            }
+            $crate::Kind::Isolation => {
+                let $experiment = &$crate::Isolation;
                 $then
             }
             $crate::Kind::Exposure => {
@@ -97,8 +105,9 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Identity,
+        Self::Isolation,
         Self::Exposure,
         Self::ColdStart,
         Self::Scaling,
@@ -173,6 +182,8 @@ mod tests {
                 memory_range_mib: (128, 10_240),
                 cores: 2,
                 max_concurrency: 200,
+                tenants: 2,
+                roles: 4,
             });
             let mut names = BTreeSet::new();
             for kind in Kind::ALL {

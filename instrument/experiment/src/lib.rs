@@ -17,12 +17,12 @@ pub use experiment::{About, Experiment, Need, Planned, Unit};
 pub use experiments::Kind;
 pub use experiments::{
     ColdStart, ColdStartStep, Cpu, CpuStep, Disk, Exposure, Identity, Idle, IdleStage, IdleStep,
-    Network, Placement, PlacementStep, Scaling, ScalingStep,
+    Isolation, Network, Placement, PlacementStep, Scaling, ScalingStep,
 };
 pub use scope::{
     Basis, BurstSpan, ColdStartScope, CpuScope, DiskScope, ExposureScope, IdentityScope, IdleScope,
-    NetworkScope, PlacementScope, Scale, ScalingScope, Scope, ScopeError, SharingScope,
-    StartsScope,
+    IsolationScope, NetworkScope, PlacementScope, Scale, ScalingScope, Scope, ScopeError,
+    SharingScope, StartsScope,
 };
 pub use study::{Ended, Planning, Sink, Study, run_study};
 pub use vantage::{Change, Code, Function, FunctionSpec, Report, Sent, Vantage, VantageError};

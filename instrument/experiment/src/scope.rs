@@ -25,6 +25,10 @@ pub struct Basis {
     pub cores: u32,
     /// Most invocations that may run at once: half of the target's quota.
     pub max_concurrency: u32,
+    /// Accounts that functions can be deployed to.
+    pub tenants: u32,
+    /// Roles that functions can have.
+    pub roles: u32,
 }
 
 /// How much of each experiment is done.
@@ -71,6 +75,8 @@ pub struct Scope {
     pub start: Span,
     /// Which names identify a host.
     pub identity: IdentityScope,
+    /// Who shares hosts.
+    pub isolation: IsolationScope,
     /// What of a host can be read.
     pub exposure: ExposureScope,
     /// Cold and warm starts.
@@ -115,6 +121,22 @@ pub struct IdentityScope {
     /// Instances held together: enough to share a host, and for more than one host.
     pub instances: u32,
 }
+
+/// Scope of the isolation experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IsolationScope {
+    /// Rounds, a fresh function per party each.
+    pub rounds: u32,
+    /// Instances of each of at most three parties, held together.
+    pub instances: u32,
+    /// Accounts that there are; with two or more, two are used.
+    pub tenants: u32,
+    /// Roles that there are; with two or more, two of the first account's are used.
+    pub roles: u32,
+}
+
+/// Parties whose bursts the isolation experiment holds together at most: two tenants, and a second role of the first.
+const PARTIES: u32 = 3;
 
 /// Scope of the exposure experiment.
 #[derive(Clone, Debug, PartialEq)]
@@ -251,6 +273,7 @@ impl Scope {
             control: Span::from_millis(20),
             start: Span::from_millis(60),
             identity: IdentityScope { rounds: by(2, 5, 50), instances: basis.at_most(16) },
+            isolation: basis.isolation(by(2, 10, 100), by(4, 4, 20)),
             exposure: ExposureScope { rounds: by(1, 2, 5) },
             coldstart: ColdStartScope {
                 rounds: by(5, 20, 1_000),
@@ -325,6 +348,7 @@ impl Scope {
             control: Span::from_secs(3),
             start: Span::from_millis(500),
             identity: IdentityScope { rounds: by(2, 10, 50), instances: basis.at_most(40) },
+            isolation: basis.isolation(by(2, 20, 100), by(10, 20, 40)),
             exposure: ExposureScope { rounds: by(1, 5, 20) },
             coldstart: ColdStartScope {
                 rounds: by(10, 100, 1_000),
@@ -398,6 +422,7 @@ impl Scope {
         let pool = if self.idle.pools == 0 { 0 } else { self.idle.pool };
         let bursts = [
             ("identity", self.identity.instances),
+            ("isolation", self.isolation.instances.saturating_mul(PARTIES)),
             ("scaling", largest(&self.scaling.concurrency)),
             ("placement", largest(&self.placement.concurrency).saturating_add(self.placement.fill)),
             ("idle", pool),
@@ -443,6 +468,11 @@ impl Basis {
         sizes
     }
 
+    fn isolation(&self, rounds: u32, instances: u32) -> IsolationScope {
+        let instances = instances.min(self.max_concurrency / PARTIES);
+        IsolationScope { rounds, instances, tenants: self.tenants, roles: self.roles }
+    }
+
     fn at_most(&self, instances: u32) -> u32 {
         instances.min(self.max_concurrency)
     }
@@ -473,6 +503,8 @@ mod tests {
             memory_range_mib: (128, 10_240),
             cores: 2,
             max_concurrency: 200,
+            tenants: 2,
+            roles: 4,
         }
     }
 

@@ -79,6 +79,8 @@ fn study(scale: Scale, seed: u64, experiments: &[Kind]) -> Study {
         memory_range_mib: (128, 10_240),
         cores: 2,
         max_concurrency: 200,
+        tenants: 2,
+        roles: 4,
     });
     Study { scope, experiments: experiments.to_vec() }
 }
@@ -154,6 +156,8 @@ fn all_experiments_end() {
         pairs.iter().map(|(phase, keys)| ((*phase).to_owned(), (*keys).to_owned())).collect()
     };
     assert_eq!(phases("identity"), shape(&[("again", "concurrency"), ("launch", "concurrency")]));
+    let keys = "concurrency place role roles tenant tenants";
+    assert_eq!(phases("isolation"), shape(&[("burst", keys)]));
     assert_eq!(phases("exposure"), shape(&[("read", "")]));
     let starts = [("package", "ballast_mib"), ("again", "ballast_mib"), ("at_once", "colevel")];
     let starts = [&starts[..], &[("cold", ""), ("warm", ""), ("chain", "")]].concat();

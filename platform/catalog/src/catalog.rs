@@ -278,19 +278,19 @@ impl Catalog {
 
     /// Says how making this state of the function ready went. None where it is gone or was updated since.
     ///
-    /// Not flushed by itself: after a crash it is Pending again, and deployed again.
-    pub fn mark(
-        &self,
-        function: &Function,
-        state: State,
-    ) -> Result<Option<Arc<Function>>, StoreError> {
+    /// Not flushed by itself: after a crash it is Pending again, and deployed again. So it is no error either where it
+    /// cannot be stored, as on a full disk.
+    pub fn mark(&self, function: &Function, state: State) -> Option<Arc<Function>> {
         let mut retired = self.writer();
-        let Some(current) = self.current(function) else { return Ok(None) };
+        let current = self.current(function)?;
         let mut marked = Function::clone(&current);
         marked.state = state.clone();
         marked.last_update = state;
-        self.table.replace(&marked, Durable::Later)?;
-        Ok(Some(self.publish(&mut retired, marked)))
+        if let Err(error) = self.table.replace(&marked, Durable::Later) {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, name = marked.name, "a function's state is not stored");
+        }
+        Some(self.publish(&mut retired, marked))
     }
 
     /// Takes an update back that could not be made ready: the previous code and settings under a new epoch, Pending.

@@ -4,6 +4,7 @@
 //! function that names it is written to an embedded store; reads come from memory. Deliberately knows nothing of HTTP,
 //! schedulers or sandboxes.
 
+mod backing;
 mod catalog;
 mod function;
 mod package;

@@ -50,7 +50,7 @@ fn open(data: &Path) -> Catalog {
 fn create(catalog: &Catalog, name: &str, content: &str) -> Arc<Function> {
     let package = catalog.store_package(&zip_with(content)).expect("a package");
     let function = catalog.create(new(name), package).expect("created");
-    catalog.mark(&function, State::Active).expect("stored").expect("still there")
+    catalog.mark(&function, State::Active).expect("still there")
 }
 
 fn of(name: &str) -> UpdateOf<'_> {
@@ -106,7 +106,7 @@ fn conflicts_are_told_apart() {
     assert!(matches!(again, Err(CreateError::Exists { .. })));
     let pending = catalog.update_code(of("f"), package.clone());
     assert!(matches!(pending, Err(UpdateError::Pending { .. })));
-    let active = catalog.mark(&function, State::Active).expect("stored").expect("there");
+    let active = catalog.mark(&function, State::Active).expect("there");
     let stale = UpdateOf { revision_id: Some("stale"), ..of("f") };
     let refused = catalog.update_code(stale, package.clone());
     assert!(matches!(refused, Err(UpdateError::Revision { .. })));
@@ -125,10 +125,10 @@ fn late_marks_are_ignored() {
     let first = create(&catalog, "f", "x");
     let change = SettingsChange { memory: Some(MemoryMib(256)), ..SettingsChange::default() };
     let updated = catalog.update_settings(of("f"), change).expect("updated");
-    assert!(catalog.mark(&first, State::Active).expect("stored").is_none());
+    assert!(catalog.mark(&first, State::Active).is_none());
     assert_eq!(catalog.get(TENANT, "f"), Some(updated.current.clone()));
     catalog.delete(TENANT, "f").expect("stored");
-    assert!(catalog.mark(&updated.current, State::Active).expect("stored").is_none());
+    assert!(catalog.mark(&updated.current, State::Active).is_none());
     assert!(catalog.get(TENANT, "f").is_none());
 }
 

@@ -127,6 +127,20 @@ fn paths_outside_are_refused() {
     }
 }
 
+// A name has 255 bytes and a path 2,048 at most: at the limit an entry is stored, one byte past it is refused.
+#[test]
+fn names_and_paths_have_limits() {
+    let name = |bytes: usize| "x".repeat(bytes);
+    let path = |bytes: usize| format!("{}{}", (name(127) + "/").repeat(15), name(bytes - 15 * 128));
+    for (good, bad) in [(name(255), name(256)), (path(2048), path(2049))] {
+        let (_data, stored) = store_with(&zip_of(&[(&good, FILE, b"1")]), PackageLimits::default());
+        let directory = stored.unwrap_or_else(|error| panic!("{} bytes: {error}", good.len()));
+        assert_eq!(fs::read(directory.join(&good)).expect("there"), b"1");
+        let error = refused(&zip_of(&[(&bad, FILE, b"1")]));
+        assert!(matches!(error, PackageError::Outside { .. }), "{} bytes: {error}", bad.len());
+    }
+}
+
 // Two entries for one path are refused, however they are spelled.
 #[test]
 fn duplicates_are_refused() {

@@ -1,5 +1,6 @@
 //! What really happened, as the platform saw it: the realised truth that findings are held against.
 
+use crate::profile::HostType;
 use model::{FunctionId, HostId};
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ pub struct Counts {
 }
 
 /// What happened with one function.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FunctionCounts {
     /// Most instances that ran an invocation at one instant.
     pub running: u32,
@@ -25,6 +26,17 @@ pub struct FunctionCounts {
     pub colevel: u32,
     /// Invocations that ran an older version than the one last acknowledged.
     pub outdated: u32,
+    /// Hosts on which its instances ran.
+    pub hosts: BTreeMap<HostId, FirstRun>,
+}
+
+/// A function's first run on a host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FirstRun {
+    /// The host's uptime at that run's first statement, s.
+    pub uptime_s: f64,
+    /// What kind of host it is.
+    pub kind: HostType,
 }
 
 /// Who runs now.

@@ -3,6 +3,7 @@
 //! Deliberately decides nothing.
 
 use crate::call::{Answer, Call, PlatformReport, Reply};
+use crate::counts::{FirstRun, FunctionCounts};
 use crate::host::{Host, Resource};
 use crate::latency::{chance, varied};
 use crate::pool::Share;
@@ -289,14 +290,24 @@ impl State {
         }
     }
 
-    pub(crate) fn note_first_contact(&mut self, host: HostId) {
+    /// An instance runs for the first time.
+    pub(crate) fn note_first_contact(&mut self, instance: InstanceId) {
         self.counts.instances += 1;
+        let it = &self.instances[&instance];
+        let (host, name) = (it.host, &it.version.function);
+        let Some(it) = self.hosts.get(&host) else { return };
+        let uptime_s = it.uptime_s(self.now);
+        if !self.counts.functions.contains_key(name) {
+            self.counts.functions.insert(name.clone(), FunctionCounts::default());
+        }
+        if let Some(of_it) = self.counts.functions.get_mut(name) {
+            let first = || FirstRun { uptime_s, kind: it.kind.clone() };
+            of_it.hosts.entry(host).or_insert_with(first);
+        }
         if !self.touched.insert(host) {
             return;
         }
         self.counts.hosts += 1;
-        let Some(it) = self.hosts.get(&host) else { return };
-        let uptime_s = it.uptime_s(self.now);
         let (low, high) = self.counts.uptime_s.unwrap_or((uptime_s, uptime_s));
         self.counts.uptime_s = Some((low.min(uptime_s), high.max(uptime_s)));
     }

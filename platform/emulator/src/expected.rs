@@ -2,6 +2,10 @@
 //!
 //! The oracle for findings, and so independent of the instrument: it knows the model, and nothing of how it is measured.
 
+mod isolation;
+
+pub use isolation::{Meeting, Party, Shared, shared};
+
 use crate::latency::varied;
 use crate::profile::Platform;
 use model::MemoryMib;

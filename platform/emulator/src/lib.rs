@@ -25,11 +25,11 @@ mod counts;
 mod expected;
 
 pub use call::{Answer, Call, PlatformReport, Reply};
-pub use counts::{Counts, FunctionCounts};
+pub use counts::{Counts, FirstRun, FunctionCounts};
 pub use executor::{Deadlock, Step, block_on};
-pub use expected::Expected;
+pub use expected::{Expected, Meeting, Party, Shared, shared};
 pub use function::{Creation, Refused, Update};
 pub use latency::{FitError, Latency, Published};
-pub use profile::{BUILT_IN, Platform, built_in};
+pub use profile::{BUILT_IN, HostType, Platform, built_in};
 pub use region::Region;
 pub use scheduler::nearest;

@@ -42,10 +42,8 @@ impl State {
         let Some(run) = it.run.as_mut() else { return };
         (run.since, run.part_since) = (now, now);
         it.served += 1;
-        let host = it.host;
-        let first = it.served == 1;
-        if first {
-            self.note_first_contact(host);
+        if it.served == 1 {
+            self.note_first_contact(instance);
         }
         if crash {
             self.answer_of(

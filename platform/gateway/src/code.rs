@@ -54,11 +54,7 @@ pub(crate) fn store(catalog: &Catalog, zip: &[u8]) -> Result<StoredPackage, ApiE
         PackageError::Io { path, source } => {
             tracing::error!(%source, path = %path.display(), "cannot store a package");
             match source.kind() {
-                IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded => ApiError::new(
-                    ErrorKind::CodeStorageExceeded,
-                    "Code storage limit exceeded: the platform's disk is full. Delete functions, \
-                     or have space freed in its data directory.",
-                ),
+                IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded => disk_is_full(),
                 _ => ApiError::new(ErrorKind::Service, format!("Cannot store the code: {source}")),
             }
         }
@@ -67,4 +63,13 @@ pub(crate) fn store(catalog: &Catalog, zip: &[u8]) -> Result<StoredPackage, ApiE
              ({refused})"
         )),
     })
+}
+
+/// What there is no room for.
+pub(crate) fn disk_is_full() -> ApiError {
+    ApiError::new(
+        ErrorKind::CodeStorageExceeded,
+        "Code storage limit exceeded: the platform's disk is full. Delete functions, or have space \
+         freed in its data directory.",
+    )
 }

@@ -6,6 +6,7 @@ use crate::body::{self, BodyError, BodyLimits};
 use crate::canonical;
 use crate::engine::{Engine, PrepareFailed};
 use crate::error::{ApiError, ErrorKind};
+use crate::room::{Place, Room};
 use crate::route::{FunctionOperation, Route, route};
 use crate::signature::{AccessKey, Credentials};
 use bytes::Bytes;
@@ -99,8 +100,7 @@ pub(crate) struct Inner<E> {
     /// Counts the deployments that ended, whichever way.
     pub deployed: watch::Sender<u64>,
     pub connections: Arc<Semaphore>,
-    /// Counts KiB.
-    pub bodies: Semaphore,
+    pub bodies: Room,
 }
 
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -117,8 +117,6 @@ pub(crate) struct Call<'a> {
 const CODE_REQUEST_BYTES: usize = 70_167_211;
 /// Bytes of a body of any other operation.
 const REQUEST_BYTES: usize = 1 << 20;
-/// Bodies up to this size do not count against the bound on all bodies.
-const SMALL_BODY_BYTES: u64 = 64 << 10;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
@@ -133,7 +131,7 @@ impl<E: Engine> Gateway<E> {
             engine,
             deployed: watch::Sender::new(0),
             connections: Arc::new(Semaphore::new(limits.connections)),
-            bodies: Semaphore::new(limits.body_bytes >> 10),
+            bodies: Room::new(limits.body_bytes),
             limits,
         };
         Self { inner: Arc::new(inner) }
@@ -175,8 +173,9 @@ impl<E: Engine> Inner<E> {
         let claim = self.credentials.claim(parts, SystemTime::now())?;
         let route = route(&parts.method, parts.uri.path());
         let limit = self.body_limit(&route);
-        let _room = self.room(&body, limit).await?;
+        let mut place = self.place(&body, limit).await?;
         let body = self.read_body(body, &route, limit).await?;
+        self.bodies.shrink(&mut place, body.len() as u64);
         let key = self.credentials.verify(claim, parts, &body)?;
         let call = Call { key, parts, body, request_id: request_id.clone() };
         match route {
@@ -230,28 +229,18 @@ impl<E: Engine> Inner<E> {
         }
     }
 
-    /// Waits until a large body has its place among all bodies.
-    async fn room(
-        &self,
-        body: &Incoming,
-        limit: usize,
-    ) -> Result<Option<tokio::sync::SemaphorePermit<'_>>, ApiError> {
+    /// Waits until a large body has its place among all bodies; one of unknown size might reach its limit.
+    async fn place(&self, body: &Incoming, limit: usize) -> Result<Place<'_>, ApiError> {
         use hyper::body::Body as _;
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         let expected = body.size_hint().upper().unwrap_or(limit).min(limit);
-        if expected <= SMALL_BODY_BYTES {
-            return Ok(None);
-        }
-        let most = self.limits.body_bytes >> 10;
-        let kib = usize::try_from(expected >> 10).unwrap_or(most).min(most);
-        let permits = self.bodies.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX));
-        match tokio::time::timeout(self.limits.stall_time, permits).await {
-            Ok(Ok(permit)) => Ok(Some(permit)),
-            _ => Err(ApiError::new(
+        let place = tokio::time::timeout(self.limits.stall_time, self.bodies.take(expected)).await;
+        place.map_err(|_| {
+            ApiError::new(
                 ErrorKind::ServiceUnavailable,
                 format!("{} bytes of requests are being read: try again.", self.limits.body_bytes),
-            )),
-        }
+            )
+        })
     }
 
     async fn read_body(
@@ -328,9 +317,8 @@ impl<E: Engine> Inner<E> {
             move || inner.catalog.mark(&function, state)
         });
         match marked.await {
-            Ok(Ok(Some(_))) => {}
-            Ok(Ok(None)) => self.engine.remove(function).await,
-            Ok(Err(error)) => tracing::error!(%error, "cannot mark a function's state"),
+            Ok(Some(_)) => {}
+            Ok(None) => self.engine.remove(function).await,
             Err(error) => {
                 tracing::error!(error = error.message(), "cannot mark a function's state")
             }

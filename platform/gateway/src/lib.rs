@@ -14,6 +14,7 @@ mod gateway;
 mod invoke;
 mod manage;
 mod reference;
+mod room;
 mod route;
 mod serve;
 mod settings;

@@ -303,7 +303,7 @@ impl<E: Engine> Inner<E> {
         let keeper = self.clone();
         let arn = function.arn();
         let marked = blocking(move || keeper.catalog.mark(&function, state)).await?;
-        marked.map_err(store_error)?.ok_or_else(|| ApiError::no_function(&arn))
+        marked.ok_or_else(|| ApiError::no_function(&arn))
     }
 
     pub(crate) async fn delete_function(
@@ -469,8 +469,12 @@ fn create_error(error: CreateError) -> ApiError {
 }
 
 fn store_error(error: StoreError) -> ApiError {
+    let is_full = error.is_full();
     let error: &dyn std::error::Error = &error;
     tracing::error!(error, "the catalog failed");
+    if is_full {
+        return code::disk_is_full();
+    }
     ApiError::new(ErrorKind::Service, "The platform's catalog failed; its log says why.")
 }
 

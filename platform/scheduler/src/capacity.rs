@@ -4,12 +4,13 @@
 
 use crate::chain::Links;
 use crate::function::GRACE;
-use crate::instance::{Instance, State};
-use crate::policy::{Choice, Growth, Want};
-use crate::rooms::Owner;
+use crate::instance::{Age, Instance, State};
+use crate::lots::Lot;
+use crate::policy::{Choice, Company, Growth, Want};
+use crate::rooms::{Owner, Owners};
 use crate::scheduler::Scheduler;
 use crate::timers::{Alarm, Slot};
-use crate::{Action, HostPhase, Rejection, StopReason};
+use crate::{Action, Epoch, HostPhase, Rejection, StopReason};
 use model::{FunctionId, HostId, InstanceId, MemoryMib, Span, Time};
 
 /// Hosts looked at in search of idle instances to evict, on a machine that is full.
@@ -55,16 +56,20 @@ impl Scheduler {
         }
     }
 
-    /// Starts one instance, if an invocation waits that has none. Returns whether another one may be needed.
-    pub(crate) fn start_one(&mut self, function: FunctionId, attempts: u32) -> bool {
+    /// Starts one instance, if an invocation waits that has none and scaling allows it. Returns whether another one may be
+    /// needed.
+    pub(crate) fn start_one(&mut self, function: FunctionId, attempts: u8) -> bool {
         let Some(state) = self.functions.get(function) else { return false };
-        if !state.lacks_starts() {
+        if !state.lacks_starts() || state.live >= self.profile.scaling.limit(state.in_flight) {
             return false;
         }
-        let owner = self.profile.owner(&state.details.settings);
+        let owners = self.profile.owners(&state.details.settings);
         let memory = state.details.settings.memory.max(MemoryMib(1));
-        match self.find_room(owner, memory) {
-            Room::Here(host) => self.place(function, host, attempts),
+        let past = self.outdated_start(function);
+        let memory = past.map_or(memory, |(_, memory)| memory);
+        self.make_room(memory);
+        match self.find_room(owners, memory) {
+            Room::Here(host) => self.place(function, host, attempts, past),
             Room::Later => {
                 self.stand_in_line(function);
                 return false;
@@ -112,14 +117,24 @@ impl Scheduler {
         self.profile.limits.memory.map_or(u64::MAX, |it| (f64::from(it.0) * overcommit) as u64)
     }
 
-    fn place(&mut self, function: FunctionId, host: HostId, attempts: u32) {
+    /// Puts an instance on a host, of the present version or the `past` one, and starts it if the host is ready.
+    pub(crate) fn place(
+        &mut self,
+        function: FunctionId,
+        host: HostId,
+        attempts: u8,
+        past: Option<(Epoch, MemoryMib)>,
+    ) {
         let Some(state) = self.functions.get_mut(function) else { return };
         state.starting += 1;
+        state.live += 1;
         let memory = state.details.settings.memory.max(MemoryMib(1));
+        let (epoch, memory) = past.unwrap_or((state.details.epoch, memory));
         let it = Instance {
             function,
             revision: state.revision,
-            epoch: state.details.epoch,
+            epoch,
+            age: if past.is_some() { Age::Past } else { Age::Present },
             host,
             memory,
             state: State::Waiting,
@@ -132,6 +147,7 @@ impl Scheduler {
             attempts,
         };
         let instance = self.instances.push(it);
+        self.machine.live_mib += u64::from(memory.0);
         self.join_host(host, instance, memory);
         if self.hosts.get(host).is_some_and(|it| it.phase == HostPhase::Ready) {
             self.start(instance);
@@ -147,22 +163,24 @@ impl Scheduler {
         }
     }
 
-    fn find_room(&mut self, owner: Owner, memory: MemoryMib) -> Room {
+    fn find_room(&mut self, owners: Owners, memory: MemoryMib) -> Room {
         let reserve = self.profile.limits.memory_reserve;
         if let Some(free) = self.machine.free
             && free < reserve
         {
-            return self.squeeze(owner, free);
+            return self.squeeze(owners, free);
         }
         let growth = self.growth(memory);
-        let want = Want { owner, memory, growth };
+        let lot = Lot::of(self.seed, self.sequence());
+        let want = Want { owners, memory, growth, lot };
         match self.profile.placement.policy().choose(&self.rooms, &want) {
             Choice::Host(host) => Room::Here(host),
-            Choice::NewHost => Room::Here(self.open_host(owner, memory)),
-            Choice::Nowhere if self.evict_for(owner, memory) => Room::Later,
+            Choice::NewHost if self.evict_before_growing(owners, memory) => Room::Later,
+            Choice::NewHost => Room::Here(self.open_host(owners, memory)),
+            Choice::Nowhere if self.evict_for(owners, memory) => Room::Later,
             Choice::Nowhere if growth == Growth::Impossible && self.empty_for(memory) => {
                 if self.growth(memory) == Growth::Possible {
-                    Room::Here(self.open_host(owner, memory))
+                    Room::Here(self.open_host(owners, memory))
                 } else {
                     Room::Later
                 }
@@ -171,7 +189,7 @@ impl Scheduler {
         }
     }
 
-    fn growth(&self, memory: MemoryMib) -> Growth {
+    pub(crate) fn growth(&self, memory: MemoryMib) -> Growth {
         let (size, _) = self.profile.hosts.size_for(memory);
         let fits_ahead = size == self.profile.hosts.memory && !self.machine.ahead.is_empty();
         let shortage = self.shortage_mib(size);
@@ -201,8 +219,9 @@ impl Scheduler {
         None
     }
 
-    /// A host for this owner that was started ahead, or a new one.
-    fn open_host(&mut self, owner: Owner, memory: MemoryMib) -> HostId {
+    /// A host for one of these owners that was started ahead, or a new one.
+    pub(crate) fn open_host(&mut self, owners: Owners, memory: MemoryMib) -> HostId {
+        let owner = self.owner_of_new(owners);
         let (size, milli_cpus) = self.profile.hosts.size_for(memory);
         if size == self.profile.hosts.memory {
             let ready = |host: &&HostId| {
@@ -223,27 +242,75 @@ impl Scheduler {
         self.start_host(Some(owner), size, milli_cpus)
     }
 
-    /// Evicts idle instances from one of the owner's hosts until it will have room, unless stopping ones leave enough.
-    fn evict_for(&mut self, owner: Owner, memory: MemoryMib) -> bool {
-        let hosts = || self.rooms.of(owner).rev().take(HOSTS_SEARCHED);
-        let room =
-            |host: HostId| self.hosts.get(host).map_or(MemoryMib(0), |it| it.free() + it.stopping);
-        if hosts().any(|host| room(host) >= memory) {
+    /// Whose a new host will be: where hosts are partly shared, everybody's by the profile's chance.
+    fn owner_of_new(&mut self, owners: Owners) -> Owner {
+        match owners.also {
+            Some(other) => {
+                let lot = Lot::of(self.seed, self.sequence());
+                if lot.happens(self.profile.hosts.shared_share()) { other } else { owners.own }
+            }
+            None => owners.own,
+        }
+    }
+
+    /// Where keep-alive lasts until memory is needed: makes room on hosts that are there, if none fits and one can.
+    fn evict_before_growing(&mut self, owners: Owners, memory: MemoryMib) -> bool {
+        self.profile.keep_alive.pressure().is_some()
+            && (self.company() == Company::Refused || self.rooms.roomiest(owners, memory).is_none())
+            && self.evict_for(owners, memory)
+    }
+
+    /// Evicts idle instances from one of the owners' hosts until it will have room, unless stopping ones leave enough.
+    fn evict_for(&mut self, owners: Owners, memory: MemoryMib) -> bool {
+        let hosts = || self.rooms.of(owners).rev().take(HOSTS_SEARCHED);
+        if hosts().any(|host| self.room_soon(host) >= memory) {
             return true;
         }
-        let idle = |host: HostId| self.hosts.get(host).map_or(MemoryMib(0), |it| it.idle_memory);
-        let Some(host) = hosts().find(|&host| room(host) + idle(host) >= memory) else {
-            return false;
+        let can = |host: &HostId| self.room_at_most(*host) >= memory;
+        let least_recent = || {
+            let idle = self.machine.idle.iter().take(HOSTS_SEARCHED);
+            idle.filter_map(|&(_, instance)| Some(self.instances.get(instance)?.host))
         };
-        let mut missing = memory - room(host);
+        let own = |host: &HostId| {
+            let owner = self.hosts.get(*host).and_then(|it| it.owner);
+            owner == Some(owners.own) || (owner.is_some() && owner == owners.also)
+        };
+        let host = least_recent().filter(own).find(can).or_else(|| hosts().find(can));
+        let Some(host) = host else { return false };
         for instance in self.least_recently_idle(host) {
-            if missing == MemoryMib(0) {
+            if self.room_soon(host) >= memory {
                 break;
             }
-            missing = missing - self.instances.get(instance).map_or(MemoryMib(0), |it| it.memory);
             self.reclaim(instance, StopReason::Evicted);
         }
         true
+    }
+
+    /// Whether instances can be together on a host.
+    fn company(&self) -> Company {
+        self.profile.placement.policy().company()
+    }
+
+    /// Memory that a host will have for a new instance when those that are stopping are gone.
+    fn room_soon(&self, host: HostId) -> MemoryMib {
+        match self.hosts.get(host) {
+            Some(it) if it.phase == HostPhase::Leaving => MemoryMib(0),
+            Some(it) if self.company() == Company::Welcome => it.free() + it.stopping,
+            Some(it) if it.used == it.stopping => it.memory,
+            _ => MemoryMib(0),
+        }
+    }
+
+    /// Memory that it could have if idle ones went as well.
+    fn room_at_most(&self, host: HostId) -> MemoryMib {
+        match self.hosts.get(host) {
+            Some(it) if it.phase == HostPhase::Leaving => MemoryMib(0),
+            Some(it) if self.company() == Company::Welcome => {
+                it.free() + it.stopping + it.idle_memory
+            }
+            Some(it) if it.used == it.stopping + it.idle_memory => it.memory,
+            _ => MemoryMib(0),
+        }
     }
 
     /// Empties hosts of anybody on which nothing runs, until the machine will have room for one of this size.
@@ -272,9 +339,9 @@ impl Scheduler {
     }
 
     /// The machine is really short of memory: one idle instance goes, the owner's own first.
-    fn squeeze(&mut self, owner: Owner, free: MemoryMib) -> Room {
+    fn squeeze(&mut self, owners: Owners, free: MemoryMib) -> Room {
         let idle = |host: &HostId| self.hosts.get(*host).is_some_and(|it| it.idle > 0);
-        let own = self.rooms.of(owner).rev().take(HOSTS_SEARCHED).find(idle);
+        let own = self.rooms.of(owners).rev().take(HOSTS_SEARCHED).find(idle);
         let other = || self.hosts.iter().map(|(host, _)| host).take(HOSTS_SEARCHED).find(idle);
         if let Some(host) = own.or_else(other) {
             let instance = self.least_recently_idle(host).first().copied();

@@ -5,10 +5,12 @@
 use crate::chain::Chain;
 use crate::instance::State;
 use crate::line::Line;
+use crate::past::Past;
+use crate::policy::Habit;
 use crate::scheduler::Scheduler;
 use crate::timers::Slot;
 use crate::{Epoch, FunctionSettings, Rejection, StopReason};
-use model::{FunctionId, InstanceId, InvocationId, Span, Time};
+use model::{FunctionId, InstanceId, InvocationId, MemoryMib, Span, Time};
 
 /// How long an instance that has answered counts as one that will soon be idle.
 ///
@@ -32,6 +34,8 @@ pub(crate) struct Function {
     pub(crate) in_flight: u32,
     /// Instances of this revision that will yet become ready.
     pub(crate) starting: u32,
+    /// Instances of this revision, those that are stopping not included.
+    pub(crate) live: u32,
     /// Instances of this revision that answered less than [`GRACE`] ago (or a little more, until somebody looks) and are
     /// not idle yet, by when they answered.
     pub(crate) coming: Chain,
@@ -51,6 +55,15 @@ pub(crate) struct Details {
     pub(crate) short: bool,
     pub(crate) queue_slot: Slot,
     pub(crate) grace_slot: Slot,
+    /// The version before this one, while it is still used.
+    pub(crate) past: Option<Box<Past>>,
+    /// When it is invoked, where keep-alive learns that.
+    pub(crate) habit: Option<Box<Habit>>,
+    /// Since when nothing of it is in flight, where that is learnt.
+    pub(crate) quiet: Option<Time>,
+    /// When an instance is to be started ahead; [`Time::MAX`] for never.
+    pub(crate) ahead: Time,
+    pub(crate) ahead_slot: Slot,
 }
 
 /// The invocations of a function that wait, by age.
@@ -140,6 +153,7 @@ impl Scheduler {
             born: revision,
             in_flight: 0,
             starting: 0,
+            live: 0,
             coming: Chain::default(),
             idle: Chain::default(),
             queue: None,
@@ -149,6 +163,11 @@ impl Scheduler {
                 short: false,
                 queue_slot: Slot::default(),
                 grace_slot: Slot::default(),
+                past: None,
+                habit: None,
+                quiet: None,
+                ahead: Time::MAX,
+                ahead_slot: Slot::default(),
             }),
         };
         self.functions.insert(function, state);
@@ -184,23 +203,21 @@ impl Scheduler {
         state.account = account;
         state.details.settings = new;
         if epoch > state.details.epoch {
-            state.details.epoch = epoch;
-            self.outdate(function, revision);
+            let before = std::mem::replace(&mut state.details.epoch, epoch);
+            self.outdate(function, revision, (before, old.memory.max(MemoryMib(1))));
         }
         self.cover(function);
     }
 
     /// Turns away from all instances that are there: idle ones go, others when they can take an invocation.
-    fn outdate(&mut self, function: FunctionId, revision: u64) {
+    fn outdate(&mut self, function: FunctionId, revision: u64, before: (Epoch, MemoryMib)) {
+        self.retire(function, before.0, before.1);
         let Some(state) = self.functions.get_mut(function) else { return };
         state.revision = revision;
         state.starting = 0;
-        let idle: Vec<InstanceId> = state.idle.iter(&self.instances).map(|(it, _)| it).collect();
+        state.live = 0;
         while let Some(instance) = self.functions.get(function).and_then(|it| it.coming.oldest()) {
             self.unlist(instance);
-        }
-        for instance in idle {
-            self.reclaim(instance, StopReason::Outdated);
         }
     }
 
@@ -208,7 +225,8 @@ impl Scheduler {
         let Some(state) = self.functions.get(function) else { return self.late() };
         let waiting: Vec<u64> = state.waiting().map(|(sequence, _)| sequence).collect();
         let listed = state.idle.iter(&self.instances).chain(state.coming.iter(&self.instances));
-        let listed: Vec<InstanceId> = listed.map(|(instance, _)| instance).collect();
+        let mut listed: Vec<InstanceId> = listed.map(|(instance, _)| instance).collect();
+        listed.extend(self.past_idle(function));
         for sequence in waiting {
             self.reject_queued(function, sequence, Rejection::NoFunction);
         }

@@ -12,7 +12,7 @@ use rand::RngExt;
 use std::collections::BTreeSet;
 
 /// Hosts tried for one start before its invocation is rejected.
-const HOST_ATTEMPTS: u32 = 3;
+const HOST_ATTEMPTS: u8 = 3;
 
 /// How long no host is started ahead after one failed.
 const AHEAD_PAUSE: Span = Span::from_secs(10);
@@ -71,8 +71,13 @@ impl Scheduler {
             _ => return self.late(),
         };
         for instance in waiting {
-            match self.instances.get(instance) {
-                Some(it) if self.is_current(it) => self.start(instance),
+            match self.instances.get(instance).map(|it| (it.function, self.is_current(it))) {
+                Some((function, true)) if self.is_spent(instance) => {
+                    self.not_starting(instance);
+                    self.forget(instance);
+                    self.cover(function);
+                }
+                Some((_, true)) => self.start(instance),
                 _ => self.forget(instance),
             }
         }
@@ -106,11 +111,12 @@ impl Scheduler {
         let mut uncovered = BTreeSet::new();
         for instance in gone.instances {
             if let Some(it) = self.instances.get(instance) {
-                if matches!(it.state, State::Finishing(_)) {
+                if matches!(it.state, State::Finishing(_) | State::Busy(..)) {
                     uncovered.insert(it.function);
                 }
                 if matches!(it.state, State::Waiting | State::Starting) && self.is_current(it) {
                     again.push((it.function, it.attempts + 1));
+                    uncovered.insert(it.function);
                     self.not_starting(instance);
                 }
                 self.bill(instance);

@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of how a sandbox is made.
 
 use crate::chain::Links;
+use crate::lots::Lot;
 use crate::scheduler::Scheduler;
 use crate::timers::{Alarm, Slot};
 use crate::{Action, Epoch, Rejection, StopReason};
@@ -29,7 +30,19 @@ pub(crate) struct Instance {
     pub(crate) init: Span,
     pub(crate) memory: MemoryMib,
     /// Hosts tried for it before this one.
-    pub(crate) attempts: u32,
+    pub(crate) attempts: u8,
+    pub(crate) age: Age,
+}
+
+/// Of which version an instance was started, seen from then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// The present one.
+    Present,
+    /// The one before, and it has run nothing yet.
+    Past,
+    /// The one before, and it has run an invocation.
+    Spent,
 }
 
 /// What an instance is doing.
@@ -89,7 +102,9 @@ impl Scheduler {
             return self.late();
         }
         it.init = now.since(it.since);
-        it.dies = self.profile.lifetime_cap.map_or(Time::MAX, |cap| now + cap);
+        let drawn = self.profile.lifetime.map(|it| it.draw(Lot::of(self.seed, instance.0)));
+        let cap = [drawn, self.profile.lifetime_cap].into_iter().flatten().min();
+        it.dies = cap.map_or(Time::MAX, |cap| now + cap);
         self.not_starting(instance);
         self.settle(instance, Warmth::Cold);
     }
@@ -105,6 +120,7 @@ impl Scheduler {
         // A failed start is not tried again: what fails in init would fail for ever, once per second or so.
         if current {
             self.reject_oldest(function, Rejection::StartFailed(reason));
+            self.cover(function);
         }
     }
 
@@ -156,6 +172,7 @@ impl Scheduler {
         let Some(it) = self.instances.get_mut(instance) else { return };
         it.state = State::Stopping;
         let (host, memory) = (it.host, it.memory);
+        self.not_live(instance);
         if let Some(host) = self.hosts.get_mut(host) {
             host.stopping = host.stopping + memory;
         }
@@ -174,6 +191,11 @@ impl Scheduler {
 
     /// Removes all trace of an instance that is gone, and frees its place.
     pub(crate) fn forget(&mut self, instance: InstanceId) {
+        match self.instances.get(instance).map(|it| it.state) {
+            Some(State::Stopping) => {}
+            Some(_) => self.not_live(instance),
+            None => return,
+        }
         let Some(it) = self.instances.remove(instance) else { return };
         if matches!(it.state, State::Stopping)
             && let Some(host) = self.hosts.get_mut(it.host)
@@ -202,13 +224,7 @@ impl Scheduler {
                 self.give_up(instance, StopReason::Expired);
             }
             State::Finishing(_) => self.give_up(instance, StopReason::Expired),
-            State::Idle(_) if it.end <= self.now => {
-                let reason = match it.dies <= self.now {
-                    true => StopReason::Lifetime,
-                    false => StopReason::IdleLimit,
-                };
-                self.reclaim(instance, reason);
-            }
+            State::Idle(_) if it.end <= self.now => self.idle_over(instance),
             State::Idle(idle) => {
                 it.state = State::Idle(Idle { rest: Rest::Asked, ..idle });
                 self.timers.set(Alarm::Instance(instance), &mut it.slot, it.end);
@@ -234,59 +250,16 @@ impl Scheduler {
         if dies <= now {
             return self.give_up(instance, StopReason::Lifetime);
         }
+        if self.is_spent(instance) {
+            return self.give_up(instance, StopReason::Outdated);
+        }
         if self.dispatch_oldest(function, instance, warmth).is_some() {
             return;
         }
-        if self.profile.keep_alive.limit() == Span::ZERO {
-            return self.reclaim(instance, StopReason::IdleLimit);
+        if self.instances.get(instance).is_some_and(|it| it.age == Age::Past) {
+            return self.reclaim(instance, StopReason::Outdated);
         }
-        self.list(instance);
-    }
-
-    /// Makes an instance idle.
-    fn list(&mut self, instance: InstanceId) {
-        let now = self.now;
-        let sequence = self.sequence();
-        let limit = self.profile.keep_alive.limit();
-        let Some(it) = self.instances.get_mut(instance) else { return };
-        it.state = State::Idle(Idle { sequence, rest: Rest::Awake });
-        it.since = now;
-        it.end = (now + limit).min(it.dies);
-        let due = next_due(it, self.profile.rest_after);
-        self.timers.set(Alarm::Instance(instance), &mut it.slot, due);
-        let (function, memory, host) = (it.function, it.memory, it.host);
-        if let Some(state) = self.functions.get_mut(function) {
-            state.idle.push(&mut self.instances, instance);
-        }
-        if let Some(it) = self.hosts.get_mut(host) {
-            it.idle += 1;
-            it.idle_memory = it.idle_memory + memory;
-        }
-        self.start_clock(host);
-    }
-
-    /// Takes an instance off the lists of those that are idle or will soon be, if it is on them.
-    pub(crate) fn unlist(&mut self, instance: InstanceId) {
-        let Some(it) = self.instances.get_mut(instance) else { return };
-        let state = self.functions.get_mut(it.function);
-        match it.state {
-            State::Idle(_) => {
-                if let Some(host) = self.hosts.get_mut(it.host) {
-                    host.idle -= 1;
-                    host.idle_memory = host.idle_memory - it.memory;
-                }
-                if let Some(state) = state {
-                    state.idle.remove(&mut self.instances, instance);
-                }
-            }
-            State::Finishing(Hope::Coming) => {
-                it.state = State::Finishing(Hope::Gone);
-                if let Some(state) = state {
-                    state.coming.remove(&mut self.instances, instance);
-                }
-            }
-            _ => {}
-        }
+        self.list(instance, warmth);
     }
 
     /// Counts an instance out of those that will yet become ready.
@@ -299,6 +272,17 @@ impl Scheduler {
         }
     }
 
+    /// Counts an instance out that is about to stop, or is gone without having been stopped.
+    fn not_live(&mut self, instance: InstanceId) {
+        let Some(it) = self.instances.get(instance) else { return };
+        self.machine.live_mib -= u64::from(it.memory.0);
+        if let Some(state) = self.functions.get_mut(it.function)
+            && state.revision == it.revision
+        {
+            state.live -= 1;
+        }
+    }
+
     /// Whether the instance has its function's present state.
     pub(crate) fn is_current(&self, it: &Instance) -> bool {
         self.functions.get(it.function).is_some_and(|state| state.revision == it.revision)
@@ -306,7 +290,7 @@ impl Scheduler {
 }
 
 /// When the next thing on an instance is due.
-fn next_due(it: &Instance, rest_after: Option<Span>) -> Time {
+pub(crate) fn next_due(it: &Instance, rest_after: Option<Span>) -> Time {
     match (it.state, rest_after) {
         (State::Idle(Idle { rest: Rest::Awake, .. }), Some(after)) => it.end.min(it.since + after),
         _ => it.end,

@@ -3,7 +3,7 @@
 //! Deliberately knows nothing of payloads, or of who asked.
 
 use crate::function::Waiting;
-use crate::instance::{Hope, State, Warmth};
+use crate::instance::{Age, Hope, State, Warmth};
 use crate::scheduler::Scheduler;
 use crate::timers::Alarm;
 use crate::{Action, Rejection};
@@ -30,10 +30,20 @@ impl Scheduler {
         if state.reserved_concurrency.is_none() {
             self.accounts[state.account as usize].in_flight += 1;
         }
-        if let Some(instance) = state.idle.youngest() {
+        let idle = state.idle.youngest();
+        self.last_sequence += 1;
+        if let Some(policy) = self.learning() {
+            self.note_return(policy, function);
+        }
+        if let Some(instance) = self.outdated(function) {
+            self.dispatch(instance, invocation, Warmth::Warm);
+            // Others may wait, and with one more in flight one more may be started.
+            return self.cover(function);
+        }
+        if let Some(instance) = idle {
             return self.dispatch(instance, invocation, Warmth::Warm);
         }
-        self.last_sequence += 1;
+        let Some(state) = self.functions.get_mut(function) else { return };
         let sequence = self.last_sequence;
         state.enqueue(sequence, Waiting { invocation, since: self.now });
         self.queued.insert(invocation, Place { function, sequence });
@@ -63,6 +73,7 @@ impl Scheduler {
         let function = it.function;
         if let Some(state) = self.functions.get_mut(function)
             && state.revision == it.revision
+            && it.age == Age::Present
         {
             it.state = State::Finishing(Hope::Coming);
             state.coming.push(&mut self.instances, instance);
@@ -82,7 +93,11 @@ impl Scheduler {
         self.unlist(instance);
         let Some(it) = self.instances.get_mut(instance) else { return };
         let Some(state) = self.functions.get(it.function) else { return };
-        assert!(it.revision == state.revision, "only current instances are listed as idle");
+        let current = it.revision == state.revision;
+        assert!(current || state.details.past.is_some(), "only current instances are listed");
+        if it.age == Age::Past {
+            it.age = Age::Spent;
+        }
         it.state = State::Busy(invocation, warmth);
         it.since = self.now;
         it.end = self.now + state.timeout;
@@ -119,6 +134,9 @@ impl Scheduler {
         let init = (warmth == Warmth::Cold).then_some(it.init);
         let billed = self.profile.billing.billed(duration, init);
         self.count_out(function, revision);
+        if self.learning().is_some() {
+            self.note_quiet(function);
+        }
         self.act(Action::Bill { invocation, function, duration, init, billed, memory });
     }
 

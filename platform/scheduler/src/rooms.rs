@@ -17,6 +17,24 @@ pub enum Owner {
     Role(TenantId, RoleId),
 }
 
+/// Whose hosts an instance may be on: its own owner's, and where hosts are partly shared, everybody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owners {
+    pub(crate) own: Owner,
+    pub(crate) also: Option<Owner>,
+}
+
+impl Owners {
+    /// One owner only.
+    pub(crate) fn of(own: Owner) -> Self {
+        Self { own, also: None }
+    }
+
+    fn iter(self) -> impl DoubleEndedIterator<Item = Owner> {
+        std::iter::once(self.own).chain(self.also)
+    }
+}
+
 /// Free memory of the hosts that take new instances.
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
@@ -67,30 +85,45 @@ impl Rooms {
         self.empty.iter().copied()
     }
 
-    /// How many hosts the owner has, full ones included.
-    pub(crate) fn hosts(&self, owner: Owner) -> u32 {
-        self.hosts.get(&owner).copied().unwrap_or(0)
+    /// How many hosts the owners have, full ones included.
+    pub(crate) fn hosts(&self, owners: Owners) -> u32 {
+        owners.iter().filter_map(|owner| self.hosts.get(&owner)).sum()
     }
 
-    /// The owner's host with the least free memory that is at least `need`; among equals the oldest.
-    pub(crate) fn tightest(&self, owner: Owner, need: MemoryMib) -> Option<HostId> {
+    /// The owners' host with the least free memory that is at least `need`; among equals the oldest.
+    pub(crate) fn tightest(&self, owners: Owners, need: MemoryMib) -> Option<HostId> {
+        let tightest = |owner| self.range(owner, need).next();
+        owners.iter().filter_map(tightest).min().map(|(_, host)| host)
+    }
+
+    /// The owners' host with the most free memory, if that is at least `need`; among equals the oldest.
+    pub(crate) fn roomiest(&self, owners: Owners, need: MemoryMib) -> Option<HostId> {
+        let roomiest = |owner| self.range(owner, need).next_back();
+        let (most, _) = owners.iter().filter_map(roomiest).max()?;
+        self.tightest(owners, most)
+    }
+
+    /// The owners' hosts that have at least `need` free, one owner's after the other's, each one's fullest first.
+    pub(crate) fn fitting(
+        &self,
+        owners: Owners,
+        need: MemoryMib,
+    ) -> impl DoubleEndedIterator<Item = HostId> + '_ {
+        owners.iter().flat_map(move |owner| self.range(owner, need).map(|(_, host)| host))
+    }
+
+    /// The owners' hosts that take new instances, in the same order.
+    pub(crate) fn of(&self, owners: Owners) -> impl DoubleEndedIterator<Item = HostId> + '_ {
+        self.fitting(owners, MemoryMib(0))
+    }
+
+    fn range(
+        &self,
+        owner: Owner,
+        need: MemoryMib,
+    ) -> impl DoubleEndedIterator<Item = (MemoryMib, HostId)> + '_ {
         let from = (owner, need, HostId(0));
         let to = (owner, MemoryMib(u32::MAX), HostId(u64::MAX));
-        self.free.range(from..=to).next().map(|&(_, _, host)| host)
-    }
-
-    /// The owner's host with the most free memory, if that is at least `need`; among equals the oldest.
-    pub(crate) fn roomiest(&self, owner: Owner, need: MemoryMib) -> Option<HostId> {
-        let from = (owner, need, HostId(0));
-        let to = (owner, MemoryMib(u32::MAX), HostId(u64::MAX));
-        let &(_, most, _) = self.free.range(from..=to).next_back()?;
-        self.tightest(owner, most)
-    }
-
-    /// The owner's hosts that take new instances, fullest first.
-    pub(crate) fn of(&self, owner: Owner) -> impl DoubleEndedIterator<Item = HostId> + '_ {
-        let from = (owner, MemoryMib(0), HostId(0));
-        let to = (owner, MemoryMib(u32::MAX), HostId(u64::MAX));
-        self.free.range(from..=to).map(|&(_, _, host)| host)
+        self.free.range(from..=to).map(|&(_, free, host)| (free, host))
     }
 }

@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub struct Scheduler {
     pub(crate) profile: Profile,
     pub(crate) random: Pcg64,
+    /// Where lots come from.
+    pub(crate) seed: u64,
     pub(crate) now: Time,
     pub(crate) timers: Timers,
     pub(crate) functions: Roster<Function>,
@@ -41,6 +43,10 @@ pub struct Scheduler {
 pub(crate) struct Machine {
     /// Memory of all hosts, in MiB.
     pub(crate) used_mib: u64,
+    /// Memory of all instances but those that are stopping, in MiB.
+    pub(crate) live_mib: u64,
+    /// Idle instances, the least recently idle first, where keep-alive must know.
+    pub(crate) idle: BTreeSet<(u64, InstanceId)>,
     /// Really free memory, where the driver says it.
     pub(crate) free: Option<MemoryMib>,
     /// Hosts started ahead that nobody has used yet.
@@ -64,6 +70,7 @@ impl Scheduler {
         Self {
             profile,
             random: Pcg64::seed_from_u64(seed),
+            seed,
             now: Time::ZERO,
             timers,
             functions: Roster::new(),
@@ -163,6 +170,7 @@ impl Scheduler {
             Alarm::Grace(function) => self.grace_due(function, due),
             Alarm::Tick(host) => self.tick(host, due),
             Alarm::Empty(host) => self.empty_due(host, due),
+            Alarm::Expected(function) => self.expected(function, due),
             Alarm::Ahead => {
                 if self.machine.ahead_slot.rings(due) {
                     self.machine.ahead_due = None;

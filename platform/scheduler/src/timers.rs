@@ -33,6 +33,8 @@ pub(crate) enum Alarm {
     Tick(HostId),
     /// A host was empty for long enough.
     Empty(HostId),
+    /// A function is expected to be invoked soon.
+    Expected(FunctionId),
     /// Hosts may be started ahead (again).
     Ahead,
 }

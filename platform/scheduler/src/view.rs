@@ -90,6 +90,8 @@ pub struct FunctionView {
     pub idle: usize,
     /// Instances of its present state whose start was asked for, or waits for a host.
     pub starting: u32,
+    /// Instances of its present state, those that are stopping not included.
+    pub live: u32,
     /// Instances that have answered just now, and on which what waits can count for a moment.
     pub coming: usize,
     /// Whether it is in line until an instance somewhere is reclaimed, since no host has room.
@@ -137,6 +139,7 @@ impl Scheduler {
             queued: it.queued(),
             idle: it.idle.len(),
             starting: it.starting,
+            live: it.live,
             coming: self.coming(it),
             waits_for_room: it.details.short,
         })

@@ -9,7 +9,10 @@ mod driver;
 use driver::{Answer, Driver};
 use model::{HostId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
 use proptest::prelude::*;
-use scheduler::policy::{BinPack, Fixed, Halving, KeepAlive, NoKeeping, Placement, Spread};
+use scheduler::policy::{
+    Bimodal, BinPack, Clock, Fixed, Halving, Histogram, KeepAlive, Lifetime, MemoryPressure,
+    Memoryless, NoKeeping, OnePerHost, Placement, Random, Scaling, Spread, Sweep, Updates,
+};
 use scheduler::{Action, Event, FunctionSettings, Profile, Scheduler, Sharing};
 
 /// Functions in a history.
@@ -57,28 +60,85 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..160)
 }
 
-fn profiles() -> impl Strategy<Value = Profile> {
-    let sharing =
-        prop_oneof![Just(Sharing::PerTenant), Just(Sharing::Shared), Just(Sharing::PerRole)];
-    let placement = prop_oneof![
+/// Every placement policy.
+fn placements() -> impl Strategy<Value = Placement> {
+    prop_oneof![
         Just(Placement::BinPack(BinPack)),
         (1..4_u32).prop_map(|max_hosts| Placement::Spread(Spread { max_hosts })),
-    ];
-    let keep_alive = prop_oneof![
+        (1..4_u32).prop_map(|max_hosts| Placement::Random(Random { max_hosts })),
+        Just(Placement::OnePerHost(OnePerHost)),
+    ]
+}
+
+/// Every keep-alive policy.
+fn keep_alives() -> impl Strategy<Value = KeepAlive> {
+    let clock = prop_oneof![Just(Clock::Host), Just(Clock::Instance)];
+    let pool = proptest::option::of((200..2_000_u32).prop_map(MemoryMib));
+    let (short, long) = (Span::from_millis(500), Span::from_secs(3));
+    prop_oneof![
         Just(KeepAlive::None(NoKeeping)),
         Just(KeepAlive::Fixed(Fixed { limit: Span::from_secs(2) })),
-        (0..3_u32).prop_map(|floor| KeepAlive::Halving(Halving {
+        (0..3_u32, clock).prop_map(|(floor, clock)| KeepAlive::Halving(Halving {
             interval: Span::from_millis(300),
             floor,
             limit: Span::from_secs(1),
+            clock,
         })),
+        Just(KeepAlive::Memoryless(Memoryless { mean: Span::from_secs(1) })),
+        (0.0..1.0).prop_map(move |long_share| KeepAlive::Bimodal(Bimodal {
+            short,
+            long,
+            long_share
+        })),
+        Just(KeepAlive::Sweep(Sweep { limit: short, every: Span::from_millis(700) })),
+        pool.prop_map(|pool| KeepAlive::MemoryPressure(MemoryPressure { pool })),
+        Just(KeepAlive::Histogram(Histogram { bin: Span::from_millis(2), limit: short })),
+    ]
+}
+
+fn lifetimes() -> impl Strategy<Value = Option<Lifetime>> {
+    let median = Span::from_secs(3);
+    prop_oneof![
+        Just(None),
+        Just(Some(Lifetime::Exponential { median })),
+        Just(Some(Lifetime::Lognormal { median, sigma: 0.5 })),
+    ]
+}
+
+fn scalings() -> impl Strategy<Value = Scaling> {
+    let max_instances = proptest::option::of(1..5_u32);
+    let start_share = prop_oneof![Just(1.0), 0.1..1.0];
+    (max_instances, start_share)
+        .prop_map(|(max_instances, start_share)| Scaling { max_instances, start_share })
+}
+
+fn updates() -> impl Strategy<Value = Option<Updates>> {
+    let window = Span::from_secs(3);
+    let spread = (0.0..=1.0, 0.0..=1.0).prop_map(move |(reuse_chance, start_chance)| Updates {
+        window,
+        reuse_chance,
+        start_chance,
+    });
+    proptest::option::of(spread)
+}
+
+fn profiles() -> impl Strategy<Value = Profile> {
+    let sharing = prop_oneof![
+        Just(Sharing::PerTenant),
+        Just(Sharing::Shared),
+        Just(Sharing::PerRole),
+        (0.0..=1.0).prop_map(|shared_share| Sharing::PartlyShared { shared_share }),
     ];
-    let lifetime = proptest::option::of(Just(Span::from_secs(4)));
+    let lifetime = (proptest::option::of(Just(Span::from_secs(4))), lifetimes());
+    let policies = (placements(), keep_alives(), lifetime, scalings(), updates());
     let machine = proptest::option::of(1..3_u32);
     let rest = proptest::option::of(Just(Span::from_millis(5)));
-    (sharing, placement, keep_alive, lifetime, machine, rest, 0..3_u32).prop_map(
-        |(sharing, placement, keep_alive, lifetime_cap, machine, rest_after, warm)| {
+    (sharing, policies, machine, rest, 0..3_u32).prop_map(
+        |(sharing, policies, machine, rest_after, warm)| {
+            let (placement, keep_alive, lifetimes, scaling, updates) = policies;
+            let (lifetime_cap, lifetime) = lifetimes;
             let mut profile = Profile { placement, keep_alive, lifetime_cap, ..Profile::default() };
+            (profile.lifetime, profile.scaling, profile.updates) = (lifetime, scaling, updates);
             profile.rest_after = rest_after;
             profile.hosts.sharing = sharing;
             profile.hosts.memory = MemoryMib(512);

@@ -6,8 +6,9 @@
 //! step, so an idle time of d has seen floor(d / interval) ticks, or one more with the probability of the fraction that is
 //! left; a pool's own clock has seen floor(d / interval). That gives the likelihood of interval, floor and kind of clock,
 //! of which the most likely are taken; pools on their floor only say that enough ticks have passed. Where a host's clock
-//! stands is not known, but it is the same for all pools on that host, so all phases are tried for all of them together,
-//! and whole hosts are resampled for the interval.
+//! stands is not known, but it is the same for all pools on that host, so all phases are tried for those of them together
+//! that follow each other within [`STEADY_TICKS`]: over more ticks a small error of the interval would turn the phase. Whole
+//! hosts are resampled for the interval.
 
 use super::OTHER_CAUSES;
 use crate::statistics::{Interval, NoInterval, bootstrap};
@@ -46,6 +47,9 @@ const ADVANTAGE: f64 = 5.0;
 
 /// Phases of a host's clock that are tried, evenly over one interval.
 const PHASES: u32 = 20;
+
+/// Intervals over which a host's phase is taken to hold: half a step of [`FINE`] then turns it by half a step of phases.
+const STEADY_TICKS: f64 = 10.0;
 
 /// Part of a pool on one host.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -102,8 +106,12 @@ pub(super) fn fit(observations: &[Observation]) -> Option<Fit> {
         clocks.entry(one.clock).or_default().push(seen);
     }
     let clocks: Vec<Vec<f64>> = clocks
-        .values()
-        .map(|of_clock| fine.iter().map(|at| clock_likelihood(of_clock, *at)).collect())
+        .into_values()
+        .map(|of_clock| {
+            let steady = steady(of_clock, interval_s * STEADY_TICKS);
+            let likelihood = |at: &f64| steady.iter().map(|seen| clock_likelihood(seen, *at)).sum();
+            fine.iter().map(likelihood).collect()
+        })
         .collect();
     let (low, high) = top(&fine, &clocks.iter().collect::<Vec<_>>())?;
     let middle =
@@ -135,6 +143,19 @@ fn top(intervals_s: &[f64], clocks: &[&Vec<f64>]) -> Option<(f64, f64)> {
     let first = sums.iter().position(|sum| *sum >= best - TOP)?;
     let last = sums.iter().rposition(|sum| *sum >= best - TOP)?;
     Some((intervals_s[first], intervals_s[last]))
+}
+
+/// What was seen on one host, in parts that take no longer than `span_s` each.
+fn steady(mut seen: Vec<&Seen>, span_s: f64) -> Vec<Vec<&Seen>> {
+    seen.sort_by(|a, b| a.from_s.total_cmp(&b.from_s));
+    let mut parts: Vec<Vec<&Seen>> = Vec::new();
+    for one in seen {
+        match parts.last_mut().filter(|part| one.to_s - part[0].from_s <= span_s) {
+            Some(part) => part.push(one),
+            None => parts.push(vec![one]),
+        }
+    }
+    parts
 }
 
 /// Logarithm of the probability of what was seen on one host, whose clock may stand anywhere.

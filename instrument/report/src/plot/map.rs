@@ -1,4 +1,4 @@
-//! Instance maps: which host got which instance over a ladder of bursts.
+//! Instance maps: which host got which instance over a ladder of bursts, or over rounds of several parties.
 
 use super::canvas::{self, Key, Shape, px};
 use super::{Drawing, Drawn, Plot, setting, spread};
@@ -18,9 +18,12 @@ const COLUMN_LEAST: f64 = 62.0;
 /// Lines of squares in one cell before the squares become small.
 const LINES_MOST: usize = 6;
 
+/// Rounds of parties drawn; more columns would not be read.
+const ROUNDS_MOST: usize = 6;
+
 /// One burst: for each host (by its number in order of appearance) its instances, sorted by kind.
 struct Burst {
-    requests: u64,
+    head: u64,
     hosts: BTreeMap<usize, Vec<Kind>>,
 }
 
@@ -33,6 +36,12 @@ enum Kind {
     Reused,
     /// Of the smallest size, sent while the burst is held to see what still fits.
     Fill,
+    /// Of the first tenant, in its first role.
+    Victim,
+    /// Of the first tenant, in another role.
+    OtherRole,
+    /// Of another tenant.
+    OtherTenant,
 }
 
 impl Kind {
@@ -44,11 +53,21 @@ impl Kind {
         }
     }
 
+    /// Whose it is, where several parties meet.
+    fn of_party(record: &Record) -> Self {
+        match (setting(record, "tenant"), setting(record, "role")) {
+            (Some(0.0), Some(0.0)) => Self::Victim,
+            (Some(0.0), _) => Self::OtherRole,
+            _ => Self::OtherTenant,
+        }
+    }
+
     fn class(self) -> &'static str {
         match self {
-            Self::New => "s1",
+            Self::New | Self::Victim => "s1",
             Self::Reused => "hollow s1",
-            Self::Fill => "s2",
+            Self::Fill | Self::OtherRole => "s2",
+            Self::OtherTenant => "s3",
         }
     }
 
@@ -57,6 +76,9 @@ impl Kind {
             Self::New => "new instance",
             Self::Reused => "had served before",
             Self::Fill => "smallest size, to fill the gaps",
+            Self::Victim => "one tenant",
+            Self::OtherRole => "the same tenant, another role",
+            Self::OtherTenant => "another tenant",
         }
     }
 }
@@ -64,6 +86,8 @@ impl Kind {
 struct Map {
     bursts: Vec<Burst>,
     hosts: usize,
+    /// What the numbers above the columns are.
+    heads: &'static str,
 }
 
 /// One map per memory size of the bursts, of its first round; none where hosts have no names.
@@ -109,17 +133,50 @@ fn of_memory(records: &[&Record], source: &str, memory: u32) -> Option<Plot> {
         caption: "A column is one burst, a row one host in the order in which we met them, a square one instance. Full rows before \
                   new rows mean bin-packing; level rows mean spreading."
             .into(),
-        drawing: Box::new(Map { bursts, hosts: count }),
+        drawing: Box::new(Map { bursts, hosts: count, heads: "requests at once" }),
     })
 }
 
-fn burst(requests: u64, seen: BTreeMap<&str, (usize, Kind)>) -> Burst {
+/// Who was beside whom, in the first rounds; None where hosts have no names.
+pub(super) fn meetings(records: &[&Record], source: Option<&str>) -> Option<Plot> {
+    let host = |r: &Record| r.host_ids.get(source?).filter(|id| !id.is_empty()).cloned();
+    let sound = |r: &&&Record| {
+        r.outcome == Outcome::Ok && !r.instance.is_empty() && !r.setting.contains_key("void")
+    };
+    let mut own: Vec<&Record> = records.iter().filter(sound).copied().collect();
+    own.sort_by_key(|r| (r.round, r.sent_ns, r.sequence));
+    let rounds: BTreeSet<u32> = own.iter().map(|r| r.round).collect();
+    let last = *rounds.iter().take(ROUNDS_MOST).max()?;
+    let mut hosts: Vec<String> = Vec::new();
+    let mut seen: BTreeMap<u64, BTreeMap<&str, (usize, Kind)>> = BTreeMap::new();
+    for record in own.into_iter().filter(|r| r.round <= last) {
+        let id = host(record)?;
+        let number = hosts.iter().position(|h| *h == id).unwrap_or_else(|| {
+            hosts.push(id);
+            hosts.len() - 1
+        });
+        let burst = seen.entry(u64::from(record.round) + 1).or_default();
+        burst.insert(&record.instance, (number, Kind::of_party(record)));
+    }
+    let count = hosts.len();
+    let bursts = seen.into_iter().map(|(round, seen)| burst(round, seen)).collect();
+    Some(Plot {
+        stem: "isolation_map".into(),
+        title: "Who is beside whom".into(),
+        description: format!("Map of {count} hosts over the first rounds, with instances by tenant and role."),
+        caption: "A column is one round, a row one host in the order in which we met them, a square one instance. Two colours in one                   cell are neighbours on one host."
+            .into(),
+        drawing: Box::new(Map { bursts, hosts: count, heads: "round" }),
+    })
+}
+
+fn burst(head: u64, seen: BTreeMap<&str, (usize, Kind)>) -> Burst {
     let mut hosts: BTreeMap<usize, Vec<Kind>> = BTreeMap::new();
     for (host, kind) in seen.into_values() {
         hosts.entry(host).or_default().push(kind);
     }
     hosts.values_mut().for_each(|kinds| kinds.sort_unstable());
-    Burst { requests, hosts }
+    Burst { head, hosts }
 }
 
 /// Sizes of one cell and of the squares in it, px.
@@ -167,9 +224,9 @@ impl Drawing for Map {
         let bottom = first + rows as f64 * (cell.height + 4.0);
         let body = html! {
             (legend)
-            text x=(px(LEFT)) y=(px(top + 10.0)) { "requests at once" }
+            text x=(px(LEFT)) y=(px(top + 10.0)) { (self.heads) }
             @for (i, burst) in shown.iter().enumerate() {
-                text class="name mid" x=(px(LEFT + i as f64 * column + cell.width / 2.0)) y=(px(first - 10.0)) { (burst.requests) }
+                text class="name mid" x=(px(LEFT + i as f64 * column + cell.width / 2.0)) y=(px(first - 10.0)) { (burst.head) }
             }
             @for host in 0..rows {
                 @let y = first + host as f64 * (cell.height + 4.0);
@@ -200,5 +257,32 @@ fn squares(kinds: &[Kind], cell: &Cell, (x, y): (f64, f64)) -> Markup {
             rect class=(kind.class()) x=(px(left + inset)) y=(px(top + inset)) rx="1.5"
                 width=(px(cell.square - 2.0 * inset)) height=(px(cell.square - 2.0 * inset)) {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Neighbours of other tenants and roles have their own colours on one host; without names there is no map.
+    #[test]
+    fn parties_have_colours() {
+        let record = |tenant: u32, role: u32| Record {
+            outcome: Outcome::Ok,
+            instance: format!("{tenant}-{role}"),
+            setting: [("tenant", tenant), ("role", role)]
+                .map(|(name, value)| (name.to_owned(), value.to_string()))
+                .into(),
+            host_ids: [("boot_id".to_owned(), "one".to_owned())].into(),
+            ..Record::default()
+        };
+        let records = [record(0, 0), record(0, 1), record(1, 0)];
+        let records: Vec<&Record> = records.iter().collect();
+        let drawn = meetings(&records, Some("boot_id")).expect("a map").file();
+        for class in ["s1", "s2", "s3"] {
+            assert_eq!(drawn.matches(&format!("<rect class=\"{class}\"")).count(), 2, "{class}");
+        }
+        assert!(drawn.contains("host 1") && !drawn.contains("host 2"));
+        assert!(meetings(&records, None).is_none());
     }
 }

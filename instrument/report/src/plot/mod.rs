@@ -107,6 +107,7 @@ pub(crate) fn of_experiment(
     let found = &findings.findings;
     let plots = match experiment {
         "identity" => vec![source::plot(&own, host_source(found))],
+        "isolation" => vec![map::meetings(&own, host_source(found))],
         "exposure" => vec![exposure::plot(found, &own)],
         "coldstart" => vec![ecdf::plot(&own), boxes::plot(&own)],
         "scaling" => vec![scaling::instances(found, &own), scaling::ramp(&own)],

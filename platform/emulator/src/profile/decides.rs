@@ -2,7 +2,7 @@
 //!
 //! Deliberately knows nothing of hosts, paths or clocks: a profile of `peek serve` has none of them.
 
-use scheduler::policy::{KeepAlive, Placement};
+use scheduler::policy::{Clock, KeepAlive, Placement};
 use scheduler::{CpuCeiling, InitBilling, Profile, Reveal, Sharing};
 use std::fmt::Write;
 
@@ -30,34 +30,77 @@ pub(super) fn placement(profile: &Profile) -> String {
         Placement::Spread(spread) => {
             format!("a host for each instance up to {} hosts, then the emptiest", spread.max_hosts)
         }
-        #[allow(unreachable_patterns)]
-        other => format!("{other:?}"),
+        Placement::Random(random) => {
+            format!("new instances go to any of at most {} hosts", random.max_hosts)
+        }
+        Placement::OnePerHost(_) => "each instance has a host of its own".to_owned(),
     };
     let whose = match profile.hosts.sharing {
-        Sharing::PerTenant => "tenants never share a host",
-        Sharing::Shared => "all tenants share hosts",
-        Sharing::PerRole => "neither tenants nor roles share a host",
-        #[allow(unreachable_patterns)]
-        _ => "some tenants share hosts",
+        Sharing::PerTenant => "tenants never share a host".to_owned(),
+        Sharing::Shared => "all tenants share hosts".to_owned(),
+        Sharing::PerRole => "neither tenants nor roles share a host".to_owned(),
+        Sharing::PartlyShared { shared_share } => {
+            format!("tenants share {:.0} % of hosts", 100.0 * shared_share)
+        }
     };
-    format!("{how}; {whose}")
+    let scaling = &profile.scaling;
+    let most = match scaling.max_instances {
+        Some(most) => format!("; at most {most} instances of a function"),
+        None => String::new(),
+    };
+    let share = match scaling.start_share {
+        share if share < 1.0 => format!("; {:.0} % of requests at once start one", 100.0 * share),
+        _ => String::new(),
+    };
+    let updates = match &profile.updates {
+        Some(it) => format!("; updates take up to {} to be known everywhere", it.window),
+        None => String::new(),
+    };
+    format!("{how}; {whose}{most}{share}{updates}")
 }
 
 pub(super) fn keep_alive(profile: &Profile) -> String {
     let kept = match &profile.keep_alive {
         KeepAlive::None(_) => "no instance is kept".to_owned(),
         KeepAlive::Fixed(fixed) => format!("an idle instance is kept for {}", fixed.limit),
+        KeepAlive::Halving(it) if it.clock == Clock::Instance => format!(
+            "every {} an idle instance goes by a toss while more than {} are idle, all after {}",
+            it.interval, it.floor, it.limit
+        ),
         KeepAlive::Halving(it) => format!(
             "every {} half of a function's idle instances on a host go, down to {}, these after {}",
             it.interval, it.floor, it.limit
         ),
-        #[allow(unreachable_patterns)]
-        other => format!("{other:?}"),
+        KeepAlive::Memoryless(it) => {
+            format!("an idle instance may go at any moment, after {} on average", it.mean)
+        }
+        KeepAlive::Bimodal(it) => format!(
+            "{:.0} % of instances are kept for {}, the others for {}",
+            100.0 * it.long_share,
+            it.long,
+            it.short
+        ),
+        KeepAlive::Sweep(it) => {
+            format!("every {} what has been idle for {} goes", it.every, it.limit)
+        }
+        KeepAlive::MemoryPressure(it) => match it.pool {
+            Some(pool) => format!("an idle instance stays until more than {pool} are needed"),
+            None => "an idle instance stays until its memory is needed".to_owned(),
+        },
+        KeepAlive::Histogram(it) => format!(
+            "learnt for each function from its idle times, by {}; {} where these do not tell",
+            it.bin, it.limit
+        ),
     };
-    match profile.lifetime_cap {
-        Some(cap) => format!("{kept}; none lives longer than {cap}"),
-        None => kept,
-    }
+    let cap = match profile.lifetime_cap {
+        Some(cap) => format!("; none lives longer than {cap}"),
+        None => String::new(),
+    };
+    let drawn = match profile.lifetime {
+        Some(drawn) => format!("; half live longer than {}", drawn.median()),
+        None => String::new(),
+    };
+    format!("{kept}{cap}{drawn}")
 }
 
 pub(super) fn cpu(profile: &Profile) -> String {

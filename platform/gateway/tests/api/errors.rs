@@ -9,7 +9,7 @@ async fn create(server: &Server, more: Value) -> String {
     line(server.ask_json("POST", FUNCTIONS, create_request("f", more)).await)
 }
 
-fn line(answer: crate::support::Answer) -> String {
+pub fn line(answer: crate::support::Answer) -> String {
     let kind = answer.headers.get("x-amzn-errortype").map(|value| value.to_str().expect("text"));
     let Some(kind) = kind else { return format!("{} {}", answer.status.as_u16(), answer.text()) };
     let body = answer.json();

@@ -2,8 +2,11 @@
 
 mod contract;
 mod errors;
+mod faults;
 mod hostile;
 mod lifecycle;
+mod limits;
+mod raw;
 mod signatures;
 mod slow;
 mod support;

@@ -1,5 +1,6 @@
 //! Clients that are slow or stuck are cut off; the others do not notice.
 
+use crate::raw;
 use crate::support::{FUNCTIONS, Server, gateway};
 use gateway::Limits;
 use std::time::Duration;
@@ -41,11 +42,8 @@ async fn slow_headers_are_cut_off() {
 async fn slow_bodies_are_cut_off() {
     let server = Server::start_with(short()).await;
     let signed = server.signed("POST", &format!("{FUNCTIONS}/f/invocations"), "{}".into());
-    let mut head = format!("POST {} HTTP/1.1\r\ncontent-length: 100\r\n", signed.uri());
-    for (name, value) in signed.headers() {
-        head.push_str(&format!("{name}: {}\r\n", value.to_str().expect("text")));
-    }
-    let answer = send_and_wait(&server, format!("{head}\r\n{{").as_bytes()).await;
+    let head = raw::head(&signed, "content-length: 100");
+    let answer = send_and_wait(&server, format!("{head}{{").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("RequestTimeoutException"), "{answer}");
 }
@@ -71,16 +69,11 @@ async fn clients_that_do_not_read_are_cut_off() {
     let payload = format!("\"{}\"", "x".repeat(6_000_000));
     let target = format!("{FUNCTIONS}/f/invocations");
     let signed = server.signed("POST", &target, payload.clone().into());
-    let mut request = format!("POST {target} HTTP/1.1\r\ncontent-length: {}\r\n", payload.len());
-    for (name, value) in signed.headers() {
-        request.push_str(&format!("{name}: {}\r\n", value.to_str().expect("text")));
-    }
-    request.push_str("\r\n");
-    request.push_str(&payload);
+    let request = raw::whole(&signed, &payload);
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     let mut stuck = socket.connect(server.address).await.expect("connected");
-    stuck.write_all(request.as_bytes()).await.expect("sent");
+    stuck.write_all(&request).await.expect("sent");
     let answer = server.ask("GET", FUNCTIONS, "").await;
     assert_eq!(answer.status, 200, "there is one place, and it was freed");
     drop(stuck);

@@ -33,10 +33,12 @@ pub const FUNCTIONS: &str = "/2015-03-31/functions";
 
 /// An engine that runs nothing: the payload's `do` says how an invocation ends, a description how a deployment does.
 pub struct MadeUp {
-    /// Deployments wait while this is false.
+    /// Deployments wait while this is false, and invocations that are told to `hold`.
     pub open: watch::Sender<bool>,
     /// What was asked of the engine, in order.
     pub seen: Mutex<Vec<String>>,
+    /// Each running invocation holds this once more.
+    pub running: Arc<()>,
 }
 
 impl MadeUp {
@@ -66,8 +68,12 @@ impl Engine for MadeUp {
     }
 
     async fn invoke(&self, invoke: Invoke) -> Invoked {
+        let _running = self.running.clone();
         self.note(format!("invoke {} {}", invoke.function.name, invoke.function.epoch));
         let payload: Value = serde_json::from_slice(&invoke.payload).expect("JSON");
+        if payload["do"] == "hold" {
+            self.open.subscribe().wait_for(|open| *open).await.expect("the sender lives");
+        }
         let reply = match payload["do"].as_str() {
             Some("fail") => Reply::FunctionError(r#"{"errorMessage":"no","errorType":"E"}"#.into()),
             Some("reserved") => Reply::Failure(Failure::ReservedConcurrency),
@@ -112,7 +118,11 @@ impl Server {
 
     pub async fn start_with(limits: Limits) -> Self {
         let data = tempfile::tempdir().expect("a directory");
-        let engine = MadeUp { open: watch::Sender::new(true), seen: Mutex::default() };
+        let engine = MadeUp {
+            open: watch::Sender::new(true),
+            seen: Mutex::default(),
+            running: Arc::new(()),
+        };
         let engine = Arc::new(engine);
         let address = listen(data.path(), engine.clone(), limits).await;
         Self { address, engine, data }
@@ -170,6 +180,11 @@ impl Server {
         let dry = self.invoke(name, &[("x-amz-invocation-type", "DryRun")], "{}").await;
         assert!(dry.status == 204 || dry.status == 409, "{}", dry.text());
         created
+    }
+
+    /// Invocations that run now.
+    pub fn running(&self) -> usize {
+        Arc::strong_count(&self.engine.running) - 1
     }
 
     pub fn seen(&self) -> Vec<String> {

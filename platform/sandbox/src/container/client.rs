@@ -173,23 +173,24 @@ impl Connection {
         let configure = protocol::encode(&Request::Configure(configuration.clone()));
         channel.get_ref().send(&[&configure], &[]).step(cannot)?;
         let mut buffer = vec![0; MESSAGE_LIMIT];
-        let (cgroups, limitations, host_address) = match receive(&channel, &mut buffer).await.step(cannot)? {
-            Received::End => {
-                return Err(Failure { step: format!("{}: it ended", cannot()), errno: 0 });
-            }
-            Received::Message(length, _) => {
-                match protocol::decode::<Reply>(&buffer[..length]).step(cannot)?.0 {
-                    Reply::Ready { cgroups, limitations, host_address } => {
-                        (cgroups, limitations, host_address)
-                    }
-                    Reply::Unusable(failure) => return Err(failure),
-                    Reply::Host { .. } | Reply::Gone(_) => {
-                        let step = format!("{}: it speaks out of turn", cannot());
-                        return Err(Failure { step, errno: 0 });
+        let (cgroups, limitations, host_address) =
+            match receive(&channel, &mut buffer).await.step(cannot)? {
+                Received::End => {
+                    return Err(Failure { step: format!("{}: it ended", cannot()), errno: 0 });
+                }
+                Received::Message(length, _) => {
+                    match protocol::decode::<Reply>(&buffer[..length]).step(cannot)?.0 {
+                        Reply::Ready { cgroups, limitations, host_address } => {
+                            (cgroups, limitations, host_address)
+                        }
+                        Reply::Unusable(failure) => return Err(failure),
+                        Reply::Host { .. } | Reply::Gone(_) => {
+                            let step = format!("{}: it speaks out of turn", cannot());
+                            return Err(Failure { step, errno: 0 });
+                        }
                     }
                 }
-            }
-        };
+            };
         let connection = Arc::new(Self {
             channel,
             cgroups,

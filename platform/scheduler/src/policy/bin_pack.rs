@@ -10,7 +10,7 @@ pub struct BinPack;
 
 impl Place for BinPack {
     fn choose(&self, rooms: &Rooms, want: &Want) -> Choice {
-        match (rooms.tightest(want.owner, want.memory), want.growth) {
+        match (rooms.tightest(want.owners, want.memory), want.growth) {
             (Some(host), _) => Choice::Host(host),
             (None, Growth::Possible) => Choice::NewHost,
             (None, Growth::Impossible) => Choice::Nowhere,
@@ -21,7 +21,8 @@ impl Place for BinPack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rooms::Owner;
+    use crate::lots::Lot;
+    use crate::rooms::{Owner, Owners};
     use model::{HostId, MemoryMib};
 
     // Of hosts that fit, the fullest is taken; a host that does not fit never is.
@@ -32,9 +33,10 @@ mod tests {
             rooms.insert(Owner::Everyone, MemoryMib(free), HostId(host));
         }
         let want = |memory| Want {
-            owner: Owner::Everyone,
+            owners: Owners::of(Owner::Everyone),
             memory: MemoryMib(memory),
             growth: Growth::Possible,
+            lot: Lot::of(1, 1),
         };
         assert_eq!(BinPack.choose(&rooms, &want(128)), Choice::Host(HostId(2)));
         assert_eq!(BinPack.choose(&rooms, &want(129)), Choice::Host(HostId(3)));

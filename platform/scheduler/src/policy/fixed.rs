@@ -1,7 +1,7 @@
 //! Keep-alive of one fixed length.
 
-use super::Keep;
-use model::Span;
+use super::{Idling, Keep};
+use model::{Span, Time};
 
 /// An instance goes when it has been idle for `limit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,15 +11,11 @@ pub struct Fixed {
 }
 
 impl Keep for Fixed {
-    fn limit(&self) -> Span {
-        self.limit
+    fn until(&self, it: &Idling) -> Time {
+        it.now + self.limit
     }
 
-    fn interval(&self) -> Option<Span> {
-        None
-    }
-
-    fn kept(&self, idle: usize) -> usize {
-        idle
+    fn longest(&self) -> Option<Span> {
+        Some(self.limit)
     }
 }

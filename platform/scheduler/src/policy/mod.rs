@@ -2,20 +2,42 @@
 //!
 //! Deliberately knows nothing of events, actions or the scheduler's state beyond what it is shown.
 
+mod bimodal;
 mod bin_pack;
 mod fixed;
 mod halving;
+mod histogram;
+mod lifetime;
+mod memory_pressure;
+mod memoryless;
 mod none;
+mod one_per_host;
+mod random;
+mod scaling;
 mod spread;
+mod sweep;
+mod updates;
 
+pub use bimodal::Bimodal;
 pub use bin_pack::BinPack;
 pub use fixed::Fixed;
-pub use halving::Halving;
+pub use halving::{Clock, Halving};
+pub use histogram::Histogram;
+pub(crate) use histogram::{Habit, Windows};
+pub use lifetime::Lifetime;
+pub use memory_pressure::MemoryPressure;
+pub use memoryless::Memoryless;
 pub use none::NoKeeping;
+pub use one_per_host::OnePerHost;
+pub use random::Random;
+pub use scaling::Scaling;
 pub use spread::Spread;
+pub use sweep::Sweep;
+pub use updates::Updates;
 
-use crate::rooms::{Owner, Rooms};
-use model::{HostId, MemoryMib, Span};
+use crate::lots::Lot;
+use crate::rooms::{Owners, Rooms};
+use model::{HostId, MemoryMib, Span, Time};
 
 /// Where a new instance goes.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +46,10 @@ pub enum Placement {
     BinPack(BinPack),
     /// See [`Spread`].
     Spread(Spread),
+    /// See [`Random`].
+    Random(Random),
+    /// See [`OnePerHost`].
+    OnePerHost(OnePerHost),
 }
 
 /// How long idle instances are kept.
@@ -35,16 +61,28 @@ pub enum KeepAlive {
     Fixed(Fixed),
     /// See [`Halving`].
     Halving(Halving),
+    /// See [`Memoryless`].
+    Memoryless(Memoryless),
+    /// See [`Bimodal`].
+    Bimodal(Bimodal),
+    /// See [`Sweep`].
+    Sweep(Sweep),
+    /// See [`MemoryPressure`].
+    MemoryPressure(MemoryPressure),
+    /// See [`Histogram`].
+    Histogram(Histogram),
 }
 
 /// What is to be placed.
 pub(crate) struct Want {
-    /// Who may be on the host.
-    pub(crate) owner: Owner,
+    /// Whose hosts it may be on.
+    pub(crate) owners: Owners,
     /// Memory of the instance.
     pub(crate) memory: MemoryMib,
     /// Whether the machine has room for another host.
     pub(crate) growth: Growth,
+    /// Its lot.
+    pub(crate) lot: Lot,
 }
 
 /// Whether another host can be had.
@@ -69,20 +107,80 @@ pub(crate) enum Choice {
 
 /// Chooses the host of a new instance. Hosts that are starting count like those that are ready.
 pub(crate) trait Place {
-    /// The choice, in time no worse than logarithmic in the number of hosts.
+    /// The choice, in time no worse than logarithmic in the number of hosts where the policy does not say otherwise.
     fn choose(&self, rooms: &Rooms, want: &Want) -> Choice;
+
+    /// Whether an instance takes a whole host.
+    fn company(&self) -> Company {
+        Company::Welcome
+    }
+}
+
+/// Whether instances can be together on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// As many as there is memory for.
+    Welcome,
+    /// Never: one per host.
+    Refused,
+}
+
+/// An instance that becomes idle.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Idling {
+    /// When.
+    pub(crate) now: Time,
+    /// The lot of this one time of idleness.
+    pub(crate) period: Lot,
+    /// The instance's lot.
+    pub(crate) instance: Lot,
+    /// The region's lot.
+    pub(crate) region: Lot,
+    /// What the policy has learnt of the function, if it has and learns.
+    pub(crate) windows: Option<Windows>,
+    /// In what moment of the function's life.
+    pub(crate) moment: Moment,
+}
+
+/// When an instance becomes idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// After its start, for which nothing waited.
+    Ahead,
+    /// After the last invocation in flight of its function.
+    Quiet,
+    /// While other invocations of its function run.
+    Busy,
 }
 
 /// Decides when idle instances go.
 pub(crate) trait Keep {
-    /// The longest time that an instance stays idle.
-    fn limit(&self) -> Span;
+    /// When the instance goes if it stays idle; [`Time::MAX`] where its idleness alone never ends it.
+    fn until(&self, it: &Idling) -> Time;
+
+    /// The longest time that an instance can stay idle; None where there is no such limit.
+    fn longest(&self) -> Option<Span>;
 
     /// How often each host's clock ticks, where the policy has such a clock.
-    fn interval(&self) -> Option<Span>;
+    fn interval(&self) -> Option<Span> {
+        None
+    }
 
     /// At a tick: how many of a function's `idle` instances on one host stay. At most `idle`.
-    fn kept(&self, idle: usize) -> usize;
+    fn kept(&self, idle: usize) -> usize {
+        idle
+    }
+
+    /// For an instance whose time is up since `since + limit` has not come but its own clock says so: until when it stays
+    /// after all, `idle` instances of its function being idle on its host. None where it goes.
+    fn spared(&self, _now: Time, _since: Time, _idle: usize) -> Option<Time> {
+        None
+    }
+
+    /// Whether each instance has a clock of its own, so that [`Self::spared`] is to be asked.
+    fn ticks_alone(&self) -> bool {
+        false
+    }
 }
 
 impl Placement {
@@ -90,6 +188,8 @@ impl Placement {
         match self {
             Self::BinPack(policy) => policy,
             Self::Spread(policy) => policy,
+            Self::Random(policy) => policy,
+            Self::OnePerHost(policy) => policy,
         }
     }
 }
@@ -100,11 +200,37 @@ impl KeepAlive {
             Self::None(policy) => policy,
             Self::Fixed(policy) => policy,
             Self::Halving(policy) => policy,
+            Self::Memoryless(policy) => policy,
+            Self::Bimodal(policy) => policy,
+            Self::Sweep(policy) => policy,
+            Self::MemoryPressure(policy) => policy,
+            Self::Histogram(policy) => policy,
         }
     }
 
-    /// The longest time that an instance stays idle.
-    pub fn limit(&self) -> Span {
-        self.policy().limit()
+    /// The policy that makes room when memory is short, where this is it.
+    pub(crate) fn pressure(&self) -> Option<&MemoryPressure> {
+        match self {
+            Self::MemoryPressure(policy) => Some(policy),
+            _ => None,
+        }
+    }
+
+    /// The longest time that an instance can stay idle; None where there is no such limit.
+    pub fn longest(&self) -> Option<Span> {
+        self.policy().longest()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod test {
+    use super::*;
+
+    /// An instance that becomes idle at `now`, the `number`th thing.
+    pub(crate) fn idling(now: Time, number: u64) -> Idling {
+        let lot = Lot::of(3, number);
+        let region = Lot::of(3, 0);
+        let (windows, moment) = (None, Moment::Quiet);
+        Idling { now, period: lot, instance: lot.next(), region, windows, moment }
     }
 }

@@ -1,22 +1,18 @@
 //! No keep-alive.
 
-use super::Keep;
-use model::Span;
+use super::{Idling, Keep};
+use model::{Span, Time};
 
 /// An instance goes as soon as it is idle and nothing waits for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoKeeping;
 
 impl Keep for NoKeeping {
-    fn limit(&self) -> Span {
-        Span::ZERO
+    fn until(&self, it: &Idling) -> Time {
+        it.now
     }
 
-    fn interval(&self) -> Option<Span> {
-        None
-    }
-
-    fn kept(&self, idle: usize) -> usize {
-        idle
+    fn longest(&self) -> Option<Span> {
+        Some(Span::ZERO)
     }
 }

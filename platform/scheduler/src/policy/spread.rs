@@ -13,8 +13,8 @@ pub struct Spread {
 
 impl Place for Spread {
     fn choose(&self, rooms: &Rooms, want: &Want) -> Choice {
-        let roomiest = rooms.roomiest(want.owner, want.memory);
-        let grow = want.growth == Growth::Possible && rooms.hosts(want.owner) < self.max_hosts;
+        let roomiest = rooms.roomiest(want.owners, want.memory);
+        let grow = want.growth == Growth::Possible && rooms.hosts(want.owners) < self.max_hosts;
         match roomiest {
             Some(host) if !grow || rooms.is_empty(host) => Choice::Host(host),
             _ if grow => Choice::NewHost,
@@ -26,11 +26,13 @@ impl Place for Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rooms::Owner;
+    use crate::lots::Lot;
+    use crate::rooms::{Owner, Owners};
     use model::{HostId, MemoryMib};
 
     fn want(growth: Growth) -> Want {
-        Want { owner: Owner::Everyone, memory: MemoryMib(128), growth }
+        let owners = Owners::of(Owner::Everyone);
+        Want { owners, memory: MemoryMib(128), growth, lot: Lot::of(1, 1) }
     }
 
     // A new host is taken while the bound allows, then the emptiest, and nowhere when none fits.

@@ -3,11 +3,14 @@
 //! Deliberately knows nothing of where the text came from.
 
 use super::error::Fault;
+use super::policies::{
+    KeepAliveSection, PlacementSection, ScalingSection, UpdatesSection, keep_alive, lifetime,
+    lifetime_cap, placement, scaling, share, updates,
+};
 use super::{
     Billing, Cpu, CpuCeiling, CpuWeight, Hosts, InitBilling, Limits, Profile, Reveal, Sharing,
 };
 use super::{ProfileError, ProfileText};
-use crate::policy::{BinPack, Fixed, Halving, KeepAlive, NoKeeping, Placement, Spread};
 use model::{MemoryMib, Span};
 use serde::Deserialize;
 
@@ -18,6 +21,9 @@ struct File {
     hosts: HostsSection,
     placement: PlacementSection,
     keep_alive: KeepAliveSection,
+    #[serde(default)]
+    scaling: ScalingSection,
+    updates: Option<UpdatesSection>,
     cpu: CpuSection,
     limits: LimitsSection,
     billing: BillingSection,
@@ -25,47 +31,25 @@ struct File {
     reveal: RevealSection,
 }
 
+#[derive(Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SharingName {
+    PerTenant,
+    Shared,
+    PerRole,
+    PartlyShared,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HostsSection {
     memory_mib: u32,
     vcpus: f64,
-    sharing: Sharing,
+    sharing: SharingName,
+    shared_share: Option<f64>,
     warm: u32,
     idle_s: f64,
     overcommit: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum PlacementName {
-    BinPack,
-    Spread,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PlacementSection {
-    policy: PlacementName,
-    max_hosts: Option<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum KeepAliveName {
-    None,
-    Fixed,
-    Halving,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeepAliveSection {
-    policy: KeepAliveName,
-    limit_s: Option<f64>,
-    interval_s: Option<f64>,
-    floor: Option<u32>,
-    lifetime_cap_s: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -119,8 +103,19 @@ struct RevealSection {
 const LONGEST_S: f64 = 315_360_000.0;
 
 /// Names of all sections and of the keys outside of them.
-pub(super) const SECTIONS: &[&str] =
-    &["name", "hosts", "placement", "keep_alive", "cpu", "limits", "billing", "rest", "reveal"];
+pub(super) const SECTIONS: &[&str] = &[
+    "name",
+    "hosts",
+    "placement",
+    "keep_alive",
+    "scaling",
+    "updates",
+    "cpu",
+    "limits",
+    "billing",
+    "rest",
+    "reveal",
+];
 
 pub(super) fn read(text: &ProfileText<'_>) -> Result<Profile, ProfileError> {
     let file: File = text.read(SECTIONS)?;
@@ -139,11 +134,10 @@ fn check(file: &File) -> Result<Profile, Fault> {
         name: file.name.clone(),
         hosts: hosts(&file.hosts)?,
         placement: placement(&file.placement)?,
-        lifetime_cap: file
-            .keep_alive
-            .lifetime_cap_s
-            .map(|cap| positive("keep_alive.lifetime_cap_s", cap))
-            .transpose()?,
+        lifetime_cap: lifetime_cap(&file.keep_alive)?,
+        lifetime: lifetime(&file.keep_alive)?,
+        scaling: scaling(&file.scaling)?,
+        updates: file.updates.as_ref().map(updates).transpose()?,
         keep_alive: keep_alive(&file.keep_alive)?,
         cpu: cpu(&file.cpu)?,
         limits: limits(&file.limits)?,
@@ -161,7 +155,22 @@ fn check(file: &File) -> Result<Profile, Fault> {
 }
 
 fn hosts(section: &HostsSection) -> Result<Hosts, Fault> {
-    let HostsSection { memory_mib, vcpus, sharing, warm, idle_s, overcommit } = *section;
+    const SHARE: &str = "hosts.shared_share";
+    let HostsSection { memory_mib, vcpus, sharing, shared_share, warm, idle_s, overcommit } =
+        *section;
+    let sharing = match sharing {
+        SharingName::PartlyShared => {
+            let shared_share = needed(shared_share, SHARE, "hosts.sharing partly_shared")?;
+            share(SHARE, shared_share)?;
+            Sharing::PartlyShared { shared_share }
+        }
+        SharingName::PerTenant => Sharing::PerTenant,
+        SharingName::Shared => Sharing::Shared,
+        SharingName::PerRole => Sharing::PerRole,
+    };
+    if !matches!(sharing, Sharing::PartlyShared { .. }) {
+        foreign(&shared_share, SHARE, "another hosts.sharing than partly_shared")?;
+    }
     require(memory_mib >= 1, "hosts.memory_mib", memory_mib, "at least 1")?;
     require((0.001..=4096.0).contains(&vcpus), "hosts.vcpus", vcpus, "from 0.001 to 4096")?;
     require(warm <= 10_000, "hosts.warm", warm, "at most 10000")?;
@@ -179,51 +188,6 @@ fn hosts(section: &HostsSection) -> Result<Hosts, Fault> {
         idle: span("hosts.idle_s", idle_s)?,
         overcommit,
     })
-}
-
-fn placement(section: &PlacementSection) -> Result<Placement, Fault> {
-    const KEY: &str = "placement.max_hosts";
-    match section.policy {
-        PlacementName::BinPack => {
-            foreign(&section.max_hosts, KEY, "placement.policy bin_pack")?;
-            Ok(Placement::BinPack(BinPack))
-        }
-        PlacementName::Spread => {
-            let max_hosts = needed(section.max_hosts, KEY, "placement.policy spread")?;
-            require(max_hosts >= 1, KEY, max_hosts, "at least 1")?;
-            Ok(Placement::Spread(Spread { max_hosts }))
-        }
-    }
-}
-
-fn keep_alive(section: &KeepAliveSection) -> Result<KeepAlive, Fault> {
-    const LIMIT: &str = "keep_alive.limit_s";
-    const INTERVAL: &str = "keep_alive.interval_s";
-    const FLOOR: &str = "keep_alive.floor";
-    let KeepAliveSection { ref policy, limit_s, interval_s, floor, lifetime_cap_s: _ } = *section;
-    match policy {
-        KeepAliveName::None => {
-            let choice = "keep_alive.policy none";
-            foreign(&limit_s, LIMIT, choice)?;
-            foreign(&interval_s, INTERVAL, choice)?;
-            foreign(&floor, FLOOR, choice)?;
-            Ok(KeepAlive::None(NoKeeping))
-        }
-        KeepAliveName::Fixed => {
-            let choice = "keep_alive.policy fixed";
-            foreign(&interval_s, INTERVAL, choice)?;
-            foreign(&floor, FLOOR, choice)?;
-            Ok(KeepAlive::Fixed(Fixed { limit: positive(LIMIT, needed(limit_s, LIMIT, choice)?)? }))
-        }
-        KeepAliveName::Halving => {
-            let choice = "keep_alive.policy halving";
-            Ok(KeepAlive::Halving(Halving {
-                interval: positive(INTERVAL, needed(interval_s, INTERVAL, choice)?)?,
-                floor: needed(floor, FLOOR, choice)?,
-                limit: positive(LIMIT, needed(limit_s, LIMIT, choice)?)?,
-            }))
-        }
-    }
 }
 
 fn cpu(section: &CpuSection) -> Result<Cpu, Fault> {
@@ -262,7 +226,7 @@ fn limits(section: &LimitsSection) -> Result<Limits, Fault> {
     })
 }
 
-fn require(
+pub(super) fn require(
     holds: bool,
     key: &'static str,
     value: impl ToString,
@@ -274,7 +238,11 @@ fn require(
     Err(Fault::Value { key: key.to_owned(), value: value.to_string(), limit: limit.to_owned() })
 }
 
-fn needed<T>(value: Option<T>, key: &'static str, policy: &'static str) -> Result<T, Fault> {
+pub(super) fn needed<T>(
+    value: Option<T>,
+    key: &'static str,
+    policy: &'static str,
+) -> Result<T, Fault> {
     value.ok_or(Fault::Missing { key, policy })
 }
 
@@ -291,7 +259,7 @@ fn span(key: &'static str, seconds: f64) -> Result<Span, Fault> {
     Ok(Span::from_secs_f64(seconds))
 }
 
-fn positive(key: &'static str, seconds: f64) -> Result<Span, Fault> {
+pub(super) fn positive(key: &'static str, seconds: f64) -> Result<Span, Fault> {
     require(seconds >= 1e-9, key, seconds, "more than 0 s")?;
     span(key, seconds)
 }

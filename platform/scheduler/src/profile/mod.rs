@@ -4,11 +4,12 @@
 
 mod error;
 mod file;
+mod policies;
 mod text;
 
 use crate::FunctionSettings;
-use crate::policy::{KeepAlive, Placement};
-use crate::rooms::Owner;
+use crate::policy::{KeepAlive, Lifetime, Placement, Scaling, Updates};
+use crate::rooms::{Owner, Owners};
 use model::{MemoryMib, Span};
 use serde::Deserialize;
 
@@ -28,6 +29,12 @@ pub struct Profile {
     pub keep_alive: KeepAlive,
     /// Age, from its start, from which an instance is no longer reused; None for any age.
     pub lifetime_cap: Option<Span>,
+    /// The same, drawn for each instance; the smaller one counts. None where none is drawn.
+    pub lifetime: Option<Lifetime>,
+    /// How many instances a function can have.
+    pub scaling: Scaling,
+    /// How updates spread; None where no dispatch after an update uses the version before.
+    pub updates: Option<Updates>,
     /// CPU of an instance.
     pub cpu: Cpu,
     /// Quotas.
@@ -58,8 +65,7 @@ pub struct Hosts {
 }
 
 /// Whose instances may be together on a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sharing {
     /// One tenant's.
     PerTenant,
@@ -67,6 +73,11 @@ pub enum Sharing {
     Shared,
     /// One role's of one tenant.
     PerRole,
+    /// Everybody's on some hosts, one tenant's on the others. A tenant's instances are placed on either.
+    PartlyShared {
+        /// Chance that a new host is everybody's, 0 to 1.
+        shared_share: f64,
+    },
 }
 
 /// CPU of an instance: a ceiling, and apart from it a weight under contention.
@@ -183,12 +194,21 @@ impl Profile {
             .expect("profiles/study.toml is valid, a test says so")
     }
 
-    /// Who may be on a host together with this function.
+    /// Who may be on a host together with this function, on hosts that are not everybody's.
     pub fn owner(&self, settings: &FunctionSettings) -> Owner {
         match self.hosts.sharing {
-            Sharing::PerTenant => Owner::Tenant(settings.tenant),
+            Sharing::PerTenant | Sharing::PartlyShared { .. } => Owner::Tenant(settings.tenant),
             Sharing::Shared => Owner::Everyone,
             Sharing::PerRole => Owner::Role(settings.tenant, settings.role),
+        }
+    }
+
+    /// Whose hosts this function's instances may be on.
+    pub(crate) fn owners(&self, settings: &FunctionSettings) -> Owners {
+        let own = self.owner(settings);
+        match self.hosts.sharing {
+            Sharing::PartlyShared { .. } => Owners { own, also: Some(Owner::Everyone) },
+            _ => Owners::of(own),
         }
     }
 }
@@ -202,6 +222,15 @@ impl Default for Profile {
 }
 
 impl Hosts {
+    /// Chance that a new host is everybody's, where hosts are partly shared.
+    pub(crate) fn shared_share(&self) -> f64 {
+        match self.sharing {
+            Sharing::PartlyShared { shared_share } => shared_share,
+            Sharing::Shared => 1.0,
+            Sharing::PerTenant | Sharing::PerRole => 0.0,
+        }
+    }
+
     /// Memory and thousandths of CPUs of a host for an instance of this size: the usual size, or as much memory as the
     /// instance needs with CPUs in proportion.
     pub fn size_for(&self, memory: MemoryMib) -> (MemoryMib, u32) {
@@ -257,7 +286,7 @@ mod tests {
     fn built_in_profiles_are_valid() {
         let local = Profile::default();
         assert_eq!((local.hosts.memory, local.hosts.milli_cpus), (MemoryMib(3328), 2000));
-        assert_eq!(local.keep_alive.limit(), Span::from_secs(600));
+        assert_eq!(local.keep_alive.longest(), Some(Span::from_secs(600)));
         assert_eq!(local.reveal, Reveal::None);
         let study = Profile::study();
         assert_eq!(study.reveal, Reveal::BootId);

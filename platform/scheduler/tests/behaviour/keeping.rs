@@ -52,7 +52,7 @@ fn fixed_keep_alive_is_exact() {
 fn halving_follows_the_clock() {
     let interval = Span::from_secs(3);
     let limit = Span::from_secs(40);
-    let keep_alive = KeepAlive::Halving(Halving { interval, floor: 2, limit });
+    let keep_alive = KeepAlive::Halving(Halving { interval, floor: 2, limit, clock: Clock::Host });
     let mut profile = Profile { keep_alive, ..profile() };
     profile.hosts.memory = MemoryMib(128 * 21);
     let mut driver = driver(profile);
@@ -75,7 +75,8 @@ fn halving_follows_the_clock() {
 #[test]
 fn halving_leaves_busy_instances() {
     let interval = Span::from_secs(2);
-    let keep_alive = KeepAlive::Halving(Halving { interval, floor: 0, limit: Span::from_secs(40) });
+    let limit = Span::from_secs(40);
+    let keep_alive = KeepAlive::Halving(Halving { interval, floor: 0, limit, clock: Clock::Host });
     let mut driver = driver(Profile { keep_alive, ..profile() });
     pool(&mut driver, 4);
     driver.invoke(0);

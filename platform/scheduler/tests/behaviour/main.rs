@@ -6,10 +6,11 @@ mod driver;
 mod hosts;
 mod invocations;
 mod keeping;
+mod policies;
 
 use driver::{Answer, Driver, Open};
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId};
-use scheduler::policy::{Fixed, Halving, KeepAlive, NoKeeping, Placement, Spread};
+use scheduler::policy::{Clock, Fixed, Halving, KeepAlive, NoKeeping, Placement, Spread};
 use scheduler::{
     Action, Epoch, Event, FunctionSettings, HostPhase, InitBilling, InstancePhase, Profile,
     Rejection, Sharing, StopReason,

@@ -5,9 +5,10 @@
 use model::{
     FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
 };
+use scheduler::policy::{KeepAlive, Placement};
 use scheduler::{
-    Action, Epoch, Event, FunctionSettings, InstancePhase, InstanceView, Profile, Rejection,
-    Scheduler, Sharing, StopReason,
+    Action, Epoch, Event, FunctionSettings, HostPhase, InstancePhase, InstanceView, Profile,
+    Rejection, Scheduler, Sharing, StopReason,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +37,8 @@ pub enum Answer {
 #[derive(Clone, Debug)]
 struct HostBook {
     memory: MemoryMib,
+    /// Whose it was said to be when it was asked for.
+    tenant: Option<TenantId>,
     ready: bool,
     owners: BTreeSet<(TenantId, RoleId)>,
     instances: BTreeSet<InstanceId>,
@@ -61,6 +64,8 @@ struct InstanceBook {
     born: Time,
     /// Its function was removed since.
     orphan: bool,
+    /// Invocations that it took while it was outdated.
+    outdated: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +94,8 @@ pub struct Driver {
     pub open: Vec<Open>,
     profile: Profile,
     functions: BTreeMap<FunctionId, (Epoch, FunctionSettings)>,
+    /// The version before, and until when the profile lets it be used.
+    past: BTreeMap<FunctionId, (Epoch, Time)>,
     hosts: BTreeMap<HostId, HostBook>,
     instances: BTreeMap<InstanceId, InstanceBook>,
     invocations: BTreeMap<InvocationId, InvocationBook>,
@@ -106,6 +113,7 @@ impl Driver {
             open: Vec::new(),
             profile,
             functions: BTreeMap::new(),
+            past: BTreeMap::new(),
             hosts: BTreeMap::new(),
             instances: BTreeMap::new(),
             invocations: BTreeMap::new(),
@@ -230,6 +238,7 @@ impl Driver {
             }
             Event::Removed { function } => {
                 self.functions.remove(function);
+                self.past.remove(function);
                 let of = self.instances.values_mut().filter(|it| it.function == *function);
                 of.for_each(|it| it.orphan = true);
             }
@@ -269,6 +278,11 @@ impl Driver {
         }
         if known.is_some_and(|(now, _)| *now > epoch) {
             return;
+        }
+        if let (Some((now, _)), Some(updates)) = (known, self.profile.updates)
+            && *now < epoch
+        {
+            self.past.insert(function, (*now, self.now + updates.window));
         }
         self.functions.insert(function, (epoch, settings.clone()));
         self.settings.insert((function, epoch), settings.clone());
@@ -350,6 +364,7 @@ impl Driver {
                 assert!(self.profile.hosts.sharing != Sharing::Shared || tenant.is_none());
                 let book = HostBook {
                     memory,
+                    tenant,
                     ready: false,
                     owners: BTreeSet::new(),
                     instances: BTreeSet::new(),
@@ -411,7 +426,7 @@ impl Driver {
         epoch: Epoch,
     ) {
         let settings = self.settings[&(function, epoch)].clone();
-        assert_eq!(self.functions[&function].0, epoch, "{instance} starts outdated");
+        assert!(self.is_used(function, epoch), "{instance} starts outdated");
         let book = self.hosts.get_mut(&host).expect("a host that is there");
         assert!(book.ready, "{instance} starts on {host} before that is ready");
         book.instances.insert(instance);
@@ -419,26 +434,43 @@ impl Driver {
         let tenants: BTreeSet<_> = book.owners.iter().map(|owner| owner.0).collect();
         match self.profile.hosts.sharing {
             Sharing::Shared => {}
+            Sharing::PartlyShared { .. } => {
+                assert!(book.tenant.is_none_or(|it| it == settings.tenant), "{host} is another's");
+            }
             Sharing::PerTenant => assert_eq!(tenants.len(), 1, "{host} is one tenant's"),
             Sharing::PerRole => assert_eq!(book.owners.len(), 1, "{host} is one role's"),
         }
         let memory = settings.memory;
-        let doing = Doing::Starting;
-        let it =
-            InstanceBook { function, epoch, host, memory, doing, born: self.now, orphan: false };
+        let (doing, born) = (Doing::Starting, self.now);
+        let (orphan, outdated) = (false, 0);
+        let it = InstanceBook { function, epoch, host, memory, doing, born, orphan, outdated };
         assert!(self.instances.insert(instance, it).is_none(), "{instance} starts once");
         let book = &self.hosts[&host];
+        if matches!(self.profile.placement, Placement::OnePerHost(_)) {
+            assert_eq!(book.instances.len(), 1, "{host} is one instance's");
+        }
         let used: MemoryMib = book.instances.iter().map(|it| self.instances[it].memory).sum();
         assert!(used <= book.memory, "{host} has {used} of {}", book.memory);
         self.open.push(Open::Start(instance));
     }
 
+    /// Whether a version may be used now: the present one, or for a while the one before.
+    fn is_used(&self, function: FunctionId, epoch: Epoch) -> bool {
+        let past = self.past.get(&function);
+        self.functions.get(&function).is_some_and(|it| it.0 == epoch)
+            || past.is_some_and(|&(before, until)| before == epoch && self.now < until)
+    }
+
     fn check_dispatch(&mut self, instance: InstanceId, invocation: InvocationId, epoch: Epoch) {
         let now = self.now;
+        let function = self.instances[&instance].function;
+        assert!(self.is_used(function, epoch), "{invocation} runs old code");
         let it = self.instances.get_mut(&instance).expect("an instance that is there");
         assert!(matches!(it.doing, Doing::Idle { .. }), "{instance} takes two: {:?}", it.doing);
         let current = self.functions.get(&it.function).expect("a function that is there");
-        assert_eq!((epoch, it.epoch), (current.0, current.0), "{invocation} runs old code");
+        assert_eq!(epoch, it.epoch);
+        it.outdated += u32::from(epoch != current.0);
+        assert!(it.outdated <= 1, "{instance} runs old code twice");
         assert!(!it.orphan, "{invocation} runs on an instance of a function that was removed");
         if let Some(cap) = self.profile.lifetime_cap {
             assert!(now < it.born + cap, "{instance} is used beyond its lifetime");
@@ -460,6 +492,8 @@ impl Driver {
         match reason {
             StopReason::IdleLimit | StopReason::Halving | StopReason::Evicted => {
                 assert!(evictable, "{instance} goes for {reason:?} while {:?}", it.doing);
+                let stays = matches!(self.profile.keep_alive, KeepAlive::MemoryPressure(_));
+                assert!(!stays || reason == StopReason::Evicted, "{instance} goes for {reason:?}");
             }
             StopReason::Outdated => {
                 let current = self.functions[&it.function].0 == it.epoch && !it.orphan;
@@ -473,11 +507,13 @@ impl Driver {
 
     /// What must hold after each event.
     fn check_books(&self) {
-        let keep = self.profile.keep_alive.limit();
+        let keep = self.profile.keep_alive.longest();
         for (instance, it) in &self.instances {
             match it.doing {
                 Doing::Idle { since, asked_to_rest } => {
-                    assert!(since + keep > self.now, "{instance} is idle for too long");
+                    if let Some(keep) = keep {
+                        assert!(since + keep > self.now, "{instance} is idle for too long");
+                    }
                     if let Some(after) = self.profile.rest_after {
                         assert!(asked_to_rest || since + after > self.now, "{instance} is awake");
                     }
@@ -497,6 +533,7 @@ impl Driver {
                 assert!(since + wait > self.now, "{invocation} waits for too long");
             }
         }
+        self.check_scale();
         if let Some(memory) = self.profile.limits.memory {
             let used: u64 = self.hosts.values().map(|it| u64::from(it.memory.0)).sum();
             let limit = f64::from(memory.0) * self.profile.hosts.overcommit;
@@ -506,11 +543,48 @@ impl Driver {
         self.check_queues();
     }
 
+    /// No function has more instances than it may, no owner more hosts, and nothing idle exceeds the pool.
+    fn check_scale(&self) {
+        let live = self.instances.values().filter(|it| it.doing != Doing::Stopping);
+        let pool = match self.profile.keep_alive {
+            KeepAlive::MemoryPressure(it) => it.pool,
+            _ => None,
+        };
+        if let Some(pool) = pool
+            && self.instances.values().any(|it| matches!(it.doing, Doing::Idle { .. }))
+        {
+            let used: MemoryMib = live.clone().map(|it| it.memory).sum();
+            assert!(used <= pool, "idle instances stay while {used} of {pool} are used");
+        }
+        if let Some(most) = self.profile.scaling.max_instances {
+            for (function, (epoch, _)) in &self.functions {
+                let own = |it: &&InstanceBook| {
+                    it.function == *function && it.epoch == *epoch && !it.orphan
+                };
+                let n = live.clone().filter(own).count();
+                assert!(n <= most as usize, "{function} has {n} instances of {most}");
+            }
+        }
+        let most = match self.profile.placement {
+            Placement::Spread(it) => it.max_hosts,
+            Placement::Random(it) => it.max_hosts,
+            Placement::BinPack(_) | Placement::OnePerHost(_) => return,
+        };
+        let mut hosts: BTreeMap<_, u32> = BTreeMap::new();
+        for host in self.scheduler.hosts() {
+            *hosts.entry(host.owner).or_default() += u32::from(host.phase != HostPhase::Leaving);
+        }
+        for (owner, n) in hosts {
+            assert!(owner.is_none() || n <= most, "{owner:?} has {n} hosts of {most}");
+        }
+    }
+
     /// What waits has an instance that starts or that has answered just now, or is in line for room that will be freed.
     fn check_queues(&self) {
         for it in self.scheduler.functions() {
             let of = |other: &&InstanceView| {
-                other.function == it.function && other.epoch == self.functions[&it.function].0
+                let present = other.epoch == self.functions[&it.function].0;
+                other.function == it.function && (present || self.profile.updates.is_some())
             };
             let starts = |other: &InstanceView| {
                 matches!(other.phase, InstancePhase::Waiting | InstancePhase::Starting)
@@ -528,7 +602,9 @@ impl Driver {
                 "{it:?} counts others"
             );
             let sufficient = it.queued <= it.starting as usize + it.coming;
-            assert!(sufficient || it.waits_for_room, "{it:?} starts too few");
+            let limited = it.live >= self.profile.scaling.limit(it.in_flight);
+            assert!(sufficient || it.waits_for_room || limited, "{it:?} starts too few");
+            assert!(it.queued == 0 || it.live > 0 || it.waits_for_room, "{it:?} waits for ever");
             let stopping = self.instances.values().any(|it| it.doing == Doing::Stopping);
             assert!(!it.waits_for_room || stopping, "{it:?} waits for nothing");
             assert!(it.queued == 0 || it.idle == 0, "{it:?} lets an idle instance wait");
