@@ -114,10 +114,6 @@ fn platform(seed: u64) -> anyhow::Result<Scored> {
     let mut memory = Memory::default();
     let Ok(_) = target.run(run_study(&target, &study, &mut memory, pending()))?;
     let records = memory.records;
-    if std::env::var("DUMP").is_ok() {
-        let f = std::fs::File::create(format!("/root/wt/dump-{seed}.csv")).unwrap();
-        record::write_csv(f, &records).unwrap();
-    }
     let (mut findings, problems) = analysis::analyse(&records);
     analysis::join_truth(&mut findings, &truths(&drawn, &study, &target, &records));
     let judged = findings
@@ -151,8 +147,8 @@ fn truths(
 
 /// Records in memory: nothing is resumed.
 #[derive(Default)]
-struct Memory {
-    records: Vec<Record>,
+pub(crate) struct Memory {
+    pub(crate) records: Vec<Record>,
 }
 
 impl Sink for Memory {

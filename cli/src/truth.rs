@@ -2,7 +2,11 @@
 //!
 //! Read after the analysis; no experiment or analysis sees any of it.
 
+mod consistency;
 mod isolation;
+mod lifetime;
+#[cfg(test)]
+mod measured;
 mod sharing;
 mod starts;
 #[cfg(test)]
@@ -52,6 +56,8 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
                 .push(parameter("idle.halving_interval_s", number(halving.interval.as_secs_f64())));
         }
     }
+    truths.extend(consistency::of_profile(profile));
+    truths.extend(lifetime::of_profile(profile, records));
     let of_cpu = || records.iter().filter(|record| record.experiment == "cpu");
     let share = |memory_mib: u32| {
         let ceiling = profile.cpu.ceiling_milli(MemoryMib(memory_mib), profile.hosts.milli_cpus);
@@ -86,6 +92,10 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     truths.retain(|truth| truth.metric != "identity.host_id_source");
     truths.push(parameter("identity.host_id_source", word(platform.host_id_source())));
     let expected = Expected::of(platform);
+    truths.retain(|truth| !truth.metric.starts_with("lifetime."));
+    truths.extend(consistency::of_platform(&expected, records));
+    let crash = platform.model.faults.crash;
+    truths.extend(lifetime::of_platform(&expected, &platform.scheduler, crash, records));
     truths.extend(starts::starts(&expected, records));
     truths.extend(sharing::throughputs(&expected, records));
     truths
@@ -147,6 +157,8 @@ pub struct Realised {
     running: BTreeMap<String, u32>,
     /// By function name: most of them on one host.
     colevel: BTreeMap<String, u32>,
+    /// By function name: answers after an update, where the platform counts them.
+    updated: BTreeMap<String, Vec<emulator::Updated>>,
     /// By function name: the hosts that its instances ran on, numbered by platform.
     hosts: BTreeMap<String, BTreeSet<(u32, HostId)>>,
     /// Platforms whose journals were read.
@@ -208,11 +220,13 @@ impl Realised {
             .functions
             .iter()
             .map(|(name, it)| (name.clone(), it.hosts.keys().map(|host| (0, *host)).collect()));
+        let updated = counts.functions.iter().filter(|(_, it)| !it.updated.is_empty());
         Self {
             running: by_name(|it| it.running),
             colevel: by_name(|it| it.colevel),
             hosts: hosts.collect(),
             platforms: 1,
+            updated: updated.map(|(name, it)| (name.clone(), it.updated.clone())).collect(),
         }
     }
 
@@ -311,7 +325,9 @@ impl Realised {
         let placement = colevels.into_iter().map(|(memory_mib, colevel)| {
             realised("placement.max_colevel", &[("memory_mib", memory_mib)], f64::from(colevel))
         });
-        scaling.chain(placement).chain(isolation::realised(&self.hosts, records)).collect()
+        let consistency = consistency::counted(&self.updated, records);
+        let isolation = isolation::realised(&self.hosts, records);
+        scaling.chain(placement).chain(consistency).chain(isolation).collect()
     }
 }
 

@@ -11,7 +11,8 @@ import pytest
 from conftest import BINARY, left_over, wait_until
 
 EXPERIMENTS = [
-    "identity", "isolation", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "disk", "network",
+    "identity", "isolation", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "consistency",
+    "lifetime", "disk", "network",
 ]
 UNITS = {
     "s", "ms", "us", "MiB", "MiB/s", "Mbit/s", "fraction", "ratio", "count", "instances", "usd", "word", "bool",
@@ -76,7 +77,7 @@ def test_idle_policy(findings):
     finding = found(findings, "idle.policy")
     assert finding["value"] in (finding["truth"], "unknown"), finding
     limit = found(findings, "idle.max_idle_s")
-    assert limit["truth"] == 9.0 and 0.9 * limit["truth"] < limit["value"] < 1.1 * limit["truth"]
+    assert limit["truth"] == 6.0 and 0.9 * limit["truth"] < limit["value"] < 1.1 * limit["truth"]
 
 
 # What the platform's own journal counted is what was found, exactly.

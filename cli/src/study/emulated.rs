@@ -56,9 +56,10 @@ pub(super) fn measure(
     if measured.ended == Ended::Complete {
         let records = record::read_all(&directory.records())?;
         let platform = target.region().platform();
-        let mut truths = truth::of_platform(&platform, &records);
+        // What was counted comes first: of truths that are as particular, the first is joined.
         let realised = truth::Realised::of(&target.region().counts());
-        truths.extend(realised.truths(&records));
+        let mut truths = realised.truths(&records);
+        truths.extend(truth::of_platform(&platform, &records));
         truths.extend(truth::worst_slowdown(&truths, &realised, &records));
         measured.study.truths = truths;
     }

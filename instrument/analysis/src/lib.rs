@@ -6,6 +6,7 @@
 mod answers;
 mod clock;
 mod coldstart;
+mod consistency;
 mod contention;
 mod cpu;
 mod disk;
@@ -17,6 +18,7 @@ mod identity;
 mod idle;
 mod isolation;
 mod latency;
+mod lifetime;
 mod network;
 mod paper;
 mod placed;
@@ -81,6 +83,8 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     let cpu = cpu::analyse(&study, &mut answers);
     let disk = disk::analyse(&study, &mut answers);
     let network = network::analyse(&study, &mut answers);
+    consistency::analyse(&study, &mut answers);
+    lifetime::analyse(&study, &mut answers);
     contention::analyse(&[cpu, disk, network], &mut answers);
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
@@ -136,6 +140,7 @@ mod tests {
             "cpu",
             "disk",
             "network",
+            "consistency",
             "other",
         ] {
             let record = Record { experiment: experiment.to_owned(), ..Record::default() };

@@ -134,6 +134,8 @@ const CLASSES: &[(&str, Class)] = &[
     ("idle.busy_host_max_idle_s", Class::Bracket { width: None }),
     ("consistency.outdated_fraction", Class::Rare),
     ("consistency.outdated_new_fraction", Class::Rare),
+    ("consistency.outdated_after_wait_fraction", Class::Rare),
+    ("consistency.max_requests_per_outdated_instance", Class::Exact),
     ("consistency.safe_wait_s", Class::Bracket { width: None }),
     ("cpu.share", RATIO),
     ("cpu.share_shared", SHARED),

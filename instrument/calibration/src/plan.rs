@@ -2,6 +2,7 @@
 //! the score needs.
 
 use experiment::{Basis, Kind, Scale, Scope, Study};
+use model::Span;
 
 /// The study of one platform.
 ///
@@ -41,6 +42,12 @@ pub fn plan(
     scope.cpu.memory_mib = vec![smallest, (smallest * 4).min(largest)];
     scope.cpu.rounds = 30;
     scope.cpu.colevels = vec![2, 6];
+    scope.consistency.rounds = 20;
+    scope.consistency.concurrency = vec![1, 20];
+    scope.lifetime.intervals = [60, 120].map(Span::from_secs).to_vec();
+    scope.lifetime.memory_mib = vec![smallest];
+    scope.lifetime.functions = 12;
+    scope.lifetime.watch = Span::from_secs(40 * 3_600);
     // Means of latencies that vary as much as their mean are known to 7 % by 260 of them.
     scope.starts.starts = 400;
     scope.starts.bursts = 40;

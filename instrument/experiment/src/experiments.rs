@@ -1,12 +1,14 @@
 //! All experiments, listed in one place.
 
 mod coldstart;
+mod consistency;
 mod cpu;
 mod disk;
 mod exposure;
 mod identity;
 mod idle;
 mod isolation;
+mod lifetime;
 mod network;
 mod placement;
 mod scaling;
@@ -18,6 +20,7 @@ use crate::scope::Scope;
 use record::Record;
 
 pub use coldstart::{ColdStart, ColdStartStep};
+pub use consistency::Consistency;
 pub use cpu::{Cpu, CpuStep};
 pub use disk::Disk;
 pub use exposure::Exposure;
@@ -25,6 +28,7 @@ pub use identity::Identity;
 pub(crate) use idle::idle_limit;
 pub use idle::{Idle, IdleStage, IdleStep};
 pub use isolation::Isolation;
+pub use lifetime::Lifetime;
 pub use network::Network;
 pub use placement::{Placement, PlacementStep};
 pub use scaling::{Scaling, ScalingStep};
@@ -52,6 +56,10 @@ pub enum Kind {
     Disk,
     /// [`Network`].
     Network,
+    /// [`Consistency`].
+    Consistency,
+    /// [`Lifetime`].
+    Lifetime,
 }
 
 /// Evaluates an expression with the experiment of a kind.
@@ -98,6 +106,14 @@ macro_rules! with_experiment {
                 let $experiment = &$crate::Network;
                 $then
             }
+            $crate::Kind::Consistency => {
+                let $experiment = &$crate::Consistency;
+                $then
+            }
+            $crate::Kind::Lifetime => {
+                let $experiment = &$crate::Lifetime;
+                $then
+            }
         }
     };
 }
@@ -105,7 +121,7 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Identity,
         Self::Isolation,
         Self::Exposure,
@@ -116,6 +132,8 @@ impl Kind {
         Self::Cpu,
         Self::Disk,
         Self::Network,
+        Self::Consistency,
+        Self::Lifetime,
     ];
 
     /// The one of that name; None where there is none.

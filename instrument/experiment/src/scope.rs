@@ -2,11 +2,15 @@
 //!
 //! Deliberately knows nothing of what the platform is like: limits are searched in a range, never assumed.
 
+mod consistency;
+mod lifetime;
 mod sharing;
 mod starts;
 
 use model::Span;
 
+pub use consistency::ConsistencyScope;
+pub use lifetime::LifetimeScope;
 pub use sharing::{DiskScope, NetworkScope, SharingScope};
 pub use starts::StartsScope;
 
@@ -91,6 +95,10 @@ pub struct Scope {
     pub idle: IdleScope,
     /// CPU shares.
     pub cpu: CpuScope,
+    /// Updates.
+    pub consistency: ConsistencyScope,
+    /// Instances in use.
+    pub lifetime: LifetimeScope,
     /// Disk throughput.
     pub disk: DiskScope,
     /// Network throughput.
@@ -252,7 +260,7 @@ pub enum ScopeError {
 impl Scope {
     /// A study of a platform on this machine, whose limits are seconds and whose hosts have one vCPU.
     ///
-    /// Idle limits of 1 to 20 s are searched. On two cores the default scale takes less than three minutes.
+    /// Idle limits of 1 to 13 s are searched. On two cores the default scale takes less than three minutes.
     pub fn local(basis: &Basis) -> Self {
         let scale = basis.scale;
         let by = |quick: u32, default, full| scale.pick(quick, default, full);
@@ -299,7 +307,7 @@ impl Scope {
             },
             idle: IdleScope {
                 settings: basis.idle_settings(),
-                range: (Span::from_secs(1), Span::from_secs(20)),
+                range: (Span::from_secs(1), Span::from_secs(13)),
                 delays: by(16, 16, 20),
                 pairs: 5,
                 confirm_pairs: by(5, 10, 34),
@@ -319,6 +327,8 @@ impl Scope {
                 shared_cores: Some(basis.cores),
                 colevels: scale.pick(vec![2, 6], vec![2, 3, 6], vec![1, 2, 3, 4, 5, 6]),
             },
+            consistency: ConsistencyScope::local(basis),
+            lifetime: LifetimeScope::local(basis),
             starts: StartsScope::local(basis),
             disk: DiskScope::local(basis),
             network: NetworkScope::local(basis),
@@ -389,6 +399,8 @@ impl Scope {
                 shared_cores: None,
                 colevels: scale.pick(vec![2, 6], vec![2, 4, 8, 12], vec![1, 2, 4, 6, 8, 10, 12]),
             },
+            consistency: ConsistencyScope::cloud(basis),
+            lifetime: LifetimeScope::cloud(basis),
             starts: StartsScope::cloud(basis, hold),
             disk: DiskScope::cloud(basis, hold),
             network: NetworkScope::cloud(basis, hold),
@@ -409,6 +421,9 @@ impl Scope {
             (self.idle.delays == 0, "idle delays"),
             (self.idle.pairs == 0, "idle pairs"),
             (self.cpu.memory_mib.is_empty(), "memory sizes for cpu"),
+            (self.consistency.concurrency.is_empty(), "concurrency for consistency"),
+            (self.lifetime.intervals.is_empty(), "intervals for lifetime"),
+            (self.lifetime.memory_mib.is_empty(), "memory sizes for lifetime"),
             (self.max_concurrency == 0, "concurrency"),
         ];
         if let Some((_, what)) = missing.into_iter().find(|(missing, _)| *missing) {
@@ -427,6 +442,7 @@ impl Scope {
             ("placement", largest(&self.placement.concurrency).saturating_add(self.placement.fill)),
             ("idle", pool),
             ("cpu", largest(&self.cpu.colevels)),
+            ("consistency", largest(&self.consistency.concurrency).saturating_mul(4)),
             ("coldstart", largest(&self.starts.colevels)),
             ("disk", largest(&self.disk.sharing.colevels)),
             ("network", largest(&self.network.sharing.colevels)),
@@ -529,6 +545,13 @@ mod tests {
         assert!(scope.hold.of(5) >= Span::from_secs(15));
         assert!(scope.idle.confirm_pairs * 3 >= 100);
         assert!(scope.idle.range.1 >= Span::from_secs(120 * 60));
+        assert_eq!(scope.lifetime.intervals, [5, 30, 60].map(Span::from_secs));
+        assert!(scope.lifetime.watch >= Span::from_secs(7 * 24 * 3_600));
+        // Half of the paper's instances lived 6.2 h: fifty of them per setting.
+        let lives = scope.lifetime.watch.as_secs_f64() / (6.2 * 3_600.0);
+        assert!(lives * f64::from(scope.lifetime.functions) >= 50.0);
+        assert!(scope.consistency.rounds >= 100);
+        assert_eq!(scope.consistency.concurrency, [1, 50]);
         assert!(scope.disk.blocks * u64::from(scope.disk.sharing.rounds) >= 5 * 1_000);
         assert!(scope.disk.sharing.colevels.contains(&20));
         assert!(scope.network.window >= Span::from_secs(1));

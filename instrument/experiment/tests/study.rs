@@ -3,7 +3,7 @@
 mod fake;
 
 use experiment::{Basis, Ended, Kind, Scale, Scope, Sink, Study, Unit, Vantage, run_study};
-use fake::{DISK_MIB_S, Fake, KeepAlive, NETWORK_MBIT_S, Profile, Removal};
+use fake::{DISK_MIB_S, Fake, KeepAlive, NETWORK_MBIT_S, Profile, Removal, Update};
 use model::{Span, Time};
 use record::{Forced, Outcome, Record};
 use std::cell::Cell;
@@ -174,6 +174,9 @@ fn all_experiments_end() {
         let both = shape(&[("alone", ""), ("shared", "colevel")]);
         assert_eq!(phases(experiment), both, "{experiment}");
     }
+    assert_eq!(phases("lifetime"), shape(&[("watch", "interval_s")]));
+    let keys = "concurrency kind wait_s";
+    assert_eq!(phases("consistency"), shape(&[("before", keys), ("after", keys), ("again", keys)]));
     for ((experiment, unit), records) in &memory.units {
         for record in records {
             assert_eq!((&record.experiment, &record.unit), (experiment, unit));
@@ -232,19 +235,20 @@ fn assert_truth(memory: &Memory) {
         assert!(used.values().any(|used| *used == 1536), "a host was filled: {used:?}");
     }
     let (kept, gone) = bracket(memory);
-    assert!(kept <= 9_000 && 9_000 <= gone, "{kept} {gone}");
-    assert!((gone - kept) as f64 <= 0.02 * 9_000.0, "{kept} {gone}");
+    assert!(kept <= 6_000 && 6_000 <= gone, "{kept} {gone}");
+    assert!((gone - kept) as f64 <= 0.02 * 6_000.0, "{kept} {gone}");
     let pools: Vec<(u64, f64)> = survival(memory, "pool")
         .into_iter()
         .map(|(delay, (alive, all))| (delay, alive as f64 / all as f64))
         .collect();
     assert_eq!(pools.len(), 8);
-    assert!(pools.is_sorted_by(|one, next| one.0 + 500 < next.0 && next.0 < one.0 + 2_500));
+    assert!(pools.is_sorted_by(|one, next| one.0 + 300 < next.0 && next.0 < one.0 + 1_700));
     for (delay_ms, alive) in pools {
-        let ticks = delay_ms as f64 / 3_000.0;
+        let ticks = delay_ms as f64 / 2_000.0;
         let (most, least) = (0.5_f64.powf(ticks.floor()), 0.5_f64.powf(ticks.ceil()));
-        if delay_ms < 6_000 {
-            assert!(least - 0.1 <= alive && alive <= most + 0.1, "{delay_ms}: {alive}");
+        if delay_ms < 4_000 {
+            // Of an odd number on a host the larger half stays.
+            assert!(least - 0.1 <= alive && alive <= most + 0.15, "{delay_ms}: {alive}");
         }
     }
     for record in memory.of("cpu") {
@@ -314,7 +318,7 @@ fn stopped_studies_resume() {
         assert_eq!(names(&memory), names(&whole));
     }
     let (kept, gone) = bracket(&whole);
-    assert!(kept <= 9_000 && 9_000 <= gone);
+    assert!(kept <= 6_000 && 6_000 <= gone);
 }
 
 /// Runs until some units are finished, then stops in the middle of the next one.
@@ -425,7 +429,7 @@ fn late_bursts_are_void() {
 // A fixed limit is found as well, and pools that keep whole until then ask for no second look.
 #[test]
 fn fixed_limits_are_found() {
-    for limit_ms in [1_300, 6_543, 17_000] {
+    for limit_ms in [1_300, 6_543, 11_000] {
         let keep_alive = KeepAlive::Fixed(Span::from_millis(limit_ms));
         let fake = Fake::new(Profile { keep_alive, ..Profile::default() });
         let memory = complete(&fake, &study(Scale::Default, 1, &[Kind::Idle]));
@@ -459,8 +463,31 @@ fn limits_beyond_the_search_are_told() {
     let keep_alive = KeepAlive::Fixed(Span::from_secs(3_600));
     let fake = Fake::new(Profile { keep_alive, ..Profile::default() });
     let memory = complete(&fake, &study(Scale::Quick, 1, &[Kind::Idle]));
-    assert!(memory.problems[0].contains("instances were still there after 20.0 s"));
+    assert!(memory.problems[0].contains("instances were still there after 13.0 s"));
     assert!(survival(&memory, "pair").values().all(|(alive, all)| alive == all));
+}
+
+// After an update each answer has the new mark where updates are atomic, and none where they are ignored.
+#[test]
+fn updates_are_seen() {
+    for update in [Update::Atomic, Update::Ignored] {
+        let fake = Fake::new(Profile { update, ..Profile::default() });
+        let memory = complete(&fake, &study(Scale::Default, 1, &[Kind::Consistency]));
+        let after = || memory.of("consistency").filter(|record| record.phase != "before");
+        assert!(after().all(|record| {
+            (record.mark == record.mark_acknowledged) == (update == Update::Atomic)
+        }));
+        let settings: BTreeSet<(&str, &str)> = after()
+            .filter(|record| record.setting["wait_s"] == "0.000")
+            .map(|record| (&record.setting["kind"][..], &record.setting["concurrency"][..]))
+            .collect();
+        assert_eq!(settings.len(), 8, "four kinds at two levels of concurrency: {settings:?}");
+        assert!(after().all(|record| {
+            let wait_s: f64 = record.setting["wait_s"].parse().expect("a number");
+            let since_s = (record.sent_ns - record.acknowledged_ns) as f64 / 1e9;
+            (wait_s..wait_s + 0.1).contains(&since_s)
+        }));
+    }
 }
 
 // Where removed functions go on answering, the next experiment waits for the idle limit and says what disturbs it.

@@ -94,6 +94,11 @@ const KNOWN: &[Known] = &[
         "Most requests to an outdated instance",
         Rank::Table,
     ),
+    known(
+        "consistency.outdated_after_wait_fraction",
+        "Instances that ran an old version after a wait",
+        Rank::Table,
+    ),
     known("consistency.safe_wait_s", "Wait after an update until it is safe", Rank::First),
     known("cpu.share", "CPU share of one instance alone", Rank::First),
     known("cpu.share_sd", "Spread of the CPU share over instances", Rank::Rest),
@@ -228,7 +233,7 @@ pub(crate) fn setting_order(a: &Setting, b: &Setting) -> Ordering {
     let runtime = |s: &Setting| s.get("runtime").map(setting_text).unwrap_or_default();
     let (own, other) = (runtime(a), runtime(b));
     let mut order = runtime_order(&own).cmp(&runtime_order(&other));
-    for key in ["memory_mib", "concurrency", "colevel", "delay_s"] {
+    for key in ["memory_mib", "concurrency", "colevel", "interval_s", "delay_s", "wait_s"] {
         let size = |s: &Setting| setting_number(s, key).unwrap_or(0.0);
         order = order.then_with(|| size(a).total_cmp(&size(b)));
     }
@@ -257,6 +262,7 @@ fn setting_part(key: &str, value: &Json) -> String {
         "concurrency" => format!("{}\u{a0}at once", grouped_text(&text)),
         "colevel" => format!("{}\u{a0}on one host", grouped_text(&text)),
         "delay_s" => format!("{}\u{a0}s idle", grouped_text(&text)),
+        "wait_s" => format!("{}\u{a0}s waited", grouped_text(&text)),
         "interval_s" => format!("every {}\u{a0}s", grouped_text(&text)),
         "tenants" => format!("{text} tenants"),
         "roles" => format!("{text} roles"),

@@ -114,7 +114,7 @@ pub(crate) fn is_extreme(finding: &Finding, findings: &[Finding]) -> bool {
     let both_ends = finding.metric == "cpu.share";
     // The smallest size packs most densely.
     let least_only = finding.metric == "placement.max_colevel";
-    ["memory_mib", "concurrency", "colevel", "delay_s"].iter().all(|key| {
+    ["memory_mib", "concurrency", "colevel", "interval_s", "delay_s"].iter().all(|key| {
         let Some(own) = metric::setting_number(&finding.setting, key) else { return true };
         let runtime = finding.setting.get("runtime");
         let others = findings

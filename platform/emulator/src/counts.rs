@@ -1,7 +1,8 @@
 //! What really happened, as the platform saw it: the realised truth that findings are held against.
 
 use crate::profile::HostType;
-use model::{FunctionId, HostId};
+use crate::region::State;
+use model::{FunctionId, HostId, InstanceId, InvocationId, Span, Time};
 use std::collections::BTreeMap;
 
 /// What happened so far.
@@ -26,8 +27,23 @@ pub struct FunctionCounts {
     pub colevel: u32,
     /// Invocations that ran an older version than the one last acknowledged.
     pub outdated: u32,
+    /// Answers to requests that were sent after an update.
+    pub updated: Vec<Updated>,
     /// Hosts on which its instances ran.
     pub hosts: BTreeMap<HostId, FirstRun>,
+}
+
+/// An answer to a request that was sent after an update of its function, as it arrived at the vantage point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Updated {
+    /// Who answered.
+    pub instance: InstanceId,
+    /// From the acknowledgement to the sending.
+    pub since: Span,
+    /// Whether it ran what was there before the acknowledgement.
+    pub outdated: bool,
+    /// Whether it had run nothing before the acknowledgement.
+    pub new: bool,
 }
 
 /// A function's first run on a host.
@@ -77,5 +93,47 @@ impl Running {
         if hosts.is_empty() {
             self.functions.remove(&function);
         }
+    }
+}
+
+impl State {
+    /// Notes which version an invocation runs, where there is more than one.
+    pub(crate) fn note_version(&mut self, instance: InstanceId, invocation: InvocationId) {
+        let it = &self.instances[&instance];
+        let Some(current) = self.functions.by_name.get(&it.version.function) else { return };
+        let outdated = current.epoch > it.version.epoch;
+        if outdated {
+            self.counts.functions.entry(it.version.function.clone()).or_default().outdated += 1;
+        }
+        let Some(pending) = self.pending.get_mut(&invocation) else { return };
+        let before = |updated: &Time| *updated <= pending.sent;
+        pending.updated = current.updated.filter(before).map(|updated| Updated {
+            instance,
+            since: pending.sent.since(updated),
+            outdated,
+            new: it.first.is_none_or(|first| first >= updated),
+        });
+    }
+
+    /// An instance runs for the first time.
+    pub(crate) fn note_first_contact(&mut self, instance: InstanceId) {
+        self.counts.instances += 1;
+        let it = &self.instances[&instance];
+        let (host, name) = (it.host, &it.version.function);
+        let Some(it) = self.hosts.get(&host) else { return };
+        let uptime_s = it.uptime_s(self.now);
+        if !self.counts.functions.contains_key(name) {
+            self.counts.functions.insert(name.clone(), FunctionCounts::default());
+        }
+        if let Some(of_it) = self.counts.functions.get_mut(name) {
+            let first = || FirstRun { uptime_s, kind: it.kind.clone() };
+            of_it.hosts.entry(host).or_insert_with(first);
+        }
+        if !self.touched.insert(host) {
+            return;
+        }
+        self.counts.hosts += 1;
+        let (low, high) = self.counts.uptime_s.unwrap_or((uptime_s, uptime_s));
+        self.counts.uptime_s = Some((low.min(uptime_s), high.max(uptime_s)));
     }
 }

@@ -3,7 +3,6 @@
 //! Deliberately decides nothing.
 
 use crate::call::{Answer, Call, PlatformReport, Reply};
-use crate::counts::{FirstRun, FunctionCounts};
 use crate::host::{Host, Resource};
 use crate::latency::{chance, varied};
 use crate::pool::Share;
@@ -42,8 +41,16 @@ impl State {
         let invocation = InvocationId(self.next_invocation);
         let out = self.platform.model.path.out.draw(&mut self.random);
         let request = Some(request);
-        let (answer, report, instance) = (None, None, None);
-        let pending = Pending { function, request, waiting, answer, report, instance };
+        let pending = Pending {
+            function,
+            request,
+            waiting,
+            answer: None,
+            report: None,
+            instance: None,
+            sent: self.now,
+            updated: None,
+        };
         self.pending.insert(invocation, pending);
         self.agenda.put(self.now + out, Happening::Arrive(invocation));
     }
@@ -76,9 +83,14 @@ impl State {
     /// An answer is at the vantage point.
     pub(crate) fn deliver(&mut self, invocation: InvocationId) {
         let Some(pending) = self.pending.remove(&invocation) else { return };
-        let Pending { waiting: Some(key), answer: Some(answer), report, .. } = pending else {
+        let Pending { function, waiting: Some(key), answer: Some(answer), report, updated, .. } =
+            pending
+        else {
             return;
         };
+        if let (Some(updated), Answer::Response(_)) = (updated, &answer) {
+            self.counts.functions.entry(function).or_default().updated.push(updated);
+        }
         let request_id = format!("00000000-0000-4000-8000-{:012x}", invocation.0);
         let reply = Reply { received: self.now, request_id, answer, report };
         self.tell(key, Told::Reply(Box::new(reply)));
@@ -174,6 +186,7 @@ impl State {
             since: self.now,
             cpu_factor,
             served: 0,
+            first: None,
             run: None,
             generation: 0,
             background: None,
@@ -212,6 +225,7 @@ impl State {
         let Some(pending) = self.pending.get_mut(&invocation) else { return };
         pending.instance = Some(instance);
         it.generation += 1;
+        it.first = it.first.or(Some(self.now));
         it.run = Some(Box::new(Run {
             invocation,
             request: pending.request.take().unwrap_or_default(),
@@ -222,18 +236,10 @@ impl State {
             rounds: 0,
         }));
         let (function, host, generation) = (it.function, it.host, it.generation);
-        self.note_outdated(instance);
+        self.note_version(instance, invocation);
         let name = self.instances[&instance].version.function.clone();
         self.running.begin(&mut self.counts, (function, &name), host);
         self.agenda.put(self.now + wait, Happening::PartOver(instance, generation));
-    }
-
-    fn note_outdated(&mut self, instance: InstanceId) {
-        let version = &self.instances[&instance].version;
-        let current = self.functions.by_name.get(&version.function).map(|it| it.epoch);
-        if current.is_some_and(|current| current > version.epoch) {
-            self.counts.functions.entry(version.function.clone()).or_default().outdated += 1;
-        }
     }
 
     /// A run is over.
@@ -288,28 +294,6 @@ impl State {
         if let Some(it) = self.instances.get(&instance) {
             self.running.end(it.function, it.host);
         }
-    }
-
-    /// An instance runs for the first time.
-    pub(crate) fn note_first_contact(&mut self, instance: InstanceId) {
-        self.counts.instances += 1;
-        let it = &self.instances[&instance];
-        let (host, name) = (it.host, &it.version.function);
-        let Some(it) = self.hosts.get(&host) else { return };
-        let uptime_s = it.uptime_s(self.now);
-        if !self.counts.functions.contains_key(name) {
-            self.counts.functions.insert(name.clone(), FunctionCounts::default());
-        }
-        if let Some(of_it) = self.counts.functions.get_mut(name) {
-            let first = || FirstRun { uptime_s, kind: it.kind.clone() };
-            of_it.hosts.entry(host).or_insert_with(first);
-        }
-        if !self.touched.insert(host) {
-            return;
-        }
-        self.counts.hosts += 1;
-        let (low, high) = self.counts.uptime_s.unwrap_or((uptime_s, uptime_s));
-        self.counts.uptime_s = Some((low.min(uptime_s), high.max(uptime_s)));
     }
 
     /// Lets an instance use a resource of its host.

@@ -2,7 +2,7 @@
 
 use crate::latency::Latency;
 use crate::region::{Region, State};
-use model::{FunctionId, MemoryMib, RoleId, Span, TenantId};
+use model::{FunctionId, MemoryMib, RoleId, Span, TenantId, Time};
 use scheduler::{Epoch, Event, FunctionSettings};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -56,6 +56,8 @@ pub(crate) struct Function {
     pub(crate) tenant: u32,
     pub(crate) timeout: Span,
     pub(crate) epoch: Epoch,
+    /// When its last update was acknowledged; None where there was none.
+    pub(crate) updated: Option<Time>,
 }
 
 /// All functions, and every version that an instance may still run.
@@ -161,7 +163,7 @@ impl State {
         let id = FunctionId(self.functions.next);
         let epoch = Epoch(1);
         let settings = settings((tenant, timeout), &version);
-        let function = Function { id, tenant, timeout, epoch };
+        let function = Function { id, tenant, timeout, epoch, updated: None };
         self.keep_version(id, Version { function: name.clone(), epoch, state: version });
         self.functions.by_name.insert(name, function);
         self.feed(Event::Deployed { function: id, epoch, settings });
@@ -170,7 +172,9 @@ impl State {
 
     fn update(&mut self, name: &str, update: Update) -> Result<(), Refused> {
         self.check(&update)?;
+        let now = self.now;
         let function = self.functions.by_name.get_mut(name).ok_or_else(|| unknown(name))?;
+        function.updated = Some(now);
         function.epoch = Epoch(function.epoch.0 + 1);
         let (id, epoch) = (function.id, function.epoch);
         let settings = settings((function.tenant, function.timeout), &update);

@@ -25,7 +25,7 @@ mod counts;
 mod expected;
 
 pub use call::{Answer, Call, PlatformReport, Reply};
-pub use counts::{Counts, FirstRun, FunctionCounts};
+pub use counts::{Counts, FirstRun, FunctionCounts, Updated};
 pub use executor::{Deadlock, Step, block_on};
 pub use expected::{Expected, Meeting, Party, Shared, shared};
 pub use function::{Creation, Refused, Update};

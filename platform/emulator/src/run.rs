@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of how either goes on: that is the driver's.
 
 use crate::call::{Answer, PlatformReport};
+use crate::counts::Updated;
 use crate::function::Version;
 use model::{FunctionId, HostId, InstanceId, InvocationId, Span, Time};
 use probe::{BackgroundResult, Request, Response};
@@ -24,6 +25,8 @@ pub(crate) struct Instance {
     pub(crate) cpu_factor: f64,
     /// Invocations that it has served.
     pub(crate) served: u64,
+    /// When it was handed its first one.
+    pub(crate) first: Option<Time>,
     pub(crate) run: Option<Box<Run>>,
     /// Grows with each run: what is due for an earlier one is void.
     pub(crate) generation: u32,
@@ -71,4 +74,8 @@ pub(crate) struct Pending {
     pub(crate) report: Option<PlatformReport>,
     /// Where it runs.
     pub(crate) instance: Option<InstanceId>,
+    /// When it was sent.
+    pub(crate) sent: Time,
+    /// What it tells of an update that was acknowledged before it was sent.
+    pub(crate) updated: Option<Updated>,
 }

@@ -136,23 +136,33 @@ fn add_at_once(study: &Study, answers: &mut Answers, records: &[&Record]) {
         return;
     }
     let met = first_met(study);
-    let mut levels: BTreeMap<u32, BTreeMap<u32, Vec<f64>>> = BTreeMap::new();
+    // By what was intended, since each has its own number of bursts.
+    let mut intended: BTreeMap<Option<u32>, BTreeMap<u32, BTreeMap<u32, Vec<f64>>>> =
+        BTreeMap::new();
     let mut new_hosts = 0;
     let key = |record: &Record| {
         let host = study.host.of(record).map(str::to_owned);
-        (record.function.clone(), record.round, host)
+        (record.function.clone(), (record.round, setting::<u32>(record, "colevel")), host)
     };
-    for ((_, round, host), records) in group(records, key) {
+    for ((_, (round, meant), host), records) in group(records, key) {
         let starts: Vec<f64> =
             records.iter().filter_map(|record| latency_ms(study, record)).collect();
         let Some(host) = host.filter(|_| starts.iter().all(|ms| ms.is_finite())) else { continue };
         if records.iter().any(|record| met.get(host.as_str()) == Some(&record.sent_ns)) {
             new_hosts += starts.len();
         } else if !starts.is_empty() {
+            let levels = intended.entry(meant).or_default();
             levels.entry(starts.len() as u32).or_default().entry(round).or_default().extend(starts);
         }
     }
-    keep_usual(&mut levels);
+    let mut levels: BTreeMap<u32, BTreeMap<u32, Vec<f64>>> = BTreeMap::new();
+    for mut of_it in intended.into_values() {
+        keep_usual(&mut of_it);
+        for (level, rounds) in of_it {
+            let merged = levels.entry(level).or_default();
+            rounds.into_iter().for_each(|(round, of)| merged.entry(round).or_default().extend(of));
+        }
+    }
     if new_hosts > 0 {
         let text = format!(
             "{new_hosts} of {} starts at once met a host not seen before, and are in no figure of those",

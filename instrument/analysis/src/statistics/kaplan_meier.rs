@@ -4,10 +4,13 @@
 //! log-log scale (Kalbfleisch and Prentice, *The Statistical Analysis of Failure Time Data*, 1980), which keeps ends
 //! within 0 and 1. Deliberately knows nothing of why a duration was cut off, except that it is independent of its length.
 
-use super::{Interval, Method};
+use super::{ALPHA, Interval, Method};
 
 /// The normal distribution's two-sided 95 % point.
 const POINT: f64 = 1.959_963_985;
+
+/// Shares that differ by less are the same.
+const ROUNDING: f64 = 1e-12;
 
 /// One duration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,22 +67,34 @@ pub fn curve(durations: &[Duration]) -> Vec<Step> {
     steps
 }
 
-/// The median length: the first at which at most half survive. None where more than half outlive the watch.
-pub fn median(steps: &[Step]) -> Option<f64> {
-    steps.iter().find(|step| step.survival <= 0.5).map(|step| step.length)
+/// The length that the share `p` does not exceed: the first at which at most `1 - p` survive. None where more outlive the
+/// watch.
+pub fn quantile(steps: &[Step], p: f64) -> Option<f64> {
+    steps.iter().find(|step| step.survival <= 1.0 - p + ROUNDING).map(|step| step.length)
 }
 
-/// The median's interval: all lengths at which half lies within the curve's interval (Brookmeyer and Crowley,
+/// The quantile's interval: all lengths at which `1 - p` lies within the curve's interval (Brookmeyer and Crowley,
 /// *Biometrics* 38, 1982).
-pub fn median_interval(steps: &[Step]) -> Interval {
+///
+/// The curve says nothing before its first step and after its last: an end there is open where so few durations ended that
+/// all of them may well lie on one side of the quantile, as for order statistics.
+pub fn quantile_interval(durations: &[Duration], p: f64) -> Interval {
+    let steps = curve(durations);
     let first = |below: fn(&Step) -> f64| {
-        steps.iter().find(|step| below(step) <= 0.5).map(|step| step.length)
+        steps.iter().find(|step| below(step) <= 1.0 - p + ROUNDING).map(|step| step.length)
     };
-    Interval {
-        low: first(|step| step.low),
-        high: first(|step| step.high),
-        method: Method::KaplanMeier,
-    }
+    let ended = durations.iter().filter(|duration| duration.end == End::Seen).count() as i32;
+    let all_on_one_side = |share: f64| share.powi(ended) > ALPHA / 2.0;
+    let begins = steps.first().map(|step| step.length);
+    let ends = steps.last().filter(|step| step.survival <= 0.0).map(|step| step.length);
+    let low = first(|step| step.low).filter(|it| Some(*it) != begins || !all_on_one_side(1.0 - p));
+    let high = first(|step| step.high).filter(|it| Some(*it) != ends || !all_on_one_side(p));
+    Interval { low, high, method: Method::KaplanMeier }
+}
+
+/// The median length: the first at which at most half survive. None where more than half outlive the watch.
+pub fn median(steps: &[Step]) -> Option<f64> {
+    quantile(steps, 0.5)
 }
 
 /// The share's interval on the log-log scale; 0 to 1 where nothing survives, so that no variance can be told.
@@ -142,7 +157,7 @@ mod tests {
         assert!((at(6.0).low - 0.620).abs() < 1e-3, "{:?}", at(6.0));
         assert!((at(6.0).high - 0.952).abs() < 1e-3, "{:?}", at(6.0));
         assert_eq!(median(&steps), Some(23.0));
-        assert_eq!(median_interval(&steps).high, None);
+        assert_eq!(quantile_interval(&durations(&lengths), 0.5).high, None);
     }
 
     // The median of exponential durations, a third of them cut off, is covered.
@@ -158,11 +173,24 @@ mod tests {
                         if length <= cut { (length, End::Seen) } else { (cut, End::Censored) }
                     })
                     .collect();
-                median_interval(&curve(&durations(&lengths))).contains(2.0_f64.ln())
+                quantile_interval(&durations(&lengths), 0.5).contains(2.0_f64.ln())
             })
             .count();
         // 271 of 300 is the 0.1 % point of a binomial of 0.95.
         assert!(covered >= 271, "{covered}");
+    }
+
+    // Six durations that are alike settle the median and none of the tails; five settle nothing.
+    #[test]
+    fn few_durations_leave_ends_open() {
+        let ends = |count, p| {
+            let found = quantile_interval(&durations(&vec![(7.0, End::Seen); count]), p);
+            (found.low, found.high)
+        };
+        assert_eq!(ends(6, 0.5), (Some(7.0), Some(7.0)));
+        assert_eq!(ends(5, 0.5), (None, None));
+        assert_eq!(ends(20, 0.05), (None, Some(7.0)));
+        assert_eq!(ends(20, 0.95), (Some(7.0), None));
     }
 
     // Where more than half outlive the watch there is no median.

@@ -29,6 +29,20 @@ impl Draw {
             PlacementDrawn::OnePerHost => "policy = \"one_per_host\"".to_owned(),
         };
         let keep_alive = self.keep_alive(drawn);
+        // Beyond all idle limits, or an instance would be too old before it was idle for too long.
+        let cap = match self.chance(0.5) {
+            true => format!("lifetime_cap_s = {:.1}", self.scaled(16_000.0, 60_000.0)),
+            false => String::new(),
+        };
+        let updates = match self.chance(0.5) {
+            true => format!(
+                "[updates]\nwindow_s = {:.2}\nreuse_chance = {:.3}\nstart_chance = {:.3}",
+                self.scaled(0.5, 9.0),
+                self.between(0.3, 1.0),
+                self.between(0.0, 1.0)
+            ),
+            false => String::new(),
+        };
         let scaling = self.scaling(drawn);
         let ceiling = if self.chance(0.85) {
             let full_mib = 64 * self.random.random_range(10..52);
@@ -53,6 +67,8 @@ overcommit = 1.0
 {placement}
 [keep_alive]
 {keep_alive}
+{cap}
+{updates}
 [scaling]
 {scaling}
 [cpu]

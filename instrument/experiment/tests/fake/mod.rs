@@ -44,8 +44,16 @@ pub struct Profile {
     pub start_gap: Span,
     /// Whether removed functions still answer.
     pub removal: Removal,
+    /// Whether updated functions still run what was there before.
+    pub update: Update,
     /// Where instances find a sink.
     pub sink: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Update {
+    Atomic,
+    Ignored,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +67,16 @@ impl Default for Profile {
         Self {
             host_memory_mib: 1536,
             keep_alive: KeepAlive::Halving {
-                interval: Span::from_secs(3),
+                interval: Span::from_secs(2),
                 floor: 2,
-                limit: Span::from_secs(9),
+                limit: Span::from_secs(6),
             },
             cpu_full_mib: 512,
             broken: BTreeSet::new(),
             late_each: 0,
             start_gap: Span::ZERO,
             removal: Removal::Complete,
+            update: Update::Atomic,
             sink: Some("10.0.0.1:5201".to_owned()),
         }
     }
@@ -76,6 +85,7 @@ impl Default for Profile {
 struct Instance {
     id: u64,
     function: String,
+    mark: String,
     memory_mib: u32,
     host: u64,
     invocations: u64,
@@ -94,7 +104,8 @@ struct State {
     now: Time,
     timers: BTreeMap<(Time, u64), Waker>,
     next: u64,
-    functions: BTreeMap<String, FunctionSpec>,
+    /// Mark by name.
+    functions: BTreeMap<String, String>,
     instances: Vec<Instance>,
     computing: BTreeMap<u64, u32>,
     next_start: Time,
@@ -192,10 +203,11 @@ impl Fake {
         let fits = used.iter().filter(|(_, used)| **used + memory_mib <= room);
         let fullest = fits.max_by_key(|(host, used)| (**used, u64::MAX - **host));
         let host = fullest.map_or(id, |(host, _)| *host);
-        let function = function.name.clone();
+        let (function, mark) = (function.name.clone(), state.functions[&function.name].clone());
         state.instances.push(Instance {
             id,
             function,
+            mark,
             memory_mib,
             host,
             invocations: 1,
@@ -269,13 +281,12 @@ impl Fake {
         if let Some(barrier) = request.barrier_unix_ns {
             self.sleep_until(at(barrier)).await;
         }
-        let (host, invocations, memory_mib) = self
-            .state
-            .borrow()
-            .instances
-            .iter()
-            .find(|other| other.id == instance)
-            .map_or((0, 0, 0), |found| (found.host, found.invocations, found.memory_mib));
+        let (host, invocations, memory_mib) = {
+            let state = self.state.borrow();
+            let found = state.instances.iter().find(|other| other.id == instance);
+            record.mark = found.map_or(String::new(), |found| found.mark.clone());
+            found.map_or((0, 0, 0), |found| (found.host, found.invocations, found.memory_mib))
+        };
         record.instance = format!("{instance:032x}");
         record.instance_invocations = invocations;
         if request.identity {
@@ -368,11 +379,22 @@ impl Vantage for Fake {
                 reason: format!("runtime {} is not there", spec.runtime),
             });
         }
-        self.state.borrow_mut().functions.insert(name.clone(), spec.clone());
+        self.state.borrow_mut().functions.insert(name.clone(), name.clone());
         Ok(Function { mark: name.clone(), name, spec, acknowledged: self.now(), package_mib: 1.0 })
     }
 
-    async fn update(&self, function: &mut Function, _: Change) -> Result<(), VantageError> {
+    /// Atomic, unless the profile ignores updates.
+    async fn update(&self, function: &mut Function, change: Change) -> Result<(), VantageError> {
+        self.rest(Span::from_millis(8)).await;
+        function.mark = format!("{}-{}", function.name, self.number());
+        if let Change::Memory(memory_mib) = change {
+            function.spec.memory_mib = memory_mib;
+        }
+        if self.profile.update == Update::Atomic {
+            let mut state = self.state.borrow_mut();
+            state.functions.insert(function.name.clone(), function.mark.clone());
+            state.instances.retain(|instance| instance.function != function.name);
+        }
         function.acknowledged = self.now();
         Ok(())
     }

@@ -6,11 +6,13 @@
 
 mod boxes;
 mod canvas;
+mod consistency;
 mod cpu;
 mod ecdf;
 mod exposure;
 mod idle;
 mod latency;
+mod lifetime;
 mod map;
 mod points;
 mod pool;
@@ -114,6 +116,8 @@ pub(crate) fn of_experiment(
         "placement" => map::plots(&own, host_source(found)),
         "idle" => vec![idle::plot(found, &own), pool::plot(found, &own)],
         "cpu" => vec![cpu::by_memory(found, &own), cpu::by_colevel(found)],
+        "lifetime" => vec![lifetime::plot(&own)],
+        "consistency" => vec![consistency::plot(found, &own)],
         "disk" => vec![throughput::disk(found)],
         "network" => vec![throughput::network(found)],
         _ => Vec::new(),

@@ -1,0 +1,79 @@
+//! For tests: an experiment on an emulated platform, its findings, and their truths beside them.
+
+use crate::calibrate::Memory;
+use crate::truth::{Realised, of_platform};
+use analysis::{Finding, Value};
+use emulator::Platform;
+use experiment::{Basis, Kind, Scale, Scope, Study, Vantage, run_study};
+use std::future::pending;
+use target::{Emulated, Target, Uri};
+
+/// A built-in platform with lines of its profile replaced; each of `changes` must be there.
+pub(super) fn platform(name: &str, changes: &[(&str, &str)]) -> Platform {
+    let (_, text) = emulator::BUILT_IN.iter().find(|(known, _)| *known == name).expect("built in");
+    let mut text = (*text).to_owned();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{name} has no {from:?}");
+        text = text.replace(from, to);
+    }
+    Emulated::platform(name, &text).expect("a profile")
+}
+
+/// What one experiment finds there at full scale with the scope changed by `shape`, with truths joined.
+pub(super) fn findings(
+    platform: Platform,
+    kind: Kind,
+    seed: u64,
+    shape: impl FnOnce(&mut Scope),
+) -> Vec<Finding> {
+    let target = Emulated::open(Uri::Emulated("test".to_owned()), platform, seed);
+    let basis = Basis {
+        scale: Scale::Full,
+        seed,
+        runtimes: target.runtimes().into_iter().take(1).collect(),
+        memory_range_mib: target.memory_range_mib(),
+        cores: 2,
+        max_concurrency: 400,
+        tenants: target.facts().tenants,
+        roles: target.facts().roles,
+    };
+    let mut scope = Scope::cloud(&basis);
+    shape(&mut scope);
+    let study = Study { scope, experiments: vec![kind] };
+    let mut memory = Memory::default();
+    let ended = target.run(run_study(&target, &study, &mut memory, pending()));
+    let Ok(_) = ended.expect("no deadlock");
+    let (mut findings, _) = analysis::analyse(&memory.records);
+    let realised = Realised::of(&target.region().counts()).truths(&memory.records);
+    let truths = of_platform(&target.region().platform(), &memory.records);
+    // What was counted comes first: of truths that are as particular, the first is joined.
+    let truths: Vec<_> = realised.into_iter().chain(truths).collect();
+    analysis::join_truth(&mut findings, &truths);
+    findings
+}
+
+/// The findings of one metric.
+pub(super) fn of<'f>(findings: &'f [Finding], metric: &str) -> Vec<&'f Finding> {
+    let found: Vec<&Finding> = findings.iter().filter(|it| it.metric == metric).collect();
+    assert!(!found.is_empty(), "no {metric}");
+    found
+}
+
+/// A number found, or true.
+pub(super) fn number(value: &Value) -> f64 {
+    match value {
+        Value::Number(number) => *number,
+        other => panic!("{other:?} is no number"),
+    }
+}
+
+/// The number that is true.
+pub(super) fn truth(finding: &Finding) -> f64 {
+    number(finding.truth.as_ref().unwrap_or_else(|| panic!("{} has no truth", finding.metric)))
+}
+
+/// Whether the interval contains it.
+pub(super) fn covers(finding: &Finding, truth: f64) -> bool {
+    let (low, high) = finding.ci95.unwrap_or_else(|| panic!("{} has no interval", finding.metric));
+    low.is_none_or(|low| low <= truth + 1e-9) && high.is_none_or(|high| truth <= high + 1e-9)
+}
