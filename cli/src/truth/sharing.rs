@@ -109,7 +109,7 @@ mod tests {
     /// 26 instances of 128 MiB fill a host, so that the largest burst shows that there are several.
     fn shape(scope: &mut SharingScope) {
         scope.colevels = vec![2, 5, 10, 40];
-        scope.rounds = 30;
+        scope.rounds = 80;
     }
 
     fn near(finding: &Finding) {

@@ -114,7 +114,7 @@ mod tests {
         study.scope.coldstart.memory_mib = vec![128];
         study.scope.starts.package_rounds = 100;
         study.scope.starts.ballast_mib = vec![5, 20, 45];
-        study.scope.starts.starts = 200;
+        study.scope.starts.starts = 600;
         study.scope.starts.bursts = 40;
         study.scope.starts.chain = 200;
         found(&target, &study)
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(at_once.len(), 3);
         for finding in at_once {
             let (found, truth) = numbers(finding);
-            assert!((found / truth - 1.0).abs() < 0.05, "{finding:?}");
+            assert!((found / truth - 1.0).abs() < 0.08, "{finding:?}");
         }
         let packages: Vec<f64> = of(&found, METRICS[0]).iter().map(|it| numbers(it).0).collect();
         assert!(packages.is_sorted_by(|small, large| small < large), "{packages:?}");
