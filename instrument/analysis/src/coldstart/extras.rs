@@ -124,6 +124,9 @@ fn first_met<'a>(study: &'a Study) -> BTreeMap<&'a str, u64> {
     met
 }
 
+/// Latencies by colevel and round.
+type Levels = BTreeMap<u32, BTreeMap<u32, Vec<f64>>>;
+
 fn add_at_once(study: &Study, answers: &mut Answers, records: &[&Record]) {
     let finding = |colevel: u32| {
         Finding::new(EXPERIMENT, "coldstart.concurrent_latency_ms", "ms")
@@ -137,8 +140,7 @@ fn add_at_once(study: &Study, answers: &mut Answers, records: &[&Record]) {
     }
     let met = first_met(study);
     // By what was intended, since each has its own number of bursts.
-    let mut intended: BTreeMap<Option<u32>, BTreeMap<u32, BTreeMap<u32, Vec<f64>>>> =
-        BTreeMap::new();
+    let mut intended: BTreeMap<Option<u32>, Levels> = BTreeMap::new();
     let mut new_hosts = 0;
     let key = |record: &Record| {
         let host = study.host.of(record).map(str::to_owned);
@@ -155,7 +157,7 @@ fn add_at_once(study: &Study, answers: &mut Answers, records: &[&Record]) {
             levels.entry(starts.len() as u32).or_default().entry(round).or_default().extend(starts);
         }
     }
-    let mut levels: BTreeMap<u32, BTreeMap<u32, Vec<f64>>> = BTreeMap::new();
+    let mut levels = Levels::new();
     for mut of_it in intended.into_values() {
         keep_usual(&mut of_it);
         for (level, rounds) in of_it {
