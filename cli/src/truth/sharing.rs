@@ -16,7 +16,7 @@ const PARTS: [(&str, &str, &str); 3] = [
 ];
 
 /// Truths of kind *expected* of throughputs, at every colevel that there may have been.
-pub(super) fn throughputs(expected: &Expected, records: &[Record]) -> Vec<Truth> {
+pub(super) fn expected(expected: &Expected<'_>, records: &[Record]) -> Vec<Truth> {
     let mut truths = Vec::new();
     for (experiment, metric, sum) in [
         ("disk", "disk.throughput_mib_s", "disk.host_total_mib_s"),
@@ -52,7 +52,7 @@ pub fn worst_slowdown(truths: &[Truth], realised: &Realised, records: &[Record])
             .filter(|record| record.experiment == *experiment && record.phase == "shared");
         let levels: BTreeSet<(u32, u32)> = beside
             .filter_map(|record| {
-                Some((record.memory_mib, *realised.colevel.get(&record.function)?))
+                Some((record.memory_mib, realised.functions.get(&record.function)?.colevel))
             })
             .collect();
         let ratio = |(memory_mib, colevel): (u32, u32)| {

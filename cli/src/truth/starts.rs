@@ -1,4 +1,4 @@
-//! What is true of starts: latencies, what a round trip takes beyond the function, and what makes a cold start dearer.
+//! What is true of what makes a cold start dearer.
 
 use super::number;
 use analysis::Truth;
@@ -6,20 +6,19 @@ use emulator::Expected;
 use model::MemoryMib;
 use record::Record;
 use serde_json::{Value as Json, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 const EXPERIMENT: &str = "coldstart";
 
 /// Truths of kind *expected* for the settings of `records`.
-pub(super) fn starts(expected: &Expected, records: &[Record]) -> Vec<Truth> {
+pub(super) fn expected(expected: &Expected<'_>, records: &[Record]) -> Vec<Truth> {
     let of = |phases: &[&str]| -> Vec<&Record> {
         let is_it = |record: &&Record| {
             record.experiment == EXPERIMENT && phases.contains(&record.phase.as_str())
         };
         records.iter().filter(is_it).collect()
     };
-    let mut truths = latencies(expected, &of(&["cold", "warm"]));
-    truths.extend(packages(expected, &of(&["package", "again"])));
+    let mut truths = packages(expected, &of(&["package", "again"]));
     truths.extend(at_once(expected, &of(&["at_once"])));
     let chain = of(&["chain"]);
     truths.extend(chain.first().map(|record| {
@@ -29,33 +28,7 @@ pub(super) fn starts(expected: &Expected, records: &[Record]) -> Vec<Truth> {
     truths
 }
 
-fn latencies(expected: &Expected, records: &[&Record]) -> Vec<Truth> {
-    let settings: BTreeSet<(&str, u32)> =
-        records.iter().map(|record| (record.runtime.as_str(), record.memory_mib)).collect();
-    let mut truths = Vec::new();
-    for (runtime, memory_mib) in settings {
-        let mut say = |metric: &str, value: f64| {
-            let setting = [("runtime", json!(runtime)), ("memory_mib", json!(memory_mib))];
-            truths.push(expect(metric, setting, value));
-        };
-        let memory = MemoryMib(memory_mib);
-        for (name, p) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
-            let cold = expected.cold_ms(runtime, memory, p);
-            say(&format!("coldstart.latency_ms.{name}"), cold);
-            let cold = expected.cold_overhead_ms(runtime, memory, p);
-            say(&format!("coldstart.overhead_ms.{name}"), cold);
-            say(&format!("warmstart.latency_ms.{name}"), expected.warm_ms(p));
-            say(&format!("warmstart.overhead_ms.{name}"), expected.warm_overhead_ms(p));
-        }
-        say("coldstart.latency_ms.mean", expected.cold_mean_ms(runtime, memory));
-        say("coldstart.overhead_ms.mean", expected.cold_overhead_mean_ms(runtime, memory));
-        say("warmstart.latency_ms.mean", expected.warm_mean_ms());
-        say("warmstart.overhead_ms.mean", expected.warm_overhead_mean_ms());
-    }
-    truths
-}
-
-fn packages(expected: &Expected, records: &[&Record]) -> Vec<Truth> {
+fn packages(expected: &Expected<'_>, records: &[&Record]) -> Vec<Truth> {
     let ballast = |record: &&Record| -> Option<(u32, (String, u32))> {
         let ballast_mib = record.setting.get("ballast_mib")?.parse().ok()?;
         Some((ballast_mib, (record.runtime.clone(), record.memory_mib)))
@@ -73,7 +46,7 @@ fn packages(expected: &Expected, records: &[&Record]) -> Vec<Truth> {
     truths.collect()
 }
 
-fn at_once(expected: &Expected, records: &[&Record]) -> Vec<Truth> {
+fn at_once(expected: &Expected<'_>, records: &[&Record]) -> Vec<Truth> {
     let Some(first) = records.first() else { return Vec::new() };
     let intended = |record: &&Record| record.setting.get("colevel")?.parse::<u32>().ok();
     let most = records.iter().filter_map(intended).max().unwrap_or(0);

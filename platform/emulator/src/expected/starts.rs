@@ -1,49 +1,16 @@
-//! Expected figures of starts: what a round trip takes beyond the function, and what makes a cold start dearer.
+//! What makes a cold start dearer: a larger package, code never seen, a new host, neighbours that start too.
 
-use super::{Expected, SEED};
+use super::{Expected, Measure, SEED, Start, quantile};
 use model::MemoryMib;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
+/// Draws of one latency.
+const DRAWS: usize = 1_000_000;
 /// Draws of starts at once, whose mean is known to 0.3 % by them where they vary as much as their mean.
-const DRAWS: usize = 100_000;
+const AT_ONCE: usize = 100_000;
 
 impl Expected<'_> {
-    /// Quantile `p` of what a cold round trip takes beyond the function's own duration, ms.
-    pub fn cold_overhead_ms(&self, runtime: &str, memory: MemoryMib, p: f64) -> f64 {
-        let path = &self.platform.model.path;
-        let start = self.platform.cold(runtime, memory).less(path.out.median_ms());
-        self.quantile(format!("cold overhead {runtime} {memory}"), p, |random| {
-            path.out.draw_ms(random) + start.draw_ms(random) + path.back.draw_ms(random)
-        })
-    }
-
-    /// Mean of the same, ms.
-    pub fn cold_overhead_mean_ms(&self, runtime: &str, memory: MemoryMib) -> f64 {
-        self.cold_overhead_ms(runtime, memory, 0.5);
-        self.mean(&format!("cold overhead {runtime} {memory}"))
-    }
-
-    /// Quantile `p` of what a warm round trip takes beyond the function's own duration, ms.
-    pub fn warm_overhead_ms(&self, p: f64) -> f64 {
-        let (path, warm) = (&self.platform.model.path, &self.platform.model.warm);
-        self.quantile("warm overhead".to_owned(), p, |random| {
-            path.out.draw_ms(random) + warm.latency.draw_ms(random) + path.back.draw_ms(random)
-        })
-    }
-
-    /// Mean of the same, ms.
-    pub fn warm_overhead_mean_ms(&self) -> f64 {
-        self.warm_overhead_ms(0.5);
-        self.mean("warm overhead")
-    }
-
-    /// Mean of warm starts, ms.
-    pub fn warm_mean_ms(&self) -> f64 {
-        self.warm_ms(0.5);
-        self.mean("warm")
-    }
-
     /// How much so much more of a package adds to a median cold start, ms.
     pub fn package_extra_ms(&self, ballast_mib: u32) -> f64 {
         self.platform.model.starts.package_ms_per_mib * f64::from(ballast_mib)
@@ -53,21 +20,28 @@ impl Expected<'_> {
     pub fn first_code_extra_ms(&self, runtime: &str, memory: MemoryMib) -> f64 {
         let (path, starts) = (&self.platform.model.path, &self.platform.model.starts);
         let start = self.platform.cold(runtime, memory).less(path.out.median_ms());
-        let known = self.quantile(format!("known {runtime} {memory}"), 0.5, |random| {
+        let known = |random: &mut Pcg64| {
             let out = path.out.draw_ms(random);
             out + (start.draw_ms(random) - starts.known_code_saves_ms).max(0.0)
-        });
-        self.cold_ms(runtime, memory, 0.5) - known
+        };
+        let name = format!("known code {runtime} {memory}");
+        self.median_ms(runtime, memory) - self.drawn_once(name, DRAWS, known, middle)
     }
 
     /// How much later the median cold start on a host is that has to be made ready first, ms.
     pub fn new_host_extra_ms(&self, runtime: &str, memory: MemoryMib) -> f64 {
         let (path, hosts) = (&self.platform.model.path, &self.platform.model.hosts);
         let start = self.platform.cold(runtime, memory).less(path.out.median_ms());
-        let new = self.quantile(format!("new host {runtime} {memory}"), 0.5, |random| {
+        let new = |random: &mut Pcg64| {
             path.out.draw_ms(random) + hosts.ready.draw_ms(random) + start.draw_ms(random)
-        });
-        new - self.cold_ms(runtime, memory, 0.5)
+        };
+        let name = format!("new host {runtime} {memory}");
+        self.drawn_once(name, DRAWS, new, middle) - self.median_ms(runtime, memory)
+    }
+
+    fn median_ms(&self, runtime: &str, memory: MemoryMib) -> f64 {
+        let start = Start::Cold { runtime, memory, package_mib: 0.0 };
+        self.start_ms(start, Measure::Latency, 0.5)
     }
 
     /// Mean cold start of `colevel` requests that are sent at once and start on one host that is there, ms: their turns on
@@ -76,7 +50,7 @@ impl Expected<'_> {
         let (path, starts) = (&self.platform.model.path, &self.platform.model.starts);
         let start = self.platform.cold(runtime, memory).less(path.out.median_ms());
         let mut random = Pcg64::seed_from_u64(SEED);
-        let bursts = DRAWS.div_ceil(colevel.max(1) as usize);
+        let bursts = AT_ONCE.div_ceil(colevel.max(1) as usize);
         let mut sum = 0.0;
         for _ in 0..bursts {
             let mut turns = Vec::with_capacity(colevel as usize);
@@ -90,6 +64,10 @@ impl Expected<'_> {
         }
         sum / (bursts * colevel.max(1) as usize) as f64
     }
+}
+
+fn middle(ascending: &[f64]) -> f64 {
+    quantile(ascending, 0.5)
 }
 
 /// When each of some works is done that share one worker in equal slices, from when each arrives and what it takes alone.
