@@ -132,7 +132,7 @@ fn truths(
     // What was counted comes first: of truths that are as particular, the first is joined.
     let realised = truth::Realised::of(&target.region().counts());
     let mut truths = realised.truths(records);
-    truths.extend(truth::of_platform(&platform, records));
+    truths.extend(truth::of_platform(&platform, &target.region().counts(), records));
     truths.extend(truth::worst_slowdown(&truths, &realised, records));
     for (metric, word) in [
         ("placement.policy", calibration::placement_word(drawn, study)),

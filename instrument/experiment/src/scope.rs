@@ -315,18 +315,7 @@ impl Scope {
                 pools: 5,
                 pool_delays: by(4, 4, 8),
             },
-            cpu: CpuScope {
-                window: scale.pick(
-                    Span::from_millis(300),
-                    Span::from_millis(400),
-                    Span::from_secs(1),
-                ),
-                rounds: by(3, 10, 50),
-                memory_mib: basis.sizes(&[128, 256, 512, 1024]),
-                shared_memory_mib: basis.size(256),
-                shared_cores: Some(basis.cores),
-                colevels: scale.pick(vec![2, 6], vec![2, 3, 6], vec![1, 2, 3, 4, 5, 6]),
-            },
+            cpu: CpuScope::local(basis),
             consistency: ConsistencyScope::local(basis),
             lifetime: LifetimeScope::local(basis),
             starts: StartsScope::local(basis),
@@ -457,6 +446,20 @@ impl Scope {
     /// The runtime that is used where the runtime is not what is varied; empty where there is none.
     pub fn runtime(&self) -> &str {
         self.runtimes.first().map_or("", String::as_str)
+    }
+}
+
+impl CpuScope {
+    fn local(basis: &Basis) -> Self {
+        let scale = basis.scale;
+        Self {
+            window: scale.pick(Span::from_millis(300), Span::from_millis(400), Span::from_secs(1)),
+            rounds: scale.pick(3, 10, 50),
+            memory_mib: basis.sizes(&[128, 256, 512, 1024]),
+            shared_memory_mib: basis.size(256),
+            shared_cores: Some(basis.cores),
+            colevels: scale.pick(vec![2, 6], vec![2, 3, 6], vec![1, 2, 3, 4, 5, 6]),
+        }
     }
 }
 

@@ -20,6 +20,9 @@ mod scaling;
 mod source;
 mod style;
 mod throughput;
+mod tradeoff;
+
+pub use tradeoff::{Tradeoff, tradeoff_svg};
 
 pub(crate) use style::{DARK, LIGHT, Palette, sheet};
 

@@ -1,6 +1,6 @@
 //! What makes a cold start dearer: a larger package, code never seen, a new host, neighbours that start too.
 
-use super::{Expected, Measure, SEED, Start, quantile};
+use super::{Expected, SEED, quantile};
 use model::MemoryMib;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
@@ -39,9 +39,12 @@ impl Expected<'_> {
         self.drawn_once(name, DRAWS, new, middle) - self.median_ms(runtime, memory)
     }
 
+    /// Median cold start on a host that is there, ms, of those that are answered.
     fn median_ms(&self, runtime: &str, memory: MemoryMib) -> f64 {
-        let start = Start::Cold { runtime, memory, package_mib: 0.0 };
-        self.start_ms(start, Measure::Latency, 0.5)
+        let path = &self.platform.model.path;
+        let start = self.platform.cold(runtime, memory).less(path.out.median_ms());
+        let there = |random: &mut Pcg64| path.out.draw_ms(random) + start.draw_ms(random);
+        self.drawn_once(format!("host there {runtime} {memory}"), DRAWS, there, middle)
     }
 
     /// Mean cold start of `colevel` requests that are sent at once and start on one host that is there, ms: their turns on
