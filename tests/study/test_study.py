@@ -11,8 +11,8 @@ import pytest
 from conftest import BINARY, left_over, wait_until
 
 EXPERIMENTS = [
-    "identity", "isolation", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "consistency",
-    "lifetime", "disk", "network",
+    "identity", "isolation", "hosts", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "consistency", "lifetime",
+    "disk", "network",
 ]
 UNITS = {
     "s", "ms", "us", "MiB", "MiB/s", "Mbit/s", "fraction", "ratio", "count", "instances", "usd", "word", "bool",

@@ -45,7 +45,11 @@ pub(super) fn expected(expected: &Expected<'_>, records: &[Record]) -> Vec<Truth
 
 /// The truth of the worst slowdown by neighbours, from what is true of each part and how many really shared a host; None
 /// where nobody did.
-pub fn worst_slowdown(truths: &[Truth], realised: &Realised, records: &[Record]) -> Option<Truth> {
+pub(super) fn worst_slowdown(
+    truths: &[Truth],
+    realised: &Realised,
+    records: &[Record],
+) -> Option<Truth> {
     let slowdown = |(experiment, alone, shared): &(&str, &str, &str)| {
         let beside = records
             .iter()

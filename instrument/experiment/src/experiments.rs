@@ -5,6 +5,7 @@ mod consistency;
 mod cpu;
 mod disk;
 mod exposure;
+mod hosts;
 mod identity;
 mod idle;
 mod isolation;
@@ -24,7 +25,8 @@ pub use consistency::Consistency;
 pub use cpu::{Cpu, CpuStep};
 pub use disk::Disk;
 pub use exposure::Exposure;
-pub use identity::Identity;
+pub use hosts::Hosts;
+pub use identity::{Identity, IdentityStep};
 pub(crate) use idle::idle_limit;
 pub use idle::{Idle, IdleStage, IdleStep};
 pub use isolation::Isolation;
@@ -40,6 +42,8 @@ pub enum Kind {
     Identity,
     /// [`Isolation`].
     Isolation,
+    /// [`Hosts`].
+    Hosts,
     /// [`Exposure`].
     Exposure,
     /// [`ColdStart`].
@@ -72,6 +76,10 @@ macro_rules! with_experiment {
             }
             $crate::Kind::Isolation => {
                 let $experiment = &$crate::Isolation;
+                $then
+            }
+            $crate::Kind::Hosts => {
+                let $experiment = &$crate::Hosts;
                 $then
             }
             $crate::Kind::Exposure => {
@@ -121,9 +129,10 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Identity,
         Self::Isolation,
+        Self::Hosts,
         Self::Exposure,
         Self::ColdStart,
         Self::Scaling,

@@ -3,8 +3,8 @@
 //! Deliberately knows nothing of where instances are placed.
 
 use crate::pool::Pool;
-use crate::profile::{HostType, Model};
-use model::{HostId, Time};
+use crate::profile::{ClockModel, HostType, Model};
+use model::{HostId, MemoryMib, Time};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -18,6 +18,10 @@ pub(crate) struct Host {
     pub(crate) kind: HostType,
     /// Its number, which no other host has.
     pub(crate) number: u64,
+    /// What its instances may add up to.
+    pub(crate) memory: MemoryMib,
+    /// What they do add up to.
+    pub(crate) used: MemoryMib,
     /// From which most of its names are made.
     pub(crate) name: u64,
     /// Its uptime when it was asked for, s.
@@ -55,6 +59,8 @@ impl Host {
         let normal: f64 = StandardNormal.sample(random);
         Self {
             number: host.0,
+            memory: MemoryMib(kind.memory_mib),
+            used: MemoryMib(0),
             name: random.random(),
             uptime_s: times.uptime_min_s + spread * random.random::<f64>(),
             since: now,
@@ -73,6 +79,11 @@ impl Host {
     /// Seconds since its kernel started.
     pub(crate) fn uptime_s(&self, now: Time) -> f64 {
         self.uptime_s + now.since(self.since).as_secs_f64()
+    }
+
+    /// How much its clock is ahead of the vantage point's, ms.
+    pub(crate) fn ahead_ms(&self, clock: &ClockModel, now: Time) -> f64 {
+        (self.ahead_ns + clock.drift_ppm * 1e-6 * now.as_nanos() as f64) / 1e6 + clock.offset_ms
     }
 
     /// Sectors read and written since its kernel started, what else moves on its disk included.
