@@ -97,6 +97,9 @@ fn announce(ready: &server::Ready) {
     if !ready.limitations.is_empty() {
         println!("limitations {}", ready.limitations.join(" | "));
     }
+    if let Some(address) = ready.host_address {
+        println!("host_address {address}");
+    }
     println!("AWS_DEFAULT_REGION={}", ready.region);
     println!("AWS_REGION={}", ready.region);
     println!("AWS_ENDPOINT_URL={}", ready.endpoint);

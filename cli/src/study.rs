@@ -56,6 +56,10 @@ pub struct Arguments {
     /// repeated.
     #[arg(long, value_name = "NAME")]
     account: Vec<String>,
+    /// Address of this machine, with a free port, that functions can reach: a sink listens there for the network
+    /// experiment. The target `local` has its own.
+    #[arg(long, value_name = "ADDR", value_parser = sink_address)]
+    sink: Option<std::net::SocketAddr>,
     /// Most invocations at once: half of the target's quota.
     #[arg(long, value_name = "N", default_value_t = 500)]
     max_concurrency: u32,
@@ -152,6 +156,16 @@ fn begin(arguments: &Arguments) -> anyhow::Result<Study> {
     Ok(study)
 }
 
+/// An address that functions can be told.
+fn sink_address(text: &str) -> Result<std::net::SocketAddr, String> {
+    let address: std::net::SocketAddr =
+        text.parse().map_err(|_| format!("{text:?} is not ADDRESS:PORT with a numeric address"))?;
+    match address.ip().is_unspecified() {
+        true => Err(format!("functions cannot reach {}; name one address", address.ip())),
+        false => Ok(address),
+    }
+}
+
 fn kinds(names: &[String]) -> anyhow::Result<Vec<Kind>> {
     if names.is_empty() {
         return Ok(Kind::ALL.to_vec());
@@ -206,6 +220,7 @@ async fn open(
         seed: study.seed,
         roles: arguments.role.clone(),
         accounts: arguments.account.clone(),
+        sink: arguments.sink,
         ..Default::default()
     };
     let mut state = None;
@@ -268,7 +283,17 @@ fn local_command(
         command.push("--journal".into());
         command.push(directory.journal().into_os_string());
     }
-    Ok(LocalCommand { command, log: state.join("serve.log") })
+    let sink_port = free_port()?;
+    command.push("--allow".into());
+    command.push(format!("127.0.0.1:{sink_port}").into());
+    Ok(LocalCommand { command, log: state.join("serve.log"), sink_port: Some(sink_port) })
+}
+
+/// A port that nobody uses now, so that the platform can open it to instances before anything listens there.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0));
+    let address = listener.and_then(|listener| listener.local_addr());
+    Ok(address.context("cannot find a free port for the sink")?.port())
 }
 
 fn dry_run(plan: &experiment::Study) -> ExitCode {

@@ -12,6 +12,7 @@ from conftest import BINARY, left_over, wait_until
 
 EXPERIMENTS = [
     "identity", "isolation", "hosts", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "consistency", "lifetime",
+    "disk", "network",
 ]
 UNITS = {
     "s", "ms", "us", "MiB", "MiB/s", "Mbit/s", "fraction", "ratio", "count", "instances", "usd", "word", "bool",
@@ -244,3 +245,15 @@ def test_doctor():
     for line in lines:
         assert line.startswith(("ok ", "lacking ", "fatal ")), line
         assert line.startswith("ok ") or "remedy:" in line, line
+
+
+# Instances of the local target reach the study's sink where they have a network; elsewhere the finding is null with the reason.
+def test_network_reaches_the_sink(findings):
+    network = found(findings, "network.throughput_mbit_s", colevel=1)
+    if os.geteuid() == 0:
+        assert network["value"] and network["value"] > 1, findings["problems"]
+    else:
+        assert network["value"] is None
+        assert any("no sink" in it["text"] for it in findings["problems"])
+    disk = found(findings, "disk.throughput_mib_s", colevel=1)
+    assert disk["value"] > 1

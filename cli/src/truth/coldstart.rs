@@ -13,7 +13,8 @@ const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)]
 pub(super) fn expected(expected: &Expected<'_>, counts: &Counts, records: &[Record]) -> Vec<Truth> {
     // Smallest package of each setting: the probe's own.
     let mut settings: BTreeMap<(&str, u32), (f64, BTreeSet<&str>)> = BTreeMap::new();
-    for record in sound(records, "coldstart") {
+    let is_start = |record: &&Record| matches!(record.phase.as_str(), "cold" | "warm");
+    for record in sound(records, "coldstart").filter(is_start) {
         let key = (record.runtime.as_str(), record.memory_mib);
         let (package_mib, functions) =
             settings.entry(key).or_insert((record.package_mib, BTreeSet::new()));

@@ -18,6 +18,8 @@ mod lifetime;
 mod measured;
 mod placement;
 mod scaling;
+mod sharing;
+mod starts;
 #[cfg(test)]
 pub mod trial;
 
@@ -45,10 +47,12 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
 pub fn of_region(region: &emulator::Region, records: &[Record]) -> Vec<Truth> {
     let (platform, counts) = (region.platform(), region.counts());
     // What was counted comes first: of truths that are as particular, the first is joined.
-    let mut truths = Realised::of(&counts).truths(records);
+    let realised = Realised::of(&counts);
+    let mut truths = realised.truths(records);
     truths.extend(clock::truths(&platform, &counts));
     truths.extend(hosts::truths(&platform, &counts, records));
     truths.extend(of_platform(&platform, &counts, records));
+    truths.extend(sharing::worst_slowdown(&truths, &realised, records));
     truths
 }
 
@@ -65,6 +69,8 @@ fn of_platform(platform: &Platform, counts: &Counts, records: &[Record]) -> Vec<
     truths.extend(idle::expected(&expected, records));
     truths.extend(cpu::expected(&expected, records));
     truths.extend(coldstart::expected(&expected, counts, records));
+    truths.extend(starts::expected(&expected, records));
+    truths.extend(sharing::expected(&expected, records));
     truths.extend(consistency::of_profile(profile));
     truths.extend(consistency::of_platform(&expected, records));
     let crash = platform.model.faults.crash;

@@ -54,6 +54,13 @@ pub fn found(target: &Emulated, study: &Study) -> Vec<Finding> {
     findings
 }
 
+/// All findings of a metric, of which there must be some.
+pub fn of<'f>(findings: &'f [Finding], metric: &str) -> Vec<&'f Finding> {
+    let found: Vec<&Finding> = findings.iter().filter(|it| it.metric == metric).collect();
+    assert!(!found.is_empty(), "no {metric}");
+    found
+}
+
 /// The only finding of a metric.
 pub fn one<'a>(findings: &'a [Finding], metric: &str) -> &'a Finding {
     let mut of_it = findings.iter().filter(|finding| finding.metric == metric);

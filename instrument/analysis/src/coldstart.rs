@@ -5,7 +5,10 @@
 //! request's first byte to the handler's first statement on the vantage point's clock, so its interval is wider by what is
 //! not known of the function's clock; the overhead (round trip minus the function's own duration) needs no second clock.
 //! Timeouts and failures are larger than every answer; throttled requests were refused, so they are in no latency.
-//! How late a request was sent is in no latency either, since each is counted from its actual sending.
+//! How late a request was sent is in no latency either, since each is counted from its actual sending. What makes cold
+//! starts dearer has requests of its own ([`extras`]).
+
+mod extras;
 
 use crate::answers::Answers;
 use crate::clock::Fit;
@@ -20,7 +23,9 @@ const EXPERIMENT: &str = "coldstart";
 /// Adds the findings of the experiment's records.
 pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
     let records = study.of(EXPERIMENT, answers);
-    let groups = group(&records, |record| (record.runtime.clone(), record.memory_mib));
+    let (starts, others): (Vec<&Record>, Vec<&Record>) =
+        records.iter().partition(|record| matches!(record.phase.as_str(), "cold" | "warm"));
+    let groups = group(&starts, |record| (record.runtime.clone(), record.memory_mib));
     for ((runtime, memory_mib), records) in groups {
         note_clock(study, answers, &runtime);
         for start in [Start::Cold, Start::Warm] {
@@ -34,6 +39,7 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
             add(study, answers, group);
         }
     }
+    extras::analyse(study, answers, &others);
 }
 
 /// The records of one runtime and memory size.

@@ -7,6 +7,7 @@
 use crate::answers::Answers;
 use crate::estimates::add_median;
 use crate::finding::Finding;
+use crate::sharing::Levels;
 use crate::statistics::bootstrap;
 use crate::statistics::cluster::Row;
 use crate::study::{Study, group, setting};
@@ -91,18 +92,26 @@ impl Window {
     }
 }
 
-/// Adds the findings of the experiment's records.
-pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
+/// Adds the findings of the experiment's records; returns what each instance got, None where nothing was asked.
+pub(crate) fn analyse(study: &Study, answers: &mut Answers) -> Option<Levels> {
     let records = study.of(EXPERIMENT, answers);
+    let mut levels = Levels { experiment: EXPERIMENT, ..Levels::default() };
     let alone: Vec<_> = records.iter().copied().filter(|record| record.phase == "alone").collect();
     for (memory_mib, records) in group(&alone, |record| record.memory_mib) {
         add_alone(answers, memory_mib, &records);
+        for record in &records {
+            if let Some(window) = Window::of(record) {
+                let rounds = levels.each.entry((memory_mib, 1)).or_default();
+                rounds.entry(record.round).or_default().push(window.share());
+            }
+        }
     }
     let shared: Vec<_> =
         records.iter().copied().filter(|record| record.phase == "shared").collect();
     if !shared.is_empty() {
-        add_shared(study, answers, &shared);
+        add_shared(study, answers, &shared, &mut levels);
     }
+    (!records.is_empty()).then_some(levels)
 }
 
 fn add_alone(answers: &mut Answers, memory_mib: u32, records: &[&Record]) {
@@ -144,7 +153,7 @@ fn deviation(values: &[f64]) -> Option<f64> {
 /// Shares of the instances of one host while all of them measured.
 type Shares = Vec<f64>;
 
-fn add_shared(study: &Study, answers: &mut Answers, records: &[&Record]) {
+fn add_shared(study: &Study, answers: &mut Answers, records: &[&Record], each: &mut Levels) {
     let intended = group(records, |record| (record.memory_mib, setting::<u32>(record, "colevel")));
     if study.host == crate::placed::HostSource::None {
         let why = "nothing names the host, so nobody knows which instances shared one; a platform that \
@@ -167,9 +176,11 @@ fn add_shared(study: &Study, answers: &mut Answers, records: &[&Record]) {
     };
     let mut levels: BTreeMap<(u32, u32), Vec<Shares>> = BTreeMap::new();
     let mut dropped = 0;
-    for ((memory_mib, _, _, host), records) in group(records, key) {
+    for ((memory_mib, round, _, host), records) in group(records, key) {
         match host.and_then(|_| shares(&records)) {
             Some(shares) => {
+                let rounds = each.each.entry((memory_mib, shares.len() as u32)).or_default();
+                rounds.entry(round).or_default().extend(&shares);
                 levels.entry((memory_mib, shares.len() as u32)).or_default().push(shares);
             }
             None => dropped += records.len(),

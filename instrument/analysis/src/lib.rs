@@ -7,7 +7,9 @@ mod answers;
 mod clock;
 mod coldstart;
 mod consistency;
+mod contention;
 mod cpu;
+mod disk;
 mod estimates;
 mod exposure;
 mod failures;
@@ -18,11 +20,13 @@ mod idle;
 mod isolation;
 mod latency;
 mod lifetime;
+mod network;
 mod offset;
 mod paper;
 mod placed;
 mod placement;
 mod scaling;
+mod sharing;
 pub mod statistics;
 mod study;
 mod truth;
@@ -80,9 +84,12 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     scaling::analyse(&study, &mut answers);
     placement::analyse(&study, &mut answers);
     idle::analyse(&study, &mut answers);
-    cpu::analyse(&study, &mut answers);
+    let cpu = cpu::analyse(&study, &mut answers);
+    let disk = disk::analyse(&study, &mut answers);
+    let network = network::analyse(&study, &mut answers);
     consistency::analyse(&study, &mut answers);
     lifetime::analyse(&study, &mut answers);
+    contention::analyse(&[cpu, disk, network], &mut answers);
     offset::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
@@ -137,6 +144,8 @@ mod tests {
             "placement",
             "idle",
             "cpu",
+            "disk",
+            "network",
             "consistency",
             "other",
         ] {

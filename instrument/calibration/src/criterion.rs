@@ -144,6 +144,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("disk.host_total_mib_s", SHARED),
     ("network.throughput_mbit_s", SHARED),
     ("network.host_total_mbit_s", SHARED),
+    ("contention.worst_slowdown", SHARED),
     ("accounting.background_s", Class::Abs { p95: 0.010 }),
     ("accounting.background_cpu_share", Class::Abs { p95: 0.02 }),
     ("accounting.billed_over_used", Class::Exact),

@@ -3,8 +3,10 @@
 //! | metric | rule |
 //! |---|---|
 //! | placement.\*, hosts.\*, isolation.\*, anything by colevel | a host id, or a side channel through the disk counters |
+//! | anything alone, at colevel 1 | always |
 //! | placement.host_memory_mib | bin-packing, and a plan whose largest burst fills a host |
 //! | placement.policy | spread over more hosts than the largest burst is one host for each instance; chance needs bursts in which instances meet |
+//! | coldstart.new_host_extra_ms | bin-packing, and two functions of the chain at least fit a host |
 //! | hosts.type\_share | the plan meets a thousand hosts |
 //! | idle.\* | the limit lies within the longest delay, and all instances that rest at once find room |
 //! | idle.policy | halving of parts that are at or below its floor is a fixed limit |
@@ -30,8 +32,7 @@ const BY_HOST: &[&str] = &[
     "cpu.fairness",
     "coldstart.concurrent_latency_ms",
     "coldstart.new_host_extra_ms",
-    "disk.host_total_mib_s",
-    "network.host_total_mbit_s",
+    "contention.worst_slowdown",
     "idle.busy_host_max_idle_s",
 ];
 
@@ -88,7 +89,11 @@ fn is_between(drawn: &Drawn, study: &Study, metric: &str) -> bool {
 fn asked(drawn: &Drawn, study: &Study, finding: &Finding) -> Knowable {
     let metric = finding.metric.as_str();
     let by_host = BY_HOST.iter().any(|prefix| metric.starts_with(prefix))
-        || finding.setting.contains_key("colevel");
+        || finding
+            .setting
+            .get("colevel")
+            .and_then(serde_json::Value::as_u64)
+            .is_some_and(|it| it > 1);
     if by_host && drawn.host_id.is_none() {
         return if drawn.counters { Knowable::Perhaps } else { Knowable::No };
     }
@@ -104,6 +109,11 @@ fn asked(drawn: &Drawn, study: &Study, finding: &Finding) -> Knowable {
                 drawn.placement == PlacementDrawn::BinPack && filled >= drawn.host_memory_mib
             }
             "placement.policy" => placement(drawn, study),
+            // Both new hosts and such as are there: the chain fills one after another, two functions at least on each.
+            "coldstart.new_host_extra_ms" => {
+                let fits = 2 * study.scope.starts.chain_memory_mib <= drawn.host_memory_mib;
+                drawn.placement == PlacementDrawn::BinPack && fits
+            }
             "hosts.type_share" => hosts_met(drawn, study) >= HOSTS_MIN,
             // An instance that goes by chance seldom reaches its cap.
             "lifetime.max_s" => {

@@ -3,21 +3,27 @@
 mod coldstart;
 mod consistency;
 mod cpu;
+mod disk;
 mod exposure;
 mod hosts;
 mod identity;
 mod idle;
 mod isolation;
 mod lifetime;
+mod network;
 mod placement;
 mod scaling;
+mod sharing;
 
+use crate::bench::mark;
 use crate::experiment::{About, Experiment, Unit};
 use crate::scope::Scope;
+use record::Record;
 
-pub use coldstart::ColdStart;
+pub use coldstart::{ColdStart, ColdStartStep};
 pub use consistency::Consistency;
 pub use cpu::{Cpu, CpuStep};
+pub use disk::Disk;
 pub use exposure::Exposure;
 pub use hosts::Hosts;
 pub use identity::{Identity, IdentityStep};
@@ -25,6 +31,7 @@ pub(crate) use idle::idle_limit;
 pub use idle::{Idle, IdleStage, IdleStep};
 pub use isolation::Isolation;
 pub use lifetime::Lifetime;
+pub use network::Network;
 pub use placement::{Placement, PlacementStep};
 pub use scaling::{Scaling, ScalingStep};
 
@@ -49,6 +56,10 @@ pub enum Kind {
     Idle,
     /// [`Cpu`].
     Cpu,
+    /// [`Disk`].
+    Disk,
+    /// [`Network`].
+    Network,
     /// [`Consistency`].
     Consistency,
     /// [`Lifetime`].
@@ -95,6 +106,14 @@ macro_rules! with_experiment {
                 let $experiment = &$crate::Cpu;
                 $then
             }
+            $crate::Kind::Disk => {
+                let $experiment = &$crate::Disk;
+                $then
+            }
+            $crate::Kind::Network => {
+                let $experiment = &$crate::Network;
+                $then
+            }
             $crate::Kind::Consistency => {
                 let $experiment = &$crate::Consistency;
                 $then
@@ -110,7 +129,7 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Identity,
         Self::Isolation,
         Self::Hosts,
@@ -120,6 +139,8 @@ impl Kind {
         Self::Placement,
         Self::Idle,
         Self::Cpu,
+        Self::Disk,
+        Self::Network,
         Self::Consistency,
         Self::Lifetime,
     ];
@@ -150,6 +171,18 @@ pub(crate) fn alternating(ladder: &[u32], round: u32) -> Vec<u32> {
         ladder.reverse();
     }
     ladder
+}
+
+/// CPUs that platform and vantage point need beside the instances where they share a machine (TRUTH, 5).
+const SPARE_CPUS: f64 = 0.5;
+
+/// Says of records that they are disturbed where instances want `demand_cpus` of a machine that has too few.
+pub(crate) fn note_few_cores(records: &mut [Record], shared_cores: Option<u32>, demand_cpus: f64) {
+    let needed = demand_cpus + SPARE_CPUS;
+    if let Some(cores) = shared_cores.filter(|cores| f64::from(*cores) < needed) {
+        let reason = format!("platform and vantage point share {cores} CPUs, {needed} needed");
+        mark(records, "disturbed", &reason);
+    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,15 @@
 
 mod consistency;
 mod lifetime;
+mod sharing;
+mod starts;
 
 use model::Span;
 
 pub use consistency::ConsistencyScope;
 pub use lifetime::LifetimeScope;
+pub use sharing::{DiskScope, NetworkScope, SharingScope};
+pub use starts::StartsScope;
 
 /// What the user and the target say before a scope is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +87,8 @@ pub struct Scope {
     pub exposure: ExposureScope,
     /// Cold and warm starts.
     pub coldstart: ColdStartScope,
+    /// What makes cold starts dearer.
+    pub starts: StartsScope,
     /// Instances for concurrent requests.
     pub scaling: ScalingScope,
     /// Instances over hosts.
@@ -95,6 +101,10 @@ pub struct Scope {
     pub consistency: ConsistencyScope,
     /// Instances in use.
     pub lifetime: LifetimeScope,
+    /// Disk throughput.
+    pub disk: DiskScope,
+    /// Network throughput.
+    pub network: NetworkScope,
 }
 
 /// A span that grows with the number of requests of a burst.
@@ -321,20 +331,12 @@ impl Scope {
                 pools: 5,
                 pool_delays: by(4, 4, 8),
             },
-            cpu: CpuScope {
-                window: scale.pick(
-                    Span::from_millis(300),
-                    Span::from_millis(400),
-                    Span::from_secs(1),
-                ),
-                rounds: by(3, 10, 50),
-                memory_mib: basis.sizes(&[128, 256, 512, 1024]),
-                shared_memory_mib: basis.size(256),
-                shared_cores: Some(basis.cores),
-                colevels: scale.pick(vec![2, 6], vec![2, 3, 6], vec![1, 2, 3, 4, 5, 6]),
-            },
+            cpu: CpuScope::local(basis),
             consistency: ConsistencyScope::local(basis),
             lifetime: LifetimeScope::local(basis),
+            starts: StartsScope::local(basis),
+            disk: DiskScope::local(basis),
+            network: NetworkScope::local(basis),
         }
     }
 
@@ -342,6 +344,8 @@ impl Scope {
     pub fn cloud(basis: &Basis) -> Self {
         let scale = basis.scale;
         let by = |quick: u32, default, full| scale.pick(quick, default, full);
+        // 15 s is the paper's.
+        let hold = BurstSpan { base: Span::from_secs(15), per_request: Span::from_millis(20) };
         let ladder: Vec<u32> =
             scale.pick(vec![1, 2, 4, 8], vec![1, 2, 4, 8, 16, 24, 32, 40], (1..=40).collect());
         Self {
@@ -352,8 +356,7 @@ impl Scope {
             max_concurrency: basis.max_concurrency,
             max_instances: basis.max_concurrency.saturating_mul(3),
             lead: BurstSpan { base: Span::from_millis(300), per_request: Span::from_millis(5) },
-            // 15 s is the paper's.
-            hold: BurstSpan { base: Span::from_secs(15), per_request: Span::from_millis(20) },
+            hold,
             pause: Span::from_secs(10),
             settle: Span::from_secs(30),
             timeout: Span::from_secs(60),
@@ -404,6 +407,9 @@ impl Scope {
             },
             consistency: ConsistencyScope::cloud(basis),
             lifetime: LifetimeScope::cloud(basis),
+            starts: StartsScope::cloud(basis, hold),
+            disk: DiskScope::cloud(basis, hold),
+            network: NetworkScope::cloud(basis, hold),
         }
     }
     /// Whether every experiment has what it needs.
@@ -444,6 +450,9 @@ impl Scope {
             ("idle", pool),
             ("cpu", largest(&self.cpu.colevels)),
             ("consistency", largest(&self.consistency.concurrency).saturating_mul(4)),
+            ("coldstart", largest(&self.starts.colevels)),
+            ("disk", largest(&self.disk.sharing.colevels)),
+            ("network", largest(&self.network.sharing.colevels)),
         ];
         let limit = self.max_concurrency;
         match bursts.into_iter().find(|(_, needed)| *needed > limit) {
@@ -455,6 +464,20 @@ impl Scope {
     /// The runtime that is used where the runtime is not what is varied; empty where there is none.
     pub fn runtime(&self) -> &str {
         self.runtimes.first().map_or("", String::as_str)
+    }
+}
+
+impl CpuScope {
+    fn local(basis: &Basis) -> Self {
+        let scale = basis.scale;
+        Self {
+            window: scale.pick(Span::from_millis(300), Span::from_millis(400), Span::from_secs(1)),
+            rounds: scale.pick(3, 10, 50),
+            memory_mib: basis.sizes(&[128, 256, 512, 1024]),
+            shared_memory_mib: basis.size(256),
+            shared_cores: Some(basis.cores),
+            colevels: scale.pick(vec![2, 6], vec![2, 3, 6], vec![1, 2, 3, 4, 5, 6]),
+        }
     }
 }
 
@@ -569,6 +592,9 @@ mod tests {
         assert!(lives * f64::from(scope.lifetime.functions) >= 50.0);
         assert!(scope.consistency.rounds >= 100);
         assert_eq!(scope.consistency.concurrency, [1, 50]);
+        assert!(scope.disk.blocks * u64::from(scope.disk.sharing.rounds) >= 5 * 1_000);
+        assert!(scope.disk.sharing.colevels.contains(&20));
+        assert!(scope.network.window >= Span::from_secs(1));
     }
 
     // A limit of concurrency shortens the ladders, and what still does not fit is named.

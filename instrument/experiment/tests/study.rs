@@ -3,7 +3,7 @@
 mod fake;
 
 use experiment::{Basis, Ended, Kind, Scale, Scope, Sink, Study, Unit, Vantage, run_study};
-use fake::{Fake, KeepAlive, Profile, Removal, Update};
+use fake::{DISK_MIB_S, Fake, KeepAlive, NETWORK_MBIT_S, Profile, Removal, Update};
 use model::{Span, Time};
 use record::{Forced, Outcome, Record};
 use std::cell::Cell;
@@ -121,9 +121,20 @@ fn bracket(memory: &Memory) -> (u64, u64) {
     (kept, gone)
 }
 
+fn detail(record: &Record) -> probe::Response {
+    match record.detail.as_str() {
+        "" => probe::Response::default(),
+        detail => serde_json::from_str(detail).expect("the probe's schema"),
+    }
+}
+
+/// How many were meant to share a host.
+fn colevel(record: &Record) -> f64 {
+    record.setting.get("colevel").map_or(1.0, |k| k.parse().expect("a number"))
+}
+
 fn cpu_share(record: &Record) -> f64 {
-    let detail: probe::Response = serde_json::from_str(&record.detail).expect("the probe's schema");
-    let cpu = detail.cpu.expect("asked for");
+    let cpu = detail(record).cpu.expect("asked for");
     cpu.cpu_ns as f64 / cpu.window_ns as f64
 }
 
@@ -152,7 +163,9 @@ fn all_experiments_end() {
     assert_eq!(phases("isolation"), shape(&[("burst", keys)]));
     assert_eq!(phases("hosts"), shape(&[("burst", "concurrency")]));
     assert_eq!(phases("exposure"), shape(&[("read", "")]));
-    assert_eq!(phases("coldstart"), shape(&[("cold", ""), ("warm", "")]));
+    let starts = [("package", "ballast_mib"), ("again", "ballast_mib"), ("at_once", "colevel")];
+    let starts = [&starts[..], &[("cold", ""), ("warm", ""), ("chain", "")]].concat();
+    assert_eq!(phases("coldstart"), shape(&starts));
     assert_eq!(phases("scaling"), shape(&[("burst", "concurrency")]));
     let keys = "burst_memory_mib concurrency";
     assert_eq!(phases("placement"), shape(&[("burst", keys), ("fill", keys)]));
@@ -161,7 +174,10 @@ fn all_experiments_end() {
         phases("idle"),
         shape(&[("first", keys), ("second", keys), ("launch", keys), ("probe", keys)])
     );
-    assert_eq!(phases("cpu"), shape(&[("alone", ""), ("shared", "colevel")]));
+    for experiment in ["cpu", "disk", "network"] {
+        let both = shape(&[("alone", ""), ("shared", "colevel")]);
+        assert_eq!(phases(experiment), both, "{experiment}");
+    }
     assert_eq!(phases("lifetime"), shape(&[("watch", "interval_s")]));
     let keys = "concurrency kind wait_s";
     assert_eq!(phases("consistency"), shape(&[("before", keys), ("after", keys), ("again", keys)]));
@@ -240,9 +256,29 @@ fn assert_truth(memory: &Memory) {
         }
     }
     for record in memory.of("cpu") {
-        let colevel = record.setting.get("colevel").map_or(1.0, |k| k.parse().expect("a number"));
-        let share = (f64::from(record.memory_mib) / 512.0).min(1.0 / colevel);
+        let share = (f64::from(record.memory_mib) / 512.0).min(1.0 / colevel(record));
         assert!((cpu_share(record) - share).abs() < 1e-6, "{record:?}");
+    }
+    for record in memory.of("disk") {
+        let disk = detail(record).disk.expect("asked for");
+        assert!((disk.write_mib_s[0] * colevel(record) / DISK_MIB_S - 1.0).abs() < 1e-6);
+    }
+    for record in memory.of("network") {
+        let network = detail(record).network.expect("asked for");
+        let mbit_s = network.sent_bytes as f64 * 8e3 / network.duration_ns as f64;
+        assert!((mbit_s * colevel(record) / NETWORK_MBIT_S - 1.0).abs() < 1e-6, "{record:?}");
+    }
+}
+
+// Without a sink nothing is sent for nothing: one plain request per round says why.
+#[test]
+fn networks_without_a_sink_say_so() {
+    let fake = Fake::new(Profile { sink: None, ..Profile::default() });
+    let memory = complete(&fake, &study(Scale::Quick, 1, &[Kind::Network]));
+    assert_eq!(memory.of("network").count(), 3);
+    for record in memory.of("network") {
+        assert!(record.setting["unmeasured"].contains("no sink"), "{record:?}");
+        assert_eq!(detail(record).network, None);
     }
 }
 

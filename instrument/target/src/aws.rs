@@ -55,6 +55,7 @@ pub(crate) async fn open(
         },
         url,
         accounts,
+        sink: None,
         platform: None,
     })
 }

@@ -22,7 +22,8 @@ pub struct Options {
     pub accounts: Vec<String>,
     /// The program that is the platform of the target `local`; not needed for others.
     pub local: Option<LocalCommand>,
-    /// Where to listen as a sink for the probe's network measurement, as instances reach it; None for no sink.
+    /// Where to listen as a sink for the probe's network measurement, as instances reach it; None for none but on the
+    /// target `local`, which has its own.
     pub sink: Option<SocketAddr>,
 }
 
@@ -99,6 +100,8 @@ pub(crate) struct Endpoint {
     pub(crate) pace: Pace,
     pub(crate) memory_range_mib: (u32, u32),
     pub(crate) facts: Facts,
+    /// Where a sink can listen for instances to reach it; None where they cannot, or nobody knows.
+    pub(crate) sink: Option<SocketAddr>,
     /// The platform's process, where we started it. It ends when this is dropped.
     pub(crate) platform: Option<local::Platform>,
 }

@@ -46,6 +46,7 @@ pub(crate) fn open(uri: &Uri, url: &Url, options: &Options) -> Result<Endpoint, 
         },
         accounts,
         roles,
+        sink: None,
         platform: None,
     })
 }

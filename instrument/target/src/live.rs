@@ -68,7 +68,7 @@ impl Live {
         let unusable = |reason| OpenError::Unusable { uri: uri.clone(), reason };
         let pool = Pool::new(endpoint.url.clone()).map_err(|error| unusable(error.to_string()))?;
         let accounts = accounts(&endpoint, &clock);
-        let sink = match options.sink {
+        let sink = match options.sink.or(endpoint.sink) {
             Some(address) => Some(
                 Sink::start(address).await.map_err(|source| OpenError::Sink { address, source })?,
             ),

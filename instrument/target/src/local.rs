@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -36,6 +37,9 @@ pub struct LocalCommand {
     pub command: Vec<OsString>,
     /// File that its standard error goes to.
     pub log: PathBuf,
+    /// Port that instances may reach at the address of this machine which the line `host_address ADDRESS` names, for a sink
+    /// there; None for no sink.
+    pub sink_port: Option<u16>,
 }
 
 /// Why the platform did not start.
@@ -105,6 +109,8 @@ pub(crate) async fn open(options: &Options) -> Result<Endpoint, OpenError> {
     });
     let accounts: Vec<_> = accounts.collect();
     let mut facts = said.facts;
+    let address = facts.remove("host_address").and_then(|it| it.parse::<Ipv4Addr>().ok());
+    let sink = address.zip(command.sink_port).map(SocketAddr::from);
     let region = facts.remove("AWS_REGION").unwrap_or_else(|| lambda::REGION.to_owned());
     let roles = roles_or_made_up(options);
     Ok(Endpoint {
@@ -122,6 +128,7 @@ pub(crate) async fn open(options: &Options) -> Result<Endpoint, OpenError> {
         url,
         accounts,
         roles,
+        sink,
         platform: Some(platform),
     })
 }
@@ -281,7 +288,7 @@ mod tests {
 
     fn shell(script: &str, log: PathBuf) -> Options {
         let command = ["sh", "-c", script].map(OsString::from).to_vec();
-        let local = Some(LocalCommand { command, log });
+        let local = Some(LocalCommand { command, log, sink_port: None });
         Options { study: "test".to_owned(), local, ..Options::default() }
     }
 
@@ -320,6 +327,7 @@ mod tests {
         let missing = LocalCommand {
             command: vec![OsString::from("/nonexistent/peek")],
             log: directory.path().join("log"),
+            sink_port: None,
         };
         let options =
             Options { study: "test".to_owned(), local: Some(missing), ..Options::default() };

@@ -4,7 +4,7 @@
 
 use crate::call::{Answer, Call, PlatformReport, Reply};
 use crate::host::{Host, Resource};
-use crate::latency::chance;
+use crate::latency::{chance, varied};
 use crate::pool::Share;
 use crate::region::{Happening, SlotKey, State, Told};
 use crate::run::{Instance, Part, Pending, Run};
@@ -318,8 +318,13 @@ impl State {
     pub(crate) fn join(&mut self, instance: InstanceId, resource: Resource, share: Share) {
         let now = self.now;
         let Some(host) = self.instances.get(&instance).map(|it| it.host) else { return };
+        let variation_sd = self.platform.model.variation_sd(resource);
         if let Some(it) = self.hosts.get_mut(&host) {
-            it.pool(resource).join(now, instance, share);
+            let pool = it.pool(resource);
+            if variation_sd > 0.0 && pool.is_idle() {
+                pool.vary(varied(&mut self.random, variation_sd));
+            }
+            pool.join(now, instance, share);
             self.announce(host, resource);
         }
     }

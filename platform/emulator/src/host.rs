@@ -104,6 +104,17 @@ impl Host {
     }
 }
 
+impl Model {
+    /// How much what a host has of something varies from one use to the next, as a part of it.
+    pub(crate) fn variation_sd(&self, resource: Resource) -> f64 {
+        match resource {
+            Resource::DiskWrite | Resource::DiskRead => self.disk.variation_sd,
+            Resource::Network => self.network.variation_sd,
+            Resource::Cpu | Resource::Starter => 0.0,
+        }
+    }
+}
+
 fn draw_kind<'a>(kinds: &'a [HostType], random: &mut impl Rng) -> &'a HostType {
     let all: f64 = kinds.iter().map(|kind| kind.share).sum();
     let mut left = random.random::<f64>() * all;

@@ -209,6 +209,13 @@ fn normal_quantile(p: f64) -> f64 {
     SQRT_2 * erf_inv(2.0 * p - 1.0)
 }
 
+/// A factor around 1 that varies by this part of it: lognormal, of mean 1.
+pub(crate) fn varied(random: &mut impl Rng, sd: f64) -> f64 {
+    let variance = (sd * sd).ln_1p();
+    let normal: f64 = StandardNormal.sample(random);
+    (variance.sqrt() * normal - variance / 2.0).exp()
+}
+
 /// True in this part of all cases.
 pub(crate) fn chance(random: &mut impl Rng, part: f64) -> bool {
     part > 0.0 && random.random::<f64>() < part
@@ -247,6 +254,18 @@ mod tests {
             let said = Latency::fit(of).expect("a distribution").median_ms();
             assert!((said / median_ms - 1.0).abs() < 1e-6, "{said}");
         }
+    }
+
+    // Factors have the mean and the spread that they are said to have.
+    #[test]
+    fn factors_are_around_one() {
+        let mut random = Pcg64::seed_from_u64(2);
+        let drawn: Vec<f64> = (0..100_000).map(|_| varied(&mut random, 0.3)).collect();
+        let mean = drawn.iter().sum::<f64>() / 1e5;
+        let variance = drawn.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / 1e5;
+        assert!((mean - 1.0).abs() < 0.005, "{mean}");
+        assert!((variance.sqrt() - 0.3).abs() < 0.01, "{variance}");
+        assert_eq!(varied(&mut random, 0.0), 1.0);
     }
 
     // A constant is one, and figures that no distribution has are refused with the figure.

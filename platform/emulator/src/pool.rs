@@ -11,7 +11,9 @@ const NOTHING: f64 = 1e-9;
 /// One resource of one host.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    /// Units per second.
+    /// Units per second, as the profile has it.
+    nominal: f64,
+    /// Units per second at present.
     capacity: f64,
     members: Vec<Member>,
     updated: Time,
@@ -41,11 +43,28 @@ pub(crate) struct Share {
 
 impl Pool {
     pub(crate) fn new(capacity: f64) -> Self {
-        Self { capacity, members: Vec::new(), updated: Time::ZERO, generation: 0 }
+        Self {
+            nominal: capacity,
+            capacity,
+            members: Vec::new(),
+            updated: Time::ZERO,
+            generation: 0,
+        }
     }
 
     pub(crate) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Whether nobody uses it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// What there is from now on, as a part of what the profile has.
+    pub(crate) fn vary(&mut self, factor: f64) {
+        self.capacity = self.nominal * factor;
+        self.divide();
     }
 
     pub(crate) fn join(&mut self, now: Time, instance: InstanceId, share: Share) {
@@ -186,6 +205,19 @@ mod tests {
         assert_eq!(pool.next_done(), Some(at(1.5)));
         assert_eq!(pool.take_done(at(1.5)), [InstanceId(1)]);
         assert_eq!(pool.next_done(), Some(at(2.0)));
+    }
+
+    // What there is may vary, always as a part of what the profile has.
+    #[test]
+    fn capacities_vary() {
+        let mut pool = Pool::new(100.0);
+        assert!(pool.is_idle());
+        for (factor, rate) in [(0.5, 50.0), (1.5, 150.0)] {
+            pool.vary(factor);
+            pool.join(at(0.0), InstanceId(1), share(9e9, 1.0, ENDLESS));
+            assert_eq!(rates(&pool), [rate]);
+            pool.leave(at(1.0), InstanceId(1));
+        }
     }
 
     // Somebody who stays for a time gets what there was in that time.

@@ -138,7 +138,7 @@ impl State {
                     self.problem(instance, "disk", format!("{mib:.0} MiB, /tmp holds {limit} MiB"));
                     return Wait::Over;
                 }
-                let ceiling = self.platform.model.disk.instance_mib_s.unwrap_or(f64::INFINITY);
+                let ceiling = self.platform.disk_ceiling_mib_s();
                 let resource =
                     if part == Part::DiskWrite { Resource::DiskWrite } else { Resource::DiskRead };
                 self.join(instance, resource, Share { ceiling, weight: 1.0, work: mib });
@@ -187,8 +187,7 @@ impl State {
     }
 
     fn network_share(&self, memory: MemoryMib) -> Share {
-        let most = self.platform.model.network.mbit_s_at_128_mib;
-        let ceiling = most.map_or(f64::INFINITY, |most| most * f64::from(memory.0) / 128.0);
+        let ceiling = self.platform.network_ceiling_mbit_s(memory);
         Share { ceiling, weight: 1.0, work: f64::INFINITY }
     }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use model::{HostId, InstanceId, MemoryMib, Span};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -262,6 +263,8 @@ pub struct Facts {
     pub name: &'static str,
     /// What cannot be enforced or offered here, and the remedy.
     pub limitations: Vec<String>,
+    /// The machine's address as instances reach what they are allowed to; None where they have no network.
+    pub host_address: Option<Ipv4Addr>,
 }
 
 /// Why a package cannot be made ready.

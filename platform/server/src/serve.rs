@@ -11,7 +11,7 @@ use sandbox::container::network::{Allowed, NetworkConfig};
 use sandbox::container::{self, Container, ContainerConfig, Reveal};
 use scheduler::Profile;
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +88,8 @@ pub struct Ready {
     pub runtimes: Vec<String>,
     /// What cannot be enforced or offered here.
     pub limitations: Vec<String>,
+    /// This machine's address as instances reach the ports that they are allowed to; None where they have no network.
+    pub host_address: Option<Ipv4Addr>,
 }
 
 /// Runs the platform until SIGTERM or SIGINT, then ends what runs and removes what it held.
@@ -132,6 +134,7 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
         memory_mib: (profile.limits.memory_min.0, profile.limits.memory_max.0),
         runtimes: container.runtimes(),
         limitations: container.facts().limitations,
+        host_address: container.facts().host_address,
     };
     let journal = journal.as_deref().map(Journal::create).transpose()?;
     let config = gateway_config(&profile, access_keys);

@@ -241,6 +241,13 @@ roles = 4",
         text
     }
 
+    /// How a disk or network of hosts varies, and by that key what one instance gets of it at most.
+    fn shared(&mut self, there_is: f64, ceiling: &str) -> String {
+        let variation = format!("variation_sd = {:.4}", self.between(0.0, 0.15));
+        let most = there_is * self.between(0.2, 0.9);
+        if self.chance(0.4) { format!("{variation}\n{ceiling} = {most:.2}") } else { variation }
+    }
+
     fn rest(&mut self, drawn: &Drawn) -> String {
         let is = |broken| drawn.broken == Some(broken);
         let ceiling_sd = if is(Broken::Variation) { 0.2 } else { self.between(0.0, 0.02) };
@@ -255,6 +262,8 @@ roles = 4",
             [(100.0, 900.0); 3].map(|(low, high)| self.latency(low, high, 0.5));
         let payload_mib = self.one(&["1.0", "4.0", "6.0"]);
         let disk_mib = self.one(&[256, 512, 1_024]);
+        let (disk, network) =
+            (self.shared(write, "instance_mib_s"), self.shared(mbit, "mbit_s_at_128_mib"));
         format!(
             "[emulated.cpu]
 ceiling_sd = {ceiling_sd:.4}
@@ -263,8 +272,10 @@ period_ms = 100.0
 write_mib_s = {write:.2}
 read_mib_s = {read:.2}
 noise_mib_s = 0.05
+{disk}
 [emulated.network]
 mbit_s = {mbit:.2}
+{network}
 [emulated.background]
 for_s = {background_s:.2}
 [emulated.clock]

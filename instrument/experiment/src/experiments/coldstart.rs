@@ -5,22 +5,44 @@
 //! settings alternate in an order drawn anew in each round, so that slow hours fall on all of them; each function has
 //! unique code bytes; several warm requests follow each cold one; the platform's own report is asked for; the
 //! send is the first byte on an open connection; and a start counts as cold by the instance's own count of
-//! invocations, never by its latency.
+//! invocations, never by its latency. What makes a cold start dearer has requests of its own ([`extras`]).
+
+mod extras;
 
 use crate::bench::{Bench, Setting, Shot, Try};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
 use crate::scope::Scope;
 use crate::vantage::{Report, Sent, Vantage};
-use model::Span;
 use probe::Request;
 use record::{Forced, Record};
 
-/// The cold and warm start experiment. A step is a round over all runtimes and memory sizes.
+/// The cold and warm start experiment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ColdStart;
 
+/// One unit of the cold start experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColdStartStep {
+    /// All runtimes and memory sizes, one after another.
+    Round(u32),
+    /// Packages of all sizes, each started twice.
+    Package {
+        /// Repetition.
+        round: u32,
+    },
+    /// Several starts at once.
+    AtOnce {
+        /// Repetition.
+        round: u32,
+        /// How many.
+        colevel: u32,
+    },
+    /// One start after another, all kept.
+    Chain,
+}
+
 impl Experiment for ColdStart {
-    type Step = u32;
+    type Step = ColdStartStep;
 
     fn about(&self) -> About {
         About {
@@ -30,7 +52,8 @@ impl Experiment for ColdStart {
                 request is the cold start, the ones right after it are warm. Latency is from \
                 the first byte sent on an open connection to the handler's first statement; \
                 the overhead is the round trip less the function's own duration, and needs no \
-                second clock.",
+                second clock. Beside that: larger packages, known code, several starts at once on one \
+                host, and hosts not seen before.",
             paper_design: "1,000 functions per memory size and language, each invoked twice; latency by \
                 two clocks that nothing synchronised.",
             needs: &[Need::QuietPlatform],
@@ -39,7 +62,7 @@ impl Experiment for ColdStart {
         }
     }
 
-    fn plan(&self, scope: &Scope) -> Vec<Planned<u32>> {
+    fn plan(&self, scope: &Scope) -> Vec<Planned<ColdStartStep>> {
         let settings = (scope.runtimes.len() * scope.coldstart.memory_mib.len()) as u64;
         let each = scope.control + scope.start + scope.coldstart.spacing;
         let unit = |round: u32| Unit {
@@ -48,12 +71,19 @@ impl Experiment for ColdStart {
             invocations: settings * u64::from(1 + scope.coldstart.warm),
             expected: each * settings,
         };
-        (0..scope.coldstart.rounds)
-            .map(|round| Planned { unit: unit(round), step: round })
-            .collect()
+        let step = |round| Planned { unit: unit(round), step: ColdStartStep::Round(round) };
+        (0..scope.coldstart.rounds).map(step).chain(extras::plan(scope)).collect()
     }
 
-    async fn run<V: Vantage>(&self, bench: &Bench<'_, V>, round: &u32) -> Vec<Record> {
+    async fn run<V: Vantage>(&self, bench: &Bench<'_, V>, step: &ColdStartStep) -> Vec<Record> {
+        let round = match *step {
+            ColdStartStep::Round(round) => round,
+            ColdStartStep::Package { round } => return extras::package(bench, round).await,
+            ColdStartStep::AtOnce { round, colevel } => {
+                return extras::at_once(bench, (round, colevel)).await;
+            }
+            ColdStartStep::Chain => return extras::chain(bench).await,
+        };
         let scope = bench.scope;
         let sizes = &scope.coldstart.memory_mib;
         let settings = scope
@@ -64,7 +94,7 @@ impl Experiment for ColdStart {
         let mut records = Vec::new();
         for (runtime, memory_mib) in bench.shuffled(settings) {
             let starts = bench
-                .sound(async |_| cold_then_warm(bench, *round, runtime, memory_mib).await)
+                .sound(async |_| cold_then_warm(bench, round, runtime, memory_mib).await)
                 .await;
             records.extend(starts);
         }
@@ -93,14 +123,12 @@ async fn cold_then_warm<V: Vantage>(
             phase,
             round,
             setting: Setting::new(),
-            request: Request::default(),
+            // Hosts that were seen here are not new later.
+            request: Request { identity: true, ..Request::default() },
             sent: Sent { intended: bench.soon(1), report: Report::Ask, forced_by },
         };
         records.push(bench.send(&function, &shot, sequence).await);
     }
     bench.remove(function).await;
-    let round_trip =
-        |record: &Record| Span::from_nanos(record.received_ns.saturating_sub(record.sent_ns));
-    let statistic = records.iter().map(round_trip).min().unwrap_or(Span::ZERO);
-    Try { records, statistic, held_until: None }
+    extras::done(records)
 }

@@ -10,8 +10,8 @@
 //! host, so that one CPU is what all instances want together, and half of one is left for everything else. With
 //! fewer cores than that the records say that they are disturbed.
 
-use super::alternating;
-use crate::bench::{Bench, Setting, Shot, Try, mark, setting};
+use super::{alternating, note_few_cores};
+use crate::bench::{Bench, Setting, Shot, Try, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
 use crate::scope::Scope;
 use crate::vantage::{Sent, Vantage};
@@ -20,9 +20,6 @@ use record::{Forced, Record};
 
 /// CPUs that instances want at most where the platform shares a machine: one host of one vCPU.
 const DEMAND_CPUS: f64 = 1.0;
-
-/// CPUs that platform and vantage point need beside them (TRUTH, 5).
-const SPARE_CPUS: f64 = 0.5;
 
 /// The CPU experiment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,13 +106,7 @@ impl Experiment for Cpu {
                 records
             }
         };
-        if let Some(cores) = bench.scope.cpu.shared_cores
-            && f64::from(cores) < DEMAND_CPUS + SPARE_CPUS
-        {
-            let needed = DEMAND_CPUS + SPARE_CPUS;
-            let reason = format!("platform and vantage point share {cores} CPUs, {needed} needed");
-            mark(&mut records, "disturbed", &reason);
-        }
+        note_few_cores(&mut records, bench.scope.cpu.shared_cores, DEMAND_CPUS);
         records
     }
 }

@@ -4,7 +4,7 @@
 
 use experiment::{Change, Function, FunctionSpec, Sent, Vantage, VantageError};
 use model::{Span, Time};
-use probe::{CpuResult, Request};
+use probe::{CpuResult, DiskResult, NetworkResult, Request};
 use record::{Outcome, Record};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +17,9 @@ use std::task::{Context, Poll, Wake, Waker};
 const EPOCH_UNIX_NS: u64 = 1_700_000_000_000_000_000;
 const PATH: Span = Span::from_micros(200);
 const WARM: Span = Span::from_micros(300);
+/// What a host writes and sends, for all of its instances together.
+pub const DISK_MIB_S: f64 = 400.0;
+pub const NETWORK_MBIT_S: f64 = 900.0;
 
 /// How idle instances go.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,8 @@ pub struct Profile {
     pub removal: Removal,
     /// Whether updated functions still run what was there before.
     pub update: Update,
+    /// Where instances find a sink.
+    pub sink: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +77,7 @@ impl Default for Profile {
             start_gap: Span::ZERO,
             removal: Removal::Complete,
             update: Update::Atomic,
+            sink: Some("10.0.0.1:5201".to_owned()),
         }
     }
 }
@@ -259,6 +265,14 @@ impl Fake {
         }
     }
 
+    /// Begins to use something of a host, and returns how much of it there is for each that uses it.
+    async fn share_of(&self, host: u64, all: f64) -> f64 {
+        *self.state.borrow_mut().computing.entry(host).or_default() += 1;
+        // All that wait for the same barrier are counted before the first of them looks.
+        self.rest(Span::from_nanos(1)).await;
+        all / f64::from(self.state.borrow().computing[&host])
+    }
+
     /// What runs inside the instance.
     async fn handle(&self, instance: u64, request: &Request, record: &mut Record) {
         let unix = |time: Time| EPOCH_UNIX_NS + time.as_nanos();
@@ -283,12 +297,8 @@ impl Fake {
             detail.exposure = Some(Vec::new());
         }
         if let Some(cpu) = &request.cpu {
-            *self.state.borrow_mut().computing.entry(host).or_default() += 1;
-            // All that wait for the same barrier are counted before the first of them looks.
-            self.rest(Span::from_nanos(1)).await;
-            let beside = self.state.borrow().computing[&host];
             let ceiling = f64::from(memory_mib) / f64::from(self.profile.cpu_full_mib);
-            let share = ceiling.min(1.0 / f64::from(beside));
+            let share = ceiling.min(self.share_of(host, 1.0).await);
             let window = Span::from_secs_f64(cpu.window_ms / 1e3);
             self.rest(window).await;
             *self.state.borrow_mut().computing.entry(host).or_default() -= 1;
@@ -299,7 +309,29 @@ impl Fake {
                 ..CpuResult::default()
             });
         }
-        if request.exposure || request.cpu.is_some() {
+        if let Some(disk) = &request.disk {
+            let mib = (disk.block_bytes * disk.blocks) as f64 / f64::from(1 << 20);
+            let rate = self.share_of(host, DISK_MIB_S).await;
+            detail.disk = Some(DiskResult {
+                write_mib_s: vec![rate],
+                started_unix_ns: unix(self.now()),
+                ..DiskResult::default()
+            });
+            self.rest(Span::from_secs_f64(mib / rate)).await;
+            *self.state.borrow_mut().computing.entry(host).or_default() -= 1;
+        }
+        if let Some(network) = &request.network {
+            let rate = self.share_of(host, NETWORK_MBIT_S).await;
+            let window = Span::from_secs_f64(network.window_ms / 1e3);
+            detail.network = Some(NetworkResult {
+                sent_bytes: (rate * 1e6 / 8.0 * window.as_secs_f64()) as u64,
+                duration_ns: window.as_nanos(),
+                started_unix_ns: unix(self.now()),
+            });
+            self.rest(window).await;
+            *self.state.borrow_mut().computing.entry(host).or_default() -= 1;
+        }
+        if detail != probe::Response::default() {
             record.detail = serde_json::to_string(&detail).expect("JSON");
         }
         if let Some(until) = request.hold_until_unix_ns {
@@ -427,6 +459,6 @@ impl Vantage for Fake {
     }
 
     fn sink(&self) -> Option<String> {
-        None
+        self.profile.sink.clone()
     }
 }

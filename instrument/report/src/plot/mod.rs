@@ -15,10 +15,12 @@ mod idle;
 mod latency;
 mod lifetime;
 mod map;
+mod points;
 mod pool;
 mod scaling;
 mod source;
 mod style;
+mod throughput;
 mod tradeoff;
 
 pub use tradeoff::{Tradeoff, tradeoff_svg};
@@ -121,6 +123,8 @@ pub(crate) fn of_experiment(
         "cpu" => vec![cpu::by_memory(found, &own), cpu::by_colevel(found)],
         "lifetime" => vec![lifetime::plot(&own)],
         "consistency" => vec![consistency::plot(found, &own)],
+        "disk" => vec![throughput::disk(found)],
+        "network" => vec![throughput::network(found)],
         _ => Vec::new(),
     };
     plots.into_iter().flatten().collect()

@@ -18,7 +18,7 @@ fn options(address: std::net::SocketAddr, log: &tempfile::TempDir) -> Options {
          echo AWS_SECRET_ACCESS_KEY=SK; exec sleep 1000"
     );
     let command = ["sh", "-c", &script].map(OsString::from).to_vec();
-    let local = Some(LocalCommand { command, log: log.path().join("log") });
+    let local = Some(LocalCommand { command, log: log.path().join("log"), sink_port: None });
     Options { study: "s1".to_owned(), seed: 7, local, ..Options::default() }
 }
 

@@ -9,6 +9,8 @@ mod idle;
 mod isolation;
 mod latency;
 mod lifetime;
+mod sharing;
+mod starts;
 
 use crate::profile::Platform;
 use rand::SeedableRng;

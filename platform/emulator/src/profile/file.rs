@@ -80,6 +80,8 @@ fn problem(platform: &Platform) -> Option<Problem> {
         ("emulated.starts.package_ms_per_mib", model.starts.package_ms_per_mib),
         ("emulated.starts.known_code_saves_ms", model.starts.known_code_saves_ms),
         ("emulated.disk.noise_mib_s", model.disk.noise_mib_s),
+        ("emulated.disk.variation_sd", model.disk.variation_sd),
+        ("emulated.network.variation_sd", model.network.variation_sd),
         ("emulated.background.for_s", model.background.for_s),
         ("emulated.background.cpus", model.background.cpus.unwrap_or(0.0)),
         ("emulated.clock.host_sd_ms", model.clock.host_sd_ms),

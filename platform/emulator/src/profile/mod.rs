@@ -165,6 +165,9 @@ pub struct Disk {
     pub instance_mib_s: Option<f64>,
     /// What else moves on a host's disk, MiB/s, in its counters.
     pub noise_mib_s: f64,
+    /// How much what a host writes and reads varies from one use to the next, as a part of it: what others leave it.
+    #[serde(default)]
+    pub variation_sd: f64,
 }
 
 /// Networks.
@@ -175,6 +178,9 @@ pub struct Network {
     pub mbit_s: f64,
     /// What an instance of 128 MiB gets at most, and more in proportion to its memory; None for all.
     pub mbit_s_at_128_mib: Option<f64>,
+    /// How much what a host sends varies from one use to the next, as a part of it: what others leave it.
+    #[serde(default)]
+    pub variation_sd: f64,
 }
 
 /// Whose name something is.
@@ -376,6 +382,17 @@ impl Platform {
         let vcpus = f64::from(host.vcpus);
         let milli = self.scheduler.cpu.ceiling_milli(memory, host.vcpus * 1000);
         milli.map_or(vcpus, |milli| f64::from(milli) / 1e3).min(vcpus)
+    }
+
+    /// What one instance may write or read at most, MiB/s.
+    pub fn disk_ceiling_mib_s(&self) -> f64 {
+        self.model.disk.instance_mib_s.unwrap_or(f64::INFINITY)
+    }
+
+    /// What one instance of this size may send at most, Mbit/s.
+    pub fn network_ceiling_mbit_s(&self, memory: MemoryMib) -> f64 {
+        let most = self.model.network.mbit_s_at_128_mib;
+        most.map_or(f64::INFINITY, |most| most * f64::from(memory.0) / 128.0)
     }
 
     /// How long work after the response goes on at most.

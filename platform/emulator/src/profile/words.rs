@@ -110,8 +110,10 @@ fn disk(platform: &Platform) -> String {
     let disk = &platform.model.disk;
     let most = disk.instance_mib_s.map_or("all".to_owned(), |most| format!("{most} MiB/s"));
     format!(
-        "{} MiB/s written, {} read by one host; an instance gets at most {most}",
-        disk.write_mib_s, disk.read_mib_s
+        "{} MiB/s written, {} read by one host, {:.0} % more or less; an instance gets at most {most}",
+        disk.write_mib_s,
+        disk.read_mib_s,
+        100.0 * disk.variation_sd
     )
 }
 
@@ -120,7 +122,11 @@ fn network(platform: &Platform) -> String {
     let most = network
         .mbit_s_at_128_mib
         .map_or("all".to_owned(), |most| format!("{most} Mbit/s at 128 MiB, in proportion"));
-    format!("{} Mbit/s by one host; an instance gets at most {most}", network.mbit_s)
+    format!(
+        "{} Mbit/s by one host, {:.0} % more or less; an instance gets at most {most}",
+        network.mbit_s,
+        100.0 * network.variation_sd
+    )
 }
 
 fn reveals(platform: &Platform) -> String {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::future::Future;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
@@ -43,6 +44,7 @@ pub(super) struct Connection {
     channel: AsyncFd<Channel>,
     pub(super) cgroups: Cgroups,
     pub(super) limitations: Vec<String>,
+    pub(super) host_address: Option<Ipv4Addr>,
     asked: Mutex<Asked>,
     life: watch::Sender<Life>,
 }
@@ -208,25 +210,29 @@ impl Connection {
         let configure = protocol::encode(&Request::Configure(configuration.clone()));
         channel.get_ref().send(&[&configure], &[]).step(cannot)?;
         let mut buffer = vec![0; MESSAGE_LIMIT];
-        let (cgroups, limitations) = match receive(&channel, &mut buffer).await.step(cannot)? {
-            Received::End => {
-                return Err(Failure { step: format!("{}: it ended", cannot()), errno: 0 });
-            }
-            Received::Message(length, _) => {
-                match protocol::decode::<Reply>(&buffer[..length]).step(cannot)?.0 {
-                    Reply::Ready { cgroups, limitations } => (cgroups, limitations),
-                    Reply::Unusable(failure) => return Err(failure),
-                    Reply::Host { .. } | Reply::Gone(_) => {
-                        let step = format!("{}: it speaks out of turn", cannot());
-                        return Err(Failure { step, errno: 0 });
+        let (cgroups, limitations, host_address) =
+            match receive(&channel, &mut buffer).await.step(cannot)? {
+                Received::End => {
+                    return Err(Failure { step: format!("{}: it ended", cannot()), errno: 0 });
+                }
+                Received::Message(length, _) => {
+                    match protocol::decode::<Reply>(&buffer[..length]).step(cannot)?.0 {
+                        Reply::Ready { cgroups, limitations, host_address } => {
+                            (cgroups, limitations, host_address)
+                        }
+                        Reply::Unusable(failure) => return Err(failure),
+                        Reply::Host { .. } | Reply::Gone(_) => {
+                            let step = format!("{}: it speaks out of turn", cannot());
+                            return Err(Failure { step, errno: 0 });
+                        }
                     }
                 }
-            }
-        };
+            };
         let connection = Arc::new(Self {
             channel,
             cgroups,
             limitations,
+            host_address,
             asked: Mutex::default(),
             life: watch::Sender::new(Life::Alive),
         });

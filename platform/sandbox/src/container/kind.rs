@@ -137,7 +137,7 @@ pub struct Container {
     starter: Arc<Starter>,
     runtimes: Runtimes,
     reveal: Reveal,
-    limitations: Vec<String>,
+    facts: Facts,
 }
 
 /// A package and how to run it.
@@ -204,8 +204,13 @@ impl Container {
             network: network.spec(),
         };
         let starter = Starter::open(starter, configuration).await.map_err(open_error)?;
-        let limitations = starter.connection().await.map_err(open_error)?.limitations.clone();
-        Ok(Self { starter, runtimes, reveal, limitations })
+        let connection = starter.connection().await.map_err(open_error)?;
+        let facts = Facts {
+            name: "container",
+            limitations: connection.limitations.clone(),
+            host_address: connection.host_address,
+        };
+        Ok(Self { starter, runtimes, reveal, facts })
     }
 
     /// Creates a sandbox and executes its program in it. What it is from then on is its own.
@@ -373,7 +378,7 @@ impl Kind for Container {
     type Instance = ContainerInstance<ContainerControl>;
 
     fn facts(&self) -> Facts {
-        Facts { name: "container", limitations: self.limitations.clone() }
+        self.facts.clone()
     }
 
     fn runtimes(&self) -> Vec<String> {

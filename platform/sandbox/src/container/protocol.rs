@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ffi::CStr;
 use std::io;
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 /// Server to starter.
@@ -38,6 +38,8 @@ pub(super) enum Reply {
         cgroups: Cgroups,
         /// What cannot be enforced.
         limitations: Vec<String>,
+        /// The machine's address as instances reach it; None where they have no network.
+        host_address: Option<Ipv4Addr>,
     },
     /// The starter cannot work here.
     Unusable(Failure),

@@ -12,6 +12,7 @@ mod sandbox;
 use super::cgroup::Limits;
 use super::channel::{Channel, MESSAGE_LIMIT, Received};
 use super::child;
+use super::network::Router;
 use super::protocol::{self, Configuration, Failure, HostSpec, ProcView, Reply, Request, Step};
 use super::system;
 use equipment::Equipment;
@@ -79,7 +80,8 @@ fn serve() -> Result<(), Failure> {
             let starter = Starter::new(channel, configuration, equipment);
             let limitations = starter.equipment.limitations.clone();
             let cgroups = starter.equipment.cgroups.clone();
-            starter.reply(&Reply::Ready { cgroups, limitations })?;
+            let host_address = starter.equipment.router.as_ref().map(Router::host_address);
+            starter.reply(&Reply::Ready { cgroups, limitations, host_address })?;
             starter.run(buffer)
         }
         Err(failure) => channel

@@ -1,0 +1,171 @@
+//! What is true of what a host's instances share: its disk, its network, and how much neighbours slow each other down.
+
+use super::{Realised, number};
+use analysis::{Truth, Value};
+use emulator::Expected;
+use model::MemoryMib;
+use record::Record;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Metrics of one instance's part, by experiment: alone, and beside others.
+const PARTS: [(&str, &str, &str); 3] = [
+    ("cpu", "cpu.share", "cpu.share_shared"),
+    ("disk", "disk.throughput_mib_s", "disk.throughput_mib_s"),
+    ("network", "network.throughput_mbit_s", "network.throughput_mbit_s"),
+];
+
+/// Truths of kind *expected* of throughputs, at every colevel that there may have been.
+pub(super) fn expected(expected: &Expected<'_>, records: &[Record]) -> Vec<Truth> {
+    let mut truths = Vec::new();
+    for (experiment, metric, sum) in [
+        ("disk", "disk.throughput_mib_s", "disk.host_total_mib_s"),
+        ("network", "network.throughput_mbit_s", "network.host_total_mbit_s"),
+    ] {
+        let of_it = || records.iter().filter(|record| record.experiment == experiment);
+        let sizes: BTreeSet<u32> = of_it().map(|record| record.memory_mib).collect();
+        let beside = of_it().find(|record| record.phase == "shared");
+        let size = beside.map(|record| record.memory_mib);
+        for colevel in 1..=of_it().filter_map(intended).max().unwrap_or(1) {
+            for memory_mib in &sizes {
+                let each = match experiment {
+                    "disk" => expected.disk_write_mib_s(colevel),
+                    _ => expected.network_mbit_s(MemoryMib(*memory_mib), colevel),
+                };
+                let setting = [("colevel", colevel), ("memory_mib", *memory_mib)];
+                truths.push(expect(metric, &setting, each));
+                if size == Some(*memory_mib) {
+                    truths.push(expect(sum, &setting[..1], each * f64::from(colevel)));
+                }
+            }
+        }
+    }
+    truths
+}
+
+/// The truth of the worst slowdown by neighbours, from what is true of each part and how many really shared a host; None
+/// where nobody did.
+pub(super) fn worst_slowdown(
+    truths: &[Truth],
+    realised: &Realised,
+    records: &[Record],
+) -> Option<Truth> {
+    let slowdown = |(experiment, alone, shared): &(&str, &str, &str)| {
+        let beside = records
+            .iter()
+            .filter(|record| record.experiment == *experiment && record.phase == "shared");
+        let levels: BTreeSet<(u32, u32)> = beside
+            .filter_map(|record| {
+                Some((record.memory_mib, realised.functions.get(&record.function)?.colevel))
+            })
+            .collect();
+        let ratio = |(memory_mib, colevel): (u32, u32)| {
+            let of = |metric: &str, colevel: u32| {
+                let setting = [("memory_mib", memory_mib), ("colevel", colevel)];
+                let with = truths.iter().find(|truth| is(truth, metric, &setting));
+                with.or_else(|| truths.iter().find(|truth| is(truth, metric, &setting[..1])))
+            };
+            let measured = records.iter().any(|record| {
+                record.experiment == *experiment
+                    && record.phase == "alone"
+                    && record.memory_mib == memory_mib
+            });
+            match (&of(alone, 1)?.value, &of(shared, colevel)?.value) {
+                (Value::Number(alone), Value::Number(shared)) if measured && colevel > 1 => {
+                    Some(alone / shared)
+                }
+                _ => None,
+            }
+        };
+        levels.into_iter().filter_map(ratio).max_by(f64::total_cmp)
+    };
+    let worst = PARTS.iter().filter_map(slowdown).max_by(f64::total_cmp)?;
+    Some(expect("contention.worst_slowdown", &[], worst))
+}
+
+/// The colevel that a record's burst was meant to have.
+fn intended(record: &Record) -> Option<u32> {
+    record.setting.get("colevel")?.parse().ok()
+}
+
+fn is(truth: &Truth, metric: &str, setting: &[(&str, u32)]) -> bool {
+    truth.metric == metric
+        && truth.setting.len() == setting.len()
+        && setting.iter().all(|(name, value)| truth.setting.get(*name) == Some(&json!(value)))
+}
+
+fn expect(metric: &str, setting: &[(&str, u32)], value: f64) -> Truth {
+    let setting = setting.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
+    Truth {
+        metric: metric.to_owned(),
+        setting: setting.collect::<BTreeMap<_, _>>(),
+        value: number(value),
+        kind: "expected".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::truth::trial::{found, holds, numbers, of, platform, study};
+    use analysis::{Finding, Value};
+    use experiment::{Kind, SharingScope};
+
+    /// 26 instances of 128 MiB fill a host, so that the largest burst shows that there are several.
+    fn shape(scope: &mut SharingScope) {
+        scope.colevels = vec![2, 5, 10, 40];
+        scope.rounds = 80;
+    }
+
+    fn near(finding: &Finding) {
+        let (found, truth) = numbers(finding);
+        assert!((found / truth - 1.0).abs() <= 0.05, "{finding:?}");
+    }
+
+    // A disk of hosts that are shared out, at both ends: all of a slow one, and a ceiling that neighbours never reach.
+    #[test]
+    fn disks_are_found() {
+        let slow = [("write_mib_s = 80.0", "write_mib_s = 5.0")];
+        let capped = [("noise_mib_s = 0.02", "noise_mib_s = 0.02\ninstance_mib_s = 3.0")];
+        for (changes, slowdown) in [(slow, 26.0), (capped, 1.0)] {
+            let target = platform(&changes);
+            let mut study = study(&target, &[Kind::Disk]);
+            shape(&mut study.scope.disk.sharing);
+            study.scope.disk.blocks = 10;
+            let found = found(&target, &study);
+            let each = of(&found, "disk.throughput_mib_s");
+            let sums = of(&found, "disk.host_total_mib_s");
+            assert!(each.len() >= 6 && sums.len() == 6, "{} {}", each.len(), sums.len());
+            let covered = each.iter().filter(|it| holds(it)).count();
+            assert!(covered + 1 >= each.len(), "{covered} of {}", each.len());
+            each.iter().chain(&sums).for_each(|it| near(it));
+            let worst = &of(&found, "contention.worst_slowdown")[0].value;
+            let Value::Number(worst) = worst else { panic!("{worst:?}") };
+            assert!((worst / slowdown - 1.0).abs() < 0.1, "{worst}");
+        }
+    }
+
+    // A network that is shared out, and one whose instances have a ceiling by memory, so that four times the memory sends
+    // four times as much.
+    #[test]
+    fn networks_are_found() {
+        let open = ("mbit_s = 560.0", "mbit_s = 560.0");
+        let capped = ("mbit_s = 560.0", "mbit_s = 9000.0\nmbit_s_at_128_mib = 40.0");
+        for change in [open, capped] {
+            let target = platform(&[change]);
+            let mut study = study(&target, &[Kind::Network]);
+            shape(&mut study.scope.network.sharing);
+            let found = found(&target, &study);
+            let each = of(&found, "network.throughput_mbit_s");
+            each.iter().chain(&of(&found, "network.host_total_mbit_s")).for_each(|it| near(it));
+            let at = |memory_mib: u32| {
+                let is_it = |it: &&&Finding| {
+                    it.setting["colevel"] == 1 && it.setting["memory_mib"] == memory_mib
+                };
+                numbers(each.iter().find(is_it).expect("a size")).0
+            };
+            let ratio = at(512) / at(128);
+            let expected = if change == open { 1.0 } else { 4.0 };
+            assert!((ratio / expected - 1.0).abs() < 0.1, "{ratio}");
+        }
+    }
+}
