@@ -2,9 +2,11 @@
 //!
 //! Read after the analysis; no experiment or analysis sees any of it.
 
+mod accounting;
 mod consistency;
 mod isolation;
 mod lifetime;
+mod limits;
 #[cfg(test)]
 mod measured;
 #[cfg(test)]
@@ -54,6 +56,8 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     }
     truths.extend(consistency::of_profile(profile));
     truths.extend(lifetime::of_profile(profile, records));
+    truths.extend(accounting::of_profile(profile, records));
+    truths.extend(limits::of_profile(profile));
     let of_cpu = || records.iter().filter(|record| record.experiment == "cpu");
     let share = |memory_mib: u32| {
         let ceiling = profile.cpu.ceiling_milli(MemoryMib(memory_mib), profile.hosts.milli_cpus);
@@ -88,7 +92,11 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     truths.retain(|truth| truth.metric != "identity.host_id_source");
     truths.push(parameter("identity.host_id_source", word(platform.host_id_source())));
     let expected = Expected::of(platform);
-    truths.retain(|truth| !truth.metric.starts_with("lifetime."));
+    let modelled =
+        |metric: &str| metric.starts_with("lifetime.") || metric == "accounting.background_s";
+    truths.retain(|truth| !modelled(&truth.metric));
+    truths.extend(accounting::of_platform(platform, records));
+    truths.extend(limits::of_platform(platform));
     truths.extend(consistency::of_platform(&expected, records));
     let crash = platform.model.faults.crash;
     truths.extend(lifetime::of_platform(&expected, &platform.scheduler, crash, records));

@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of targets, of what they declare as their truth, or of how anything is shown. Each
 //! experiment's file says what its metrics mean; [`statistics`] has one file per kind of interval.
 
+mod accounting;
 mod answers;
 mod clock;
 mod coldstart;
@@ -17,6 +18,7 @@ mod idle;
 mod isolation;
 mod latency;
 mod lifetime;
+mod limits;
 mod paper;
 mod placed;
 mod placement;
@@ -79,6 +81,8 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     cpu::analyse(&study, &mut answers);
     consistency::analyse(&study, &mut answers);
     lifetime::analyse(&study, &mut answers);
+    accounting::analyse(&study, &mut answers);
+    limits::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
     for finding in &mut findings {
@@ -132,6 +136,8 @@ mod tests {
             "idle",
             "cpu",
             "consistency",
+            "lifetime",
+            "accounting",
             "other",
         ] {
             let record = Record { experiment: experiment.to_owned(), ..Record::default() };

@@ -48,6 +48,9 @@ pub fn plan(
     scope.lifetime.memory_mib = vec![smallest];
     scope.lifetime.functions = 12;
     scope.lifetime.watch = Span::from_secs(40 * 3_600);
+    scope.accounting.rounds = 10;
+    scope.accounting.memory_mib = vec![smallest];
+    scope.limits.disk_rounds = 1;
     Study { scope, experiments: Kind::ALL.to_vec() }
 }
 

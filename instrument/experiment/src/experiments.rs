@@ -1,5 +1,6 @@
 //! All experiments, listed in one place.
 
+mod accounting;
 mod coldstart;
 mod consistency;
 mod cpu;
@@ -8,12 +9,14 @@ mod identity;
 mod idle;
 mod isolation;
 mod lifetime;
+mod limits;
 mod placement;
 mod scaling;
 
 use crate::experiment::{About, Experiment, Unit};
 use crate::scope::Scope;
 
+pub use accounting::{Accounting, AccountingStep};
 pub use coldstart::ColdStart;
 pub use consistency::Consistency;
 pub use cpu::{Cpu, CpuStep};
@@ -23,6 +26,7 @@ pub(crate) use idle::idle_limit;
 pub use idle::{Idle, IdleStage, IdleStep};
 pub use isolation::Isolation;
 pub use lifetime::Lifetime;
+pub use limits::{Limits, LimitsStep};
 pub use placement::{Placement, PlacementStep};
 pub use scaling::{Scaling, ScalingStep};
 
@@ -49,6 +53,10 @@ pub enum Kind {
     Consistency,
     /// [`Lifetime`].
     Lifetime,
+    /// [`Accounting`].
+    Accounting,
+    /// [`Limits`].
+    Limits,
 }
 
 /// Evaluates an expression with the experiment of a kind.
@@ -95,6 +103,14 @@ macro_rules! with_experiment {
                 let $experiment = &$crate::Lifetime;
                 $then
             }
+            $crate::Kind::Accounting => {
+                let $experiment = &$crate::Accounting;
+                $then
+            }
+            $crate::Kind::Limits => {
+                let $experiment = &$crate::Limits;
+                $then
+            }
         }
     };
 }
@@ -102,7 +118,7 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Identity,
         Self::Isolation,
         Self::Exposure,
@@ -113,6 +129,8 @@ impl Kind {
         Self::Cpu,
         Self::Consistency,
         Self::Lifetime,
+        Self::Accounting,
+        Self::Limits,
     ];
 
     /// The one of that name; None where there is none.

@@ -2,13 +2,17 @@
 //!
 //! Deliberately knows nothing of what the platform is like: limits are searched in a range, never assumed.
 
+mod accounting;
 mod consistency;
 mod lifetime;
+mod limits;
 
 use model::Span;
 
+pub use accounting::AccountingScope;
 pub use consistency::ConsistencyScope;
 pub use lifetime::LifetimeScope;
+pub use limits::LimitsScope;
 
 /// What the user and the target say before a scope is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +97,10 @@ pub struct Scope {
     pub consistency: ConsistencyScope,
     /// Instances in use.
     pub lifetime: LifetimeScope,
+    /// Bills, and what is on none.
+    pub accounting: AccountingScope,
+    /// Largest and longest.
+    pub limits: LimitsScope,
 }
 
 /// A span that grows with the number of requests of a burst.
@@ -319,6 +327,8 @@ impl Scope {
             },
             consistency: ConsistencyScope::local(basis),
             lifetime: LifetimeScope::local(basis),
+            accounting: AccountingScope::local(basis),
+            limits: LimitsScope::of(basis),
         }
     }
 
@@ -387,6 +397,8 @@ impl Scope {
             },
             consistency: ConsistencyScope::cloud(basis),
             lifetime: LifetimeScope::cloud(basis),
+            accounting: AccountingScope::cloud(basis),
+            limits: LimitsScope::of(basis),
         }
     }
     /// Whether every experiment has what it needs.
@@ -407,6 +419,8 @@ impl Scope {
             (self.consistency.concurrency.is_empty(), "concurrency for consistency"),
             (self.lifetime.intervals.is_empty(), "intervals for lifetime"),
             (self.lifetime.memory_mib.is_empty(), "memory sizes for lifetime"),
+            (self.accounting.memory_mib.is_empty(), "memory sizes for accounting"),
+            (self.accounting.durations.is_empty(), "durations for accounting"),
             (self.max_concurrency == 0, "concurrency"),
         ];
         if let Some((_, what)) = missing.into_iter().find(|(missing, _)| *missing) {

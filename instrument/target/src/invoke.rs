@@ -99,8 +99,11 @@ impl Invoker<'_> {
         let (sent, rest) = self.send(&mut connection, bytes, at).await;
         let exchange = async {
             let rest = rest?;
-            if !rest.is_empty() {
-                connection.send(&rest).await?;
+            if !rest.is_empty()
+                && let Err(error) = connection.send(&rest).await
+            {
+                // Who refuses a request by its size answers and closes before having read all of it.
+                return connection.receive().await.map_err(|_| error);
             }
             connection.receive().await
         };
@@ -252,6 +255,7 @@ fn detail(response: &Response) -> String {
         "disk_after": response.disk_after,
         "cpu": response.cpu,
         "disk": response.disk,
+        "fill": response.fill,
         "network": response.network,
         "background": response.background,
         "problems": Some(&response.problems).filter(|problems| !problems.is_empty()),
