@@ -3,7 +3,7 @@
 use crate::truth;
 use analysis::Problem;
 use anyhow::Context;
-use calibration::{Drawn, Judged, Score, judge, knowable, placement_word};
+use calibration::{Drawn, Judged, Score, judge, knowable};
 use experiment::{Sink, Study, Unit, Vantage, run_study};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::Span;
@@ -114,10 +114,6 @@ fn platform(seed: u64) -> anyhow::Result<Scored> {
     let mut memory = Memory::default();
     let Ok(_) = target.run(run_study(&target, &study, &mut memory, pending()))?;
     let records = memory.records;
-    if std::env::var("DUMP").is_ok() {
-        let f = std::fs::File::create(format!("/root/wt/dump-{seed}.csv")).unwrap();
-        record::write_csv(f, &records).unwrap();
-    }
     let (mut findings, problems) = analysis::analyse(&records);
     analysis::join_truth(&mut findings, &truths(&drawn, &study, &target, &records));
     let judged = findings
@@ -135,8 +131,14 @@ fn truths(
     let platform = target.region().platform();
     let mut truths = truth::of_platform(&platform, records);
     truths.extend(truth::Realised::of(&target.region().counts()).truths(records));
-    for truth in truths.iter_mut().filter(|truth| truth.metric == "placement.policy") {
-        truth.value = analysis::Value::Word(placement_word(drawn, study).to_owned());
+    for (metric, word) in [
+        ("placement.policy", calibration::placement_word(drawn, study)),
+        ("idle.policy", calibration::idle_word(drawn, study)),
+    ] {
+        let Some(word) = word else { continue };
+        for truth in truths.iter_mut().filter(|truth| truth.metric == metric) {
+            truth.value = analysis::Value::Word(word.to_owned());
+        }
     }
     truths
 }

@@ -44,6 +44,8 @@ pub struct Judged {
     pub answer: Answer,
     /// How the interval was made.
     pub ci_method: String,
+    /// Whether the truth was counted in this very run: it is met or not, and no interval is judged by it.
+    pub realised: bool,
 }
 
 /// What was found, beside the truth.
@@ -94,6 +96,7 @@ pub fn judge(finding: &Finding, seed: u64, knowable: Knowable) -> Option<Judged>
         knowable,
         answer,
         ci_method: finding.ci_method.clone().unwrap_or_default(),
+        realised: finding.truth_kind.as_deref() == Some("realised"),
     })
 }
 
@@ -118,10 +121,16 @@ impl Judged {
         }
     }
 
-    /// Whether the interval contains the truth, with a billionth of it for rounding; None where there is none.
+    /// Whether the interval contains the truth, with a billionth of it for rounding; None where there is none, or none that
+    /// is judged.
     pub fn covered(&self) -> Option<bool> {
-        let Answer::Number { truth, ci95, .. } = self.answer else { return None };
-        let (low, high) = ci95?;
+        let Answer::Number { found, truth, ci95 } = self.answer else { return None };
+        let (low, high) = ci95.filter(|_| !self.realised)?;
+        if let Class::Clock { slack } = self.class
+            && (found - truth).abs() <= slack * truth.abs()
+        {
+            return Some(true);
+        }
         let slack = truth.abs() * 1e-9 + 1e-12;
         Some(
             low.is_none_or(|low| low <= truth + slack)
@@ -148,6 +157,13 @@ impl Judged {
             (Answer::Unknown { .. }, _) => false,
             (_, Knowable::No) => true,
             (Answer::Word { found, truth }, _) => found != truth,
+            // Where failures hide instances, a count that says so by its interval is right.
+            (Answer::Number { truth, ci95: Some((low, high)), .. }, Knowable::Perhaps)
+                if low.is_none_or(|low| low <= *truth)
+                    && high.is_none_or(|high| *truth <= high) =>
+            {
+                false
+            }
             (Answer::Number { .. }, _) => {
                 self.class == Class::Exact && self.error().is_some_and(|error| error > 1e-6)
             }

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | placement.\*, hosts.\*, isolation.\*, anything by colevel | a host id, or a side channel through the disk counters |
 //! | placement.host_memory_mib | bin-packing, and a plan whose largest burst fills a host |
-//! | placement.policy | spread over more hosts than the largest burst is one host for each instance |
-//! | idle.policy, idle limits | the limit lies within the longest delay |
-//! | idle.halving_interval_s | at least two halvings before the limit |
+//! | placement.policy | spread over more hosts than the largest burst is one host for each instance; chance needs bursts in which instances meet |
+//! | idle.\* | the limit lies within the longest delay, and all instances that rest at once find room |
+//! | idle.policy | halving of parts that are at or below its floor is a fixed limit |
+//! | idle.halving_interval_s | parts of a pool on a host of six or more, twice the floor, and two halvings before the limit |
 //! | anything, where the profile breaks what the analyses assume | perhaps |
 
 use crate::draw::{Drawn, IdleDrawn, PlacementDrawn};
@@ -39,44 +40,99 @@ pub fn knowable(drawn: &Drawn, study: &Study, finding: &Finding) -> Knowable {
     if drawn.broken.is_some() {
         return Knowable::Perhaps;
     }
-    let longest_s = study.scope.idle.range.1.as_secs_f64();
-    let shortest_s = study.scope.idle.range.0.as_secs_f64();
-    match (metric, drawn.idle) {
-        ("idle.policy" | "idle.first_loss_s" | "idle.max_idle_s", IdleDrawn::Fixed(limit_s)) => {
-            within(limit_s, shortest_s, longest_s)
-        }
-        ("idle.policy" | "idle.halving_interval_s", IdleDrawn::Halving(interval_s, limit_s)) => {
-            match limit_s / interval_s >= 2.0 && limit_s < longest_s {
-                true => Knowable::Yes,
-                false => Knowable::Perhaps,
+    let known = if metric.starts_with("idle.") {
+        has_room(drawn, study) && idle(drawn, study, metric)
+    } else {
+        match metric {
+            "placement.host_memory_mib" => {
+                let filled = crate::plan::largest_burst(study) * study.scope.memory_min_mib;
+                drawn.placement == PlacementDrawn::BinPack && filled >= drawn.host_memory_mib
             }
+            "placement.policy" => placement(drawn, study),
+            _ => true,
         }
-        ("placement.host_memory_mib", _) => {
-            let filled = crate::plan::largest_burst(study) * study.scope.memory_min_mib;
-            match drawn.placement == PlacementDrawn::BinPack && filled >= drawn.host_memory_mib {
-                true => Knowable::Yes,
-                false => Knowable::Perhaps,
-            }
+    };
+    if known { Knowable::Yes } else { Knowable::Perhaps }
+}
+
+/// Whether all instances that rest at once find room: else the platform ends some for want of it. Half as much again is
+/// for hosts that chance fills before others.
+fn has_room(drawn: &Drawn, study: &Study) -> bool {
+    drawn.room().is_none_or(|room| 2 * room >= 3 * study.scope.max_instances)
+}
+
+fn idle(drawn: &Drawn, study: &Study, metric: &str) -> bool {
+    let (shortest, longest) = study.scope.idle.range;
+    let (shortest_s, longest_s) = (shortest.as_secs_f64(), longest.as_secs_f64());
+    let within = |limit_s: f64| (shortest_s * 1.05..longest_s * 0.95).contains(&limit_s);
+    let pools_fit = drawn.max_instances.is_none_or(|most| most >= study.scope.idle.pool);
+    match (drawn.idle, metric) {
+        (IdleDrawn::None | IdleDrawn::Odd, _) => true,
+        (IdleDrawn::Fixed(limit_s), _) => within(limit_s) && pools_fit,
+        // Several delays below the mean, several above.
+        (IdleDrawn::Memoryless(mean_s), _) => {
+            mean_s >= 2.0 * shortest_s && mean_s * 2.0 <= longest_s
         }
-        _ => Knowable::Yes,
+        (IdleDrawn::Halving { limit_s, .. }, "idle.first_loss_s" | "idle.max_idle_s") => {
+            within(limit_s)
+        }
+        (IdleDrawn::Halving { interval_s, limit_s, floor }, _) => {
+            let part = part_on_host(drawn, study);
+            // At or below the floor halving is a fixed limit; parts of two or three are halved once at most.
+            let halves = if metric == "idle.policy" {
+                part <= floor || part >= TELLING_PART.max(2 * floor)
+            } else {
+                part >= TELLING_PART.max(2 * floor)
+            };
+            within(limit_s) && pools_fit && halves && limit_s >= 2.0 * interval_s
+        }
     }
 }
 
-/// A limit that is searched between two delays, with room on both sides.
-fn within(limit_s: f64, shortest_s: f64, longest_s: f64) -> Knowable {
-    match (shortest_s * 1.05..longest_s * 0.95).contains(&limit_s) {
-        true => Knowable::Yes,
-        false => Knowable::Perhaps,
-    }
-}
+/// Instances of one pool on one host from which on halvings are told apart.
+const TELLING_PART: u32 = 6;
 
-/// The word that is true of how instances are placed, as far as bursts of this plan can tell.
-pub fn placement_word(drawn: &Drawn, study: &Study) -> &'static str {
+/// Instances of one pool on one host, where they are most; by chance a little less than evenly.
+fn part_on_host(drawn: &Drawn, study: &Study) -> u32 {
+    let pool = study.scope.idle.pool;
     match drawn.placement {
-        PlacementDrawn::BinPack => "bin_pack",
-        PlacementDrawn::Spread(hosts) if hosts > crate::plan::largest_burst(study) => {
-            "one_per_host"
+        PlacementDrawn::BinPack => drawn.slots().min(pool),
+        PlacementDrawn::Spread(hosts) | PlacementDrawn::Random(hosts) => {
+            pool.div_ceil(hosts.max(1))
         }
-        PlacementDrawn::Spread(_) => "spread",
+        PlacementDrawn::OnePerHost => 1,
+    }
+}
+
+/// The word that is true of how idle instances go, as far as pools of this plan can tell; None where the profile's own is.
+pub fn idle_word(drawn: &Drawn, study: &Study) -> Option<&'static str> {
+    match drawn.idle {
+        IdleDrawn::Halving { floor, .. } => {
+            let one_each = matches!(drawn.placement, PlacementDrawn::Random(_));
+            (part_on_host(drawn, study) <= floor && !one_each).then_some("fixed")
+        }
+        _ => None,
+    }
+}
+
+/// Whether bursts of this plan tell the policy from others. Packing needs hosts that take more than one instance; chance
+/// needs bursts in which many of them meet.
+fn placement(drawn: &Drawn, study: &Study) -> bool {
+    let burst = f64::from(crate::plan::largest_burst(study));
+    match drawn.placement {
+        PlacementDrawn::BinPack | PlacementDrawn::OnePerHost => true,
+        PlacementDrawn::Spread(_) => true,
+        PlacementDrawn::Random(hosts) => burst * burst / f64::from(hosts) >= 40.0,
+    }
+}
+
+/// The word that is true of how instances are placed, as far as bursts of this plan can tell; None where the profile's own
+/// is.
+pub fn placement_word(drawn: &Drawn, study: &Study) -> Option<&'static str> {
+    match drawn.placement {
+        PlacementDrawn::Spread(hosts) if hosts > crate::plan::largest_burst(study) => {
+            Some("one_per_host")
+        }
+        _ => None,
     }
 }

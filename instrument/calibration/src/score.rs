@@ -180,7 +180,7 @@ impl MetricScore {
             }
         };
         match class {
-            Class::Ratio { median, p95 } => {
+            Class::Ratio { median, p95 } | Class::Clocked { median, p95 } => {
                 limit("median error", self.error_median, median);
                 limit("95th percentile of errors", self.error_p95, p95);
             }

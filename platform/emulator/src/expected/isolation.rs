@@ -125,9 +125,12 @@ impl Stage {
         }
         let ran = self.dispatched.iter().filter_map(|(instance, _)| self.running.get(instance));
         let placed = ran.map(|(function, host)| (owners[function], *host)).collect();
-        for (instance, invocation) in std::mem::take(&mut self.dispatched) {
-            self.feed(Event::Finished { instance, invocation });
-            self.feed(Event::Idle { instance });
+        // What waited for an instance runs now, and ends too.
+        while !self.dispatched.is_empty() {
+            for (instance, invocation) in std::mem::take(&mut self.dispatched) {
+                self.feed(Event::Finished { instance, invocation });
+                self.feed(Event::Idle { instance });
+            }
         }
         for function in owners.into_keys() {
             self.feed(Event::Removed { function });
