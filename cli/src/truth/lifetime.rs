@@ -110,8 +110,8 @@ mod tests {
             let found = findings(platform("aws-2018", &changes), Kind::Lifetime, seed, |scope| {
                 scope.lifetime.memory_mib = vec![128];
                 scope.lifetime.intervals = [10, 30].map(Span::from_secs).to_vec();
-                scope.lifetime.functions = 12;
-                scope.lifetime.watch = Span::from_secs(5_000);
+                scope.lifetime.functions = 8;
+                scope.lifetime.watch = Span::from_secs(3_000);
             });
             for finding in of(&found, "lifetime.median_s") {
                 all += 1;

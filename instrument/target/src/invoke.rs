@@ -99,11 +99,10 @@ impl Invoker<'_> {
         let (sent, rest) = self.send(&mut connection, bytes, at).await;
         let exchange = async {
             let rest = rest?;
-            if !rest.is_empty()
-                && let Err(error) = connection.send(&rest).await
-            {
-                // Who refuses a request by its size answers and closes before having read all of it.
-                return connection.receive().await.map_err(|_| error);
+            if !rest.is_empty() {
+                // Who refuses a request by its size answers and closes before having read all of it: then that is the
+                // answer, and where it is lost, a second try would be, too.
+                drop(connection.send(&rest).await);
             }
             connection.receive().await
         };
