@@ -26,7 +26,7 @@ impl LimitsScope {
             timeout_s: (1, 86_400),
             memory_mib: (u64::from(basis.memory_range_mib.0), 65_536),
             memory_step_mib: 64,
-            payload_kib: (1, 32 << 10),
+            payload_kib: (1, 16 << 10),
             disk_mib: 16 << 10,
             disk_rounds: basis.scale.pick(1, 2, 5),
         }
