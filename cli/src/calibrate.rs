@@ -118,7 +118,7 @@ fn platform(seed: u64) -> anyhow::Result<Scored> {
     analysis::join_truth(&mut findings, &truths(&drawn, &study, &target, &records));
     let judged = findings
         .iter()
-        .filter_map(|finding| judge(finding, seed, knowable(&drawn, &study, finding)));
+        .filter_map(|finding| judge(finding, seed, knowable(&drawn, &study, finding)?));
     Ok(Scored { seed, judged: judged.collect(), problems })
 }
 
@@ -129,8 +129,9 @@ fn truths(
     records: &[Record],
 ) -> Vec<analysis::Truth> {
     let platform = target.region().platform();
-    let mut truths = truth::of_platform(&platform, records);
-    truths.extend(truth::Realised::of(&target.region().counts()).truths(records));
+    // What was counted comes first: of truths that are as particular, the first is joined.
+    let mut truths = truth::Realised::of(&target.region().counts()).truths(records);
+    truths.extend(truth::of_platform(&platform, records));
     for (metric, word) in [
         ("placement.policy", calibration::placement_word(drawn, study)),
         ("idle.policy", calibration::idle_word(drawn, study)),

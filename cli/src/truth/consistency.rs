@@ -82,7 +82,7 @@ pub(super) fn counted(updated: &BTreeMap<String, Vec<Updated>>, records: &[Recor
     let mut tallies: BTreeMap<How, Tally> = BTreeMap::new();
     for (function, how) in functions {
         if let (Some(how), Some(answers)) = (how, updated.get(function)) {
-            tallies.entry(how).or_default().add(answers, how.wait_ms);
+            tallies.entry(how).or_default().add(answers, how);
         }
     }
     let at_once = || tallies.iter().filter(|(how, _)| how.wait_ms == 0);
@@ -130,12 +130,17 @@ fn truth(metric: &str, setting: &[(&str, Json)], value: f64) -> Truth {
 }
 
 impl Tally {
-    fn add(&mut self, answers: &[Updated], wait_ms: u64) {
+    /// Only the first burst after the update, or after its wait, is right after it.
+    fn add(&mut self, answers: &[Updated], how: How) {
+        let mut since: Vec<Span> = answers.iter().map(|answer| answer.since).collect();
+        since.sort_unstable();
+        let first = since.iter().take(how.concurrency as usize).next_back();
+        let first = first.copied().unwrap_or(Span::ZERO);
         let mut instances: BTreeMap<InstanceId, Vec<&Updated>> = BTreeMap::new();
         for answer in answers {
             instances.entry(answer.instance).or_default().push(answer);
         }
-        let until = Span::from_millis(wait_ms) + RIGHT_AFTER;
+        let until = (Span::from_millis(how.wait_ms) + RIGHT_AFTER).min(first);
         for answers in instances.values() {
             let outdated = answers.iter().filter(|answer| answer.outdated).count();
             self.most_requests = self.most_requests.max(outdated as u32);

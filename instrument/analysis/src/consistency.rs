@@ -77,7 +77,9 @@ impl<'a> Update<'a> {
             let it = instances.entry(record.instance.as_str()).or_default();
             let outdated = record.mark != record.mark_acknowledged;
             let since_ns = record.sent_ns.saturating_sub(record.acknowledged_ns);
-            let at_once = since_ns <= wait_ms * 1_000_000 + RIGHT_AFTER_NS;
+            // Later bursts meet what the first one left: they tell how long an outdated instance serves, and nothing else.
+            let at_once =
+                record.phase == "after" && since_ns <= wait_ms * 1_000_000 + RIGHT_AFTER_NS;
             it.new = !known.contains(record.instance.as_str());
             it.at_once |= at_once;
             it.outdated |= at_once && outdated;

@@ -9,7 +9,7 @@
 //! - one whose value follows from the function names the function (or its runtime or size), unless the kernel
 //!   or the control groups of the host make it ([`MADE_BY_HOST`]): these cannot know the function;
 //! - one that two instances never share at one instant may name a slot that is used again, as addresses and control
-//!   groups are; only what the host makes is believed without that.
+//!   groups are; only what the host makes is believed without that, and the answer is `unknown` where nothing else is left.
 //!
 //! Of what is left, the grouping on which most candidates agree wins, of equals the first in the order of [`SOURCES`].
 //! Deliberately knows nothing of what a value looks like.
@@ -117,6 +117,12 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
         let why = format!(
             "{reasons}: either one host took all instances, or the name is made up; more instances at once \
              than one host can take would tell"
+        );
+        answers.add_unknown(finding, &why);
+    } else if verdicts.iter().any(|(_, verdict)| *verdict == Verdict::NamesSlot) {
+        let why = format!(
+            "{reasons}: where each instance has a host of its own such a name may be the host's; a platform on \
+             which instances meet would tell"
         );
         answers.add_unknown(finding, &why);
     } else {

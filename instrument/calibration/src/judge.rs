@@ -165,7 +165,9 @@ impl Judged {
                 false
             }
             (Answer::Number { .. }, _) => {
-                self.class == Class::Exact && self.error().is_some_and(|error| error > 1e-6)
+                let exact =
+                    self.class == Class::Exact || (self.class == Class::Rare && self.realised);
+                exact && self.error().is_some_and(|error| error > 1e-6)
             }
         }
     }

@@ -8,6 +8,10 @@
 //! | idle.\* | the limit lies within the longest delay, and all instances that rest at once find room |
 //! | idle.policy | halving of parts that are at or below its floor is a fixed limit |
 //! | idle.halving_interval_s | parts of a pool on a host of six or more, twice the floor, and two halvings before the limit |
+//! | idle.policy | not judged where parts are between the floor and six: neither word could be told from the other |
+//! | identity.host_id_source | not judged where each instance has a host of its own |
+//! | isolation.\* | not judged where requests fail: full hosts are not quite full then |
+//! | lifetime.max_s | idle instances do not go by chance |
 //! | anything, where the profile breaks what the analyses assume | perhaps |
 
 use crate::draw::{Drawn, IdleDrawn, PlacementDrawn};
@@ -29,8 +33,33 @@ const BY_HOST: &[&str] = &[
     "idle.busy_host_max_idle_s",
 ];
 
-/// What can be known of a finding's question on this platform with this plan.
-pub fn knowable(drawn: &Drawn, study: &Study, finding: &Finding) -> Knowable {
+/// What can be known of a finding's question on this platform with this plan; None where it is not judged.
+pub fn knowable(drawn: &Drawn, study: &Study, finding: &Finding) -> Option<Knowable> {
+    let metric = finding.metric.as_str();
+    if is_between(drawn, study, metric) {
+        return None;
+    }
+    Some(asked(drawn, study, finding))
+}
+
+/// Whether neither answer could be told from the truth.
+fn is_between(drawn: &Drawn, study: &Study, metric: &str) -> bool {
+    match (metric, drawn.idle) {
+        // Parts that are halved once or never look like a limit with other losses, and like halving.
+        ("idle.policy", IdleDrawn::Halving { floor, .. }) => {
+            let part = part_on_host(drawn, study);
+            let by_chance = matches!(drawn.placement, PlacementDrawn::Random(_));
+            part < TELLING_PART.max(2 * floor) && (part > floor || by_chance)
+        }
+        // Where each instance has a host of its own, its name may as well be the instance's.
+        ("identity.host_id_source", _) => drawn.placement == PlacementDrawn::OnePerHost,
+        // Chances are those of a plan without failures: full hosts are not quite full with them.
+        (metric, _) if metric.starts_with("isolation.") => drawn.failures > 0.0,
+        _ => false,
+    }
+}
+
+fn asked(drawn: &Drawn, study: &Study, finding: &Finding) -> Knowable {
     let metric = finding.metric.as_str();
     let by_host = BY_HOST.iter().any(|prefix| metric.starts_with(prefix))
         || finding.setting.contains_key("colevel");
@@ -49,6 +78,10 @@ pub fn knowable(drawn: &Drawn, study: &Study, finding: &Finding) -> Knowable {
                 drawn.placement == PlacementDrawn::BinPack && filled >= drawn.host_memory_mib
             }
             "placement.policy" => placement(drawn, study),
+            // An instance that goes by chance seldom reaches its cap.
+            "lifetime.max_s" => {
+                matches!(drawn.idle, IdleDrawn::Fixed(_) | IdleDrawn::Halving { .. })
+            }
             _ => true,
         }
     };
@@ -78,12 +111,7 @@ fn idle(drawn: &Drawn, study: &Study, metric: &str) -> bool {
         }
         (IdleDrawn::Halving { interval_s, limit_s, floor }, _) => {
             let part = part_on_host(drawn, study);
-            // At or below the floor halving is a fixed limit; parts of two or three are halved once at most.
-            let halves = if metric == "idle.policy" {
-                part <= floor || part >= TELLING_PART.max(2 * floor)
-            } else {
-                part >= TELLING_PART.max(2 * floor)
-            };
+            let halves = metric == "idle.policy" || part >= TELLING_PART.max(2 * floor);
             within(limit_s) && pools_fit && halves && limit_s >= 2.0 * interval_s
         }
     }
@@ -108,8 +136,7 @@ fn part_on_host(drawn: &Drawn, study: &Study) -> u32 {
 pub fn idle_word(drawn: &Drawn, study: &Study) -> Option<&'static str> {
     match drawn.idle {
         IdleDrawn::Halving { floor, .. } => {
-            let one_each = matches!(drawn.placement, PlacementDrawn::Random(_));
-            (part_on_host(drawn, study) <= floor && !one_each).then_some("fixed")
+            (part_on_host(drawn, study) <= floor).then_some("fixed")
         }
         _ => None,
     }
@@ -120,8 +147,9 @@ pub fn idle_word(drawn: &Drawn, study: &Study) -> Option<&'static str> {
 fn placement(drawn: &Drawn, study: &Study) -> bool {
     let burst = f64::from(crate::plan::largest_burst(study));
     match drawn.placement {
-        PlacementDrawn::BinPack | PlacementDrawn::OnePerHost => true,
-        PlacementDrawn::Spread(_) => true,
+        PlacementDrawn::BinPack | PlacementDrawn::Spread(_) => true,
+        // Nothing names hosts on which no two instances meet.
+        PlacementDrawn::OnePerHost => false,
         PlacementDrawn::Random(hosts) => burst * burst / f64::from(hosts) >= 40.0,
     }
 }

@@ -14,6 +14,9 @@ const SHARP_MAX: f64 = 8.0;
 /// How far below it that of a constant risk may be: it is so 95 times of 100 by at most 9.3, two limits by at least 12.5.
 const MEMORYLESS_MAX: f64 = 11.0;
 
+/// Shares of instances that other causes end, which are tried beside a constant risk.
+const OTHERS: [f64; 4] = [0.0, 0.005, 0.01, 0.02];
+
 /// Most that other causes may end before the limit, and outlive it.
 const EARLY_MAX: f64 = 0.05;
 const LATE_MAX: f64 = 0.005;
@@ -109,16 +112,19 @@ fn sharp(trials: &[(f64, bool)]) -> f64 {
 }
 
 /// The largest log-likelihood of a constant risk, over rates from one in a thousand longest delays to a thousand in the
-/// shortest.
+/// shortest, and over shares that other causes end.
 fn memoryless(trials: &[(f64, bool)]) -> f64 {
     let least = trials[0].0.max(1e-6);
     let most = trials[trials.len() - 1].0.max(least);
     let (from, to) = ((1e-3 / most).ln(), (1e3 / least).ln());
-    (0..=400)
-        .map(|step| (from + (to - from) * f64::from(step) / 400.0).exp())
-        .map(|rate| {
+    let rates = (0..=400).map(|step| (from + (to - from) * f64::from(step) / 400.0).exp());
+    rates
+        .flat_map(|rate| OTHERS.map(|others| (rate, others)))
+        .map(|(rate, others)| {
+            let stays = |idle: f64| (1.0 - others) * (-rate * idle).exp();
             let one = |(idle, alive): &(f64, bool)| {
-                if *alive { -rate * idle } else { (-(-rate * idle).exp_m1()).max(1e-300).ln() }
+                let chance = if *alive { stays(*idle) } else { 1.0 - stays(*idle) };
+                chance.max(1e-300).ln()
             };
             trials.iter().map(one).sum::<f64>()
         })

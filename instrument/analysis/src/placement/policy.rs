@@ -19,6 +19,9 @@ const FIT: f64 = 0.9;
 /// Share of bursts that must be packed without any gap.
 const TIGHT: f64 = 0.6;
 
+/// Of the most instances ever seen on a host, the part that a burst may bring to each host on average for it to leave room.
+const ROOMY: f64 = 0.35;
+
 /// Share of a burst's requests without an answer above which it says nothing.
 const MISSING: f64 = 0.2;
 
@@ -139,11 +142,20 @@ fn spreads(bursts: &[&Burst]) -> bool {
     share(bursts, even) >= FIT
 }
 
-/// Whether counts vary as those of independent draws among all hosts seen do, by the index of dispersion.
+/// Whether counts vary as those of independent draws among all hosts seen do, by the index of dispersion. Only bursts
+/// that leave room count: where hosts are full, chance has no choice.
 fn is_random(bursts: &[&Burst], hosts: f64) -> bool {
+    let mut most: BTreeMap<u32, u32> = BTreeMap::new();
+    for burst in bursts {
+        let seen = most.entry(burst.memory_mib).or_default();
+        *seen = burst.most().max(*seen);
+    }
     let (mut statistic, mut freedom) = (0.0, 0.0);
     for burst in bursts {
         let expected = f64::from(burst.size()) / hosts;
+        if expected > ROOMY * f64::from(most[&burst.memory_mib]) {
+            continue;
+        }
         let used: f64 =
             burst.hosts.values().map(|count| (f64::from(*count) - expected).powi(2)).sum();
         let unused = (hosts - f64::from(burst.used())) * expected.powi(2);
