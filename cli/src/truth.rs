@@ -4,6 +4,8 @@
 
 mod accounting;
 mod consistency;
+#[cfg(test)]
+mod idle;
 mod isolation;
 mod lifetime;
 mod limits;
@@ -35,7 +37,7 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
         parameter("cpu.fairness", number(1.0)),
     ];
     let limit = |limit: Span| {
-        ["idle.max_idle_s", "idle.first_loss_s"]
+        ["idle.max_idle_s", "idle.first_loss_s", "idle.busy_host_max_idle_s"]
             .map(|metric| parameter(metric, number(limit.as_secs_f64())))
     };
     truths.extend(isolation::expected(profile, records));

@@ -21,9 +21,9 @@ pub use experiments::{
     Scaling, ScalingStep,
 };
 pub use scope::{
-    AccountingScope, Basis, BurstSpan, ColdStartScope, ConsistencyScope, CpuScope, ExposureScope,
-    IdentityScope, IdleScope, IsolationScope, LifetimeScope, LimitsScope, PlacementScope, Scale,
-    ScalingScope, Scope, ScopeError,
+    AccountingScope, Basis, BurstSpan, BusyScope, ColdStartScope, ConsistencyScope, CpuScope,
+    ExposureScope, IdentityScope, IdleScope, IsolationScope, LifetimeScope, LimitsScope,
+    PlacementScope, Scale, ScalingScope, Scope, ScopeError,
 };
 pub use study::{Ended, Planning, Sink, Study, run_study};
 pub use vantage::{Change, Code, Function, FunctionSpec, Report, Sent, Vantage, VantageError};

@@ -155,7 +155,15 @@ fn all_experiments_end() {
     let keys = "delay_s part stage";
     assert_eq!(
         phases("idle"),
-        shape(&[("first", keys), ("second", keys), ("launch", keys), ("probe", keys)])
+        shape(&[
+            ("first", keys),
+            ("second", keys),
+            ("launch", keys),
+            ("probe", keys),
+            ("busy_first", keys),
+            ("busy_second", keys),
+            ("keep", "each_s part stage"),
+        ])
     );
     assert_eq!(phases("cpu"), shape(&[("alone", ""), ("shared", "colevel")]));
     assert_eq!(phases("lifetime"), shape(&[("watch", "interval_s")]));

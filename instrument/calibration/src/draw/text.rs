@@ -34,15 +34,7 @@ impl Draw {
             true => format!("lifetime_cap_s = {:.1}", self.scaled(16_000.0, 60_000.0)),
             false => String::new(),
         };
-        let updates = match self.chance(0.5) {
-            true => format!(
-                "[updates]\nwindow_s = {:.2}\nreuse_chance = {:.3}\nstart_chance = {:.3}",
-                self.scaled(0.5, 9.0),
-                self.between(0.3, 1.0),
-                self.between(0.0, 1.0)
-            ),
-            false => String::new(),
-        };
+        let updates = self.updates();
         let scaling = self.scaling(drawn);
         let ceiling = if self.chance(0.85) {
             let full_mib = 64 * self.random.random_range(10..52);
@@ -90,6 +82,19 @@ after_ms = 5.0
 [reveal]
 host = \"none\"",
             drawn.seed, drawn.host_memory_mib
+        )
+    }
+
+    /// Half of the platforms' updates spread.
+    fn updates(&mut self) -> String {
+        if self.chance(0.5) {
+            return String::new();
+        }
+        format!(
+            "[updates]\nwindow_s = {:.2}\nreuse_chance = {:.3}\nstart_chance = {:.3}",
+            self.scaled(0.5, 9.0),
+            self.between(0.3, 1.0),
+            self.between(0.0, 1.0)
         )
     }
 
