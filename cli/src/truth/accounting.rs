@@ -25,7 +25,8 @@ pub(super) fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
 /// How long an emulated platform lets work go on, and with how much of a CPU.
 pub(super) fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     let goes_on = platform.background_limit();
-    let mut truths = vec![parameter("accounting.background_s", number(goes_on.as_secs_f64()))];
+    let mut truths = bills(&platform.scheduler, records);
+    truths.push(parameter("accounting.background_s", number(goes_on.as_secs_f64())));
     let left = records.iter().find(|it| it.experiment == "accounting" && it.phase == "leave");
     let memory = left.map(|record| MemoryMib(record.memory_mib));
     if let (Some(memory), true) = (memory, goes_on >= SHARE_MIN) {

@@ -23,6 +23,8 @@ impl State {
     pub(crate) fn send(&mut self, call: Call) -> SlotKey {
         let Call { function, request, bytes, at: _, limit } = call;
         let key = self.slot();
+        self.counts.requests += 1;
+        self.counts.of(&function).first_sent.get_or_insert(self.now);
         self.agenda.put(self.now + limit, Happening::GiveUp(key));
         let faults = self.platform.model.faults;
         if chance(&mut self.random, faults.lost_request) {
