@@ -1,6 +1,6 @@
 """The speed of the platform beside peers and limits, all measured in this one run; prints ratios.
 
-Usage: tests/bench [start] [scheduler] [warm] [cold] [burst] [idle]; all without arguments.
+Usage: tests/bench [start] [scheduler] [replay] [warm] [cold] [burst] [idle]; all without arguments.
 """
 
 import http.client
@@ -22,6 +22,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import replay_peer  # noqa: E402
 from conftest import BINARY, PYTHON, ROOT, Platform  # noqa: E402
 
 HELLO = ROOT / "tests" / "functions" / "hello"
@@ -274,11 +275,14 @@ def private_kib(pid):
 
 def main():
     global HELLO_BYTES
-    chosen = sys.argv[1:] or ["start", "scheduler", "warm", "cold", "burst", "idle"]
-    for name, crate, bench in (("start", "sandbox", "start"), ("scheduler", "scheduler", "events")):
+    chosen = sys.argv[1:] or ["start", "scheduler", "replay", "warm", "cold", "burst", "idle"]
+    for name, crate, bench in (("start", "sandbox", "start"), ("scheduler", "scheduler", "events"),
+                               ("replay", "replay", "invocations")):
         if name in chosen:
             subprocess.run(["cargo", "bench", "--quiet", "--locked", "-p", crate, "--bench", bench],
                            cwd=ROOT, check=True)
+    if "replay" in chosen:
+        replay_peer.compare(BINARY, row)
     if not {"warm", "cold", "burst", "idle"} & set(chosen):
         return
     HELLO_BYTES = hello_binary()

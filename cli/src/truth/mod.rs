@@ -43,8 +43,8 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     truths
 }
 
-/// Truths of kinds *parameter* and *expected* of an emulated platform.
-pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
+/// Truths of kinds *parameter* and *expected* of an emulated platform that counted this.
+pub fn of_platform(platform: &Platform, counts: &Counts, records: &[Record]) -> Vec<Truth> {
     let profile = &platform.scheduler;
     let expected = Expected::of(platform);
     let mut truths = identity::of_platform(platform);
@@ -55,7 +55,7 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     truths.extend(idle::of_profile(profile));
     truths.extend(idle::expected(&expected, records));
     truths.extend(cpu::expected(&expected, records));
-    truths.extend(coldstart::expected(&expected, records));
+    truths.extend(coldstart::expected(&expected, counts, records));
     truths.extend(consistency::of_profile(profile));
     truths.extend(consistency::of_platform(&expected, records));
     let crash = platform.model.faults.crash;
@@ -216,7 +216,8 @@ mod tests {
         let mut memory = Memory::default();
         let Ok(_) = target.run(run_study(&target, &study, &mut memory, pending())).expect("ends");
         let (mut findings, _) = analysis::analyse(&memory.records);
-        let mut truths = of_platform(&target.region().platform(), &memory.records);
+        let mut truths =
+            of_platform(&target.region().platform(), &target.region().counts(), &memory.records);
         truths.extend(Realised::of(&target.region().counts()).truths(&memory.records));
         analysis::join_truth(&mut findings, &truths);
         findings

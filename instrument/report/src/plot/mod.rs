@@ -20,6 +20,9 @@ mod pool;
 mod scaling;
 mod source;
 mod style;
+mod tradeoff;
+
+pub use tradeoff::{Tradeoff, tradeoff_svg};
 
 pub(crate) use style::{DARK, LIGHT, Palette, sheet};
 
