@@ -5,6 +5,7 @@ mod coldstart;
 mod consistency;
 mod cpu;
 mod exposure;
+mod hosts;
 mod identity;
 mod idle;
 mod isolation;
@@ -21,7 +22,8 @@ pub use coldstart::ColdStart;
 pub use consistency::Consistency;
 pub use cpu::{Cpu, CpuStep};
 pub use exposure::Exposure;
-pub use identity::Identity;
+pub use hosts::Hosts;
+pub use identity::{Identity, IdentityStep};
 pub use idle::{Idle, IdleStage, IdleStep};
 pub(crate) use idle::{busy_requests, idle_limit};
 pub use isolation::Isolation;
@@ -37,6 +39,8 @@ pub enum Kind {
     Identity,
     /// [`Isolation`].
     Isolation,
+    /// [`Hosts`].
+    Hosts,
     /// [`Exposure`].
     Exposure,
     /// [`ColdStart`].
@@ -69,6 +73,10 @@ macro_rules! with_experiment {
             }
             $crate::Kind::Isolation => {
                 let $experiment = &$crate::Isolation;
+                $then
+            }
+            $crate::Kind::Hosts => {
+                let $experiment = &$crate::Hosts;
                 $then
             }
             $crate::Kind::Exposure => {
@@ -118,9 +126,10 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Identity,
         Self::Isolation,
+        Self::Hosts,
         Self::Exposure,
         Self::ColdStart,
         Self::Scaling,

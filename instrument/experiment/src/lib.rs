@@ -16,14 +16,14 @@ pub use bench::Bench;
 pub use experiment::{About, Experiment, Need, Planned, Unit};
 pub use experiments::Kind;
 pub use experiments::{
-    Accounting, AccountingStep, ColdStart, Consistency, Cpu, CpuStep, Exposure, Identity, Idle,
-    IdleStage, IdleStep, Isolation, Lifetime, Limits, LimitsStep, Placement, PlacementStep,
-    Scaling, ScalingStep,
+    Accounting, AccountingStep, ColdStart, Consistency, Cpu, CpuStep, Exposure, Hosts, Identity,
+    IdentityStep, Idle, IdleStage, IdleStep, Isolation, Lifetime, Limits, LimitsStep, Placement,
+    PlacementStep, Scaling, ScalingStep,
 };
 pub use scope::{
     AccountingScope, Basis, BurstSpan, BusyScope, ColdStartScope, ConsistencyScope, CpuScope,
-    ExposureScope, IdentityScope, IdleScope, IsolationScope, LifetimeScope, LimitsScope,
-    PlacementScope, Scale, ScalingScope, Scope, ScopeError,
+    ExposureScope, HostsScope, IdentityScope, IdleScope, IsolationScope, LifetimeScope,
+    LimitsScope, PlacementScope, Scale, ScalingScope, Scope, ScopeError,
 };
 pub use study::{Ended, Planning, Sink, Study, run_study};
 pub use vantage::{Change, Code, Function, FunctionSpec, Report, Sent, Vantage, VantageError};
