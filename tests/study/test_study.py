@@ -13,6 +13,7 @@ from conftest import BINARY, left_over, wait_until
 EXPERIMENTS = [
     "identity", "isolation", "hosts", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "consistency", "lifetime",
     "disk", "network",
+    "accounting", "limits",
 ]
 UNITS = {
     "s", "ms", "us", "MiB", "MiB/s", "Mbit/s", "fraction", "ratio", "count", "instances", "usd", "word", "bool",

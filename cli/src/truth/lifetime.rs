@@ -81,7 +81,8 @@ mod tests {
     fn caps_are_found() {
         for (cap_s, seed) in [(1_009.0, 1), (5_003.0, 2)] {
             let cap = format!("lifetime_cap_s = {cap_s:.1}");
-            let platform = platform("aws-2018", &[("lifetime_cap_s = 29880.0", &cap)]);
+            let mut platform = platform("aws-2018", &[("lifetime_cap_s = 29880.0", &cap)]);
+            platform.scheduler.lifetime = None;
             let found = findings(platform, Kind::Lifetime, seed, |scope| {
                 scope.lifetime.watch = Span::from_secs(12_000);
             });
@@ -107,11 +108,13 @@ mod tests {
         let changes = [("crash = 0.0", "crash = 0.01"), ("lifetime_cap_s = 29880.0", "")];
         let (mut covered, mut all) = (0, 0);
         for seed in 0..12 {
-            let found = findings(platform("aws-2018", &changes), Kind::Lifetime, seed, |scope| {
+            let mut platform = platform("aws-2018", &changes);
+            platform.scheduler.lifetime = None;
+            let found = findings(platform, Kind::Lifetime, seed, |scope| {
                 scope.lifetime.memory_mib = vec![128];
                 scope.lifetime.intervals = [10, 30].map(Span::from_secs).to_vec();
-                scope.lifetime.functions = 12;
-                scope.lifetime.watch = Span::from_secs(5_000);
+                scope.lifetime.functions = 8;
+                scope.lifetime.watch = Span::from_secs(3_000);
             });
             for finding in of(&found, "lifetime.median_s") {
                 all += 1;

@@ -2,6 +2,7 @@
 //!
 //! Read after the analysis; no experiment or analysis sees any of it.
 
+mod accounting;
 pub mod clock;
 mod coldstart;
 mod consistency;
@@ -14,6 +15,7 @@ mod idle;
 mod isolation;
 mod journal;
 mod lifetime;
+mod limits;
 #[cfg(test)]
 mod measured;
 mod placement;
@@ -40,6 +42,8 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     truths.extend(cpu::of_profile(profile, records));
     truths.extend(consistency::of_profile(profile));
     truths.extend(lifetime::of_profile(profile, records));
+    truths.extend(accounting::of_profile(profile, records));
+    truths.extend(limits::of_profile(profile));
     truths
 }
 
@@ -75,6 +79,9 @@ fn of_platform(platform: &Platform, counts: &Counts, records: &[Record]) -> Vec<
     truths.extend(consistency::of_platform(&expected, records));
     let crash = platform.model.faults.crash;
     truths.extend(lifetime::of_platform(&expected, profile, crash, records));
+    truths.extend(accounting::of_platform(platform, records));
+    truths.extend(limits::of_profile(profile));
+    truths.extend(limits::of_platform(platform));
     truths
 }
 

@@ -7,9 +7,13 @@ use crate::statistics::cluster::Row;
 use crate::study::{Study, group};
 use record::{Outcome, Record};
 
+/// Experiment whose requests are meant to be refused.
+const MEANT_TO_FAIL: &str = "limits";
+
 /// Adds the findings of every experiment's records.
 pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
-    for experiment in group(&study.records, |record| record.experiment.clone()).into_keys() {
+    let experiments = group(&study.records, |record| record.experiment.clone());
+    for experiment in experiments.into_keys().filter(|it| it != MEANT_TO_FAIL) {
         let records: Vec<&Record> = study.requests(&experiment).collect();
         let rows = |hit: fn(&Record) -> bool| -> Vec<Row<bool>> {
             records.iter().map(|record| Row::new(u64::from(record.round), hit(record))).collect()

@@ -8,6 +8,7 @@
 //! [`singles`] says how the pairs' survival falls, [`pools`] how pools shrink, [`halving`] fits the one rule that METRICS has
 //! a number for.
 
+mod busy;
 mod halving;
 mod pools;
 mod singles;
@@ -43,6 +44,7 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
     }
     let settings = group(&records, |record| (record.runtime.clone(), record.memory_mib));
     let varied = settings.len() > 1;
+    busy::analyse(study, answers, &records);
     let mut outcomes = Vec::new();
     for ((runtime, memory_mib), records) in settings {
         let one = One { runtime, memory_mib, varied };

@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of targets, of what they declare as their truth, or of how anything is shown. Each
 //! experiment's file says what its metrics mean; [`statistics`] has one file per kind of interval.
 
+mod accounting;
 mod answers;
 mod clock;
 mod coldstart;
@@ -20,6 +21,7 @@ mod idle;
 mod isolation;
 mod latency;
 mod lifetime;
+mod limits;
 mod network;
 mod offset;
 mod paper;
@@ -90,6 +92,8 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     consistency::analyse(&study, &mut answers);
     lifetime::analyse(&study, &mut answers);
     contention::analyse(&[cpu, disk, network], &mut answers);
+    accounting::analyse(&study, &mut answers);
+    limits::analyse(&study, &mut answers);
     offset::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
@@ -147,6 +151,8 @@ mod tests {
             "disk",
             "network",
             "consistency",
+            "lifetime",
+            "accounting",
             "other",
         ] {
             let record = Record { experiment: experiment.to_owned(), ..Record::default() };

@@ -65,6 +65,9 @@ pub fn plan(
         sharing.colevels = vec![2, most];
         sharing.rounds = 40;
     }
+    scope.accounting.rounds = 10;
+    scope.accounting.memory_mib = vec![smallest];
+    scope.limits.disk_rounds = 1;
     Study { scope, experiments: Kind::ALL.to_vec() }
 }
 

@@ -1,5 +1,6 @@
 //! All experiments, listed in one place.
 
+mod accounting;
 mod coldstart;
 mod consistency;
 mod cpu;
@@ -10,6 +11,7 @@ mod identity;
 mod idle;
 mod isolation;
 mod lifetime;
+mod limits;
 mod network;
 mod placement;
 mod scaling;
@@ -20,6 +22,7 @@ use crate::experiment::{About, Experiment, Unit};
 use crate::scope::Scope;
 use record::Record;
 
+pub use accounting::{Accounting, AccountingStep};
 pub use coldstart::{ColdStart, ColdStartStep};
 pub use consistency::Consistency;
 pub use cpu::{Cpu, CpuStep};
@@ -27,10 +30,11 @@ pub use disk::Disk;
 pub use exposure::Exposure;
 pub use hosts::Hosts;
 pub use identity::{Identity, IdentityStep};
-pub(crate) use idle::idle_limit;
 pub use idle::{Idle, IdleStage, IdleStep};
+pub(crate) use idle::{busy_requests, idle_limit};
 pub use isolation::Isolation;
 pub use lifetime::Lifetime;
+pub use limits::{Limits, LimitsStep};
 pub use network::Network;
 pub use placement::{Placement, PlacementStep};
 pub use scaling::{Scaling, ScalingStep};
@@ -64,6 +68,10 @@ pub enum Kind {
     Consistency,
     /// [`Lifetime`].
     Lifetime,
+    /// [`Accounting`].
+    Accounting,
+    /// [`Limits`].
+    Limits,
 }
 
 /// Evaluates an expression with the experiment of a kind.
@@ -122,6 +130,14 @@ macro_rules! with_experiment {
                 let $experiment = &$crate::Lifetime;
                 $then
             }
+            $crate::Kind::Accounting => {
+                let $experiment = &$crate::Accounting;
+                $then
+            }
+            $crate::Kind::Limits => {
+                let $experiment = &$crate::Limits;
+                $then
+            }
         }
     };
 }
@@ -129,7 +145,7 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Identity,
         Self::Isolation,
         Self::Hosts,
@@ -143,6 +159,8 @@ impl Kind {
         Self::Network,
         Self::Consistency,
         Self::Lifetime,
+        Self::Accounting,
+        Self::Limits,
     ];
 
     /// The one of that name; None where there is none.

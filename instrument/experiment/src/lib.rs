@@ -16,14 +16,15 @@ pub use bench::Bench;
 pub use experiment::{About, Experiment, Need, Planned, Unit};
 pub use experiments::Kind;
 pub use experiments::{
-    ColdStart, ColdStartStep, Consistency, Cpu, CpuStep, Disk, Exposure, Hosts, Identity,
-    IdentityStep, Idle, IdleStage, IdleStep, Isolation, Lifetime, Network, Placement,
-    PlacementStep, Scaling, ScalingStep,
+    Accounting, AccountingStep, ColdStart, ColdStartStep, Consistency, Cpu, CpuStep, Disk,
+    Exposure, Hosts, Identity, IdentityStep, Idle, IdleStage, IdleStep, Isolation, Lifetime,
+    Limits, LimitsStep, Network, Placement, PlacementStep, Scaling, ScalingStep,
 };
 pub use scope::{
-    Basis, BurstSpan, ColdStartScope, ConsistencyScope, CpuScope, DiskScope, ExposureScope,
-    HostsScope, IdentityScope, IdleScope, IsolationScope, LifetimeScope, NetworkScope,
-    PlacementScope, Scale, ScalingScope, Scope, ScopeError, SharingScope, StartsScope,
+    AccountingScope, Basis, BurstSpan, BusyScope, ColdStartScope, ConsistencyScope, CpuScope,
+    DiskScope, ExposureScope, HostsScope, IdentityScope, IdleScope, IsolationScope, LifetimeScope,
+    LimitsScope, NetworkScope, PlacementScope, Scale, ScalingScope, Scope, ScopeError,
+    SharingScope, StartsScope,
 };
 pub use study::{Ended, Planning, Sink, Study, run_study};
 pub use vantage::{Change, Code, Function, FunctionSpec, Report, Sent, Vantage, VantageError};

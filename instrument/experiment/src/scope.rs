@@ -2,15 +2,21 @@
 //!
 //! Deliberately knows nothing of what the platform is like: limits are searched in a range, never assumed.
 
+mod accounting;
 mod consistency;
+mod idle;
 mod lifetime;
+mod limits;
 mod sharing;
 mod starts;
 
 use model::Span;
 
+pub use accounting::AccountingScope;
 pub use consistency::ConsistencyScope;
+pub use idle::{BusyScope, IdleScope};
 pub use lifetime::LifetimeScope;
+pub use limits::LimitsScope;
 pub use sharing::{DiskScope, NetworkScope, SharingScope};
 pub use starts::StartsScope;
 
@@ -105,6 +111,10 @@ pub struct Scope {
     pub disk: DiskScope,
     /// Network throughput.
     pub network: NetworkScope,
+    /// Bills, and what is on none.
+    pub accounting: AccountingScope,
+    /// Largest and longest.
+    pub limits: LimitsScope,
 }
 
 /// A span that grows with the number of requests of a burst.
@@ -209,27 +219,6 @@ pub struct PlacementScope {
     pub fill: u32,
 }
 
-/// Scope of the idle experiment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct IdleScope {
-    /// Runtimes and memory sizes (MiB) for which the limit is searched.
-    pub settings: Vec<(String, u32)>,
-    /// Shortest and longest delay of the search (the paper: 1 and 120 min).
-    pub range: (Span, Span),
-    /// Delays of a stage: a geometric grid in the search, even steps in refinements.
-    pub delays: u32,
-    /// Pairs per delay in search and refinement.
-    pub pairs: u32,
-    /// Pairs per delay in the confirmation, which has three delays (the paper: 100 in all).
-    pub confirm_pairs: u32,
-    /// Instances of one pool.
-    pub pool: u32,
-    /// Pools per delay; 0 leaves the pool's decay out.
-    pub pools: u32,
-    /// Delays of pools in the refinement, and again in the confirmation.
-    pub pool_delays: u32,
-}
-
 /// Scope of the CPU experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CpuScope {
@@ -321,22 +310,15 @@ impl Scope {
                 memory_mib: basis.sizes(&[128, 640]),
                 fill: 12,
             },
-            idle: IdleScope {
-                settings: basis.idle_settings(),
-                range: (Span::from_secs(1), Span::from_secs(13)),
-                delays: by(16, 16, 20),
-                pairs: 5,
-                confirm_pairs: by(5, 10, 34),
-                pool: 20,
-                pools: 5,
-                pool_delays: by(4, 4, 8),
-            },
+            idle: IdleScope::local(basis),
             cpu: CpuScope::local(basis),
             consistency: ConsistencyScope::local(basis),
             lifetime: LifetimeScope::local(basis),
             starts: StartsScope::local(basis),
             disk: DiskScope::local(basis),
             network: NetworkScope::local(basis),
+            accounting: AccountingScope::local(basis),
+            limits: LimitsScope::of(basis),
         }
     }
 
@@ -387,16 +369,7 @@ impl Scope {
                 memory_mib: basis.sizes(&[128, 1024]),
                 fill: 26,
             },
-            idle: IdleScope {
-                settings: basis.idle_settings(),
-                range: (Span::from_secs(60), Span::from_secs(7_200)),
-                delays: 20,
-                pairs: 5,
-                confirm_pairs: by(5, 10, 34),
-                pool: 20,
-                pools: 5,
-                pool_delays: by(4, 8, 10),
-            },
+            idle: IdleScope::cloud(basis),
             cpu: CpuScope {
                 window: Span::from_secs(1),
                 rounds: by(5, 15, 50),
@@ -410,6 +383,8 @@ impl Scope {
             starts: StartsScope::cloud(basis, hold),
             disk: DiskScope::cloud(basis, hold),
             network: NetworkScope::cloud(basis, hold),
+            accounting: AccountingScope::cloud(basis),
+            limits: LimitsScope::of(basis),
         }
     }
     /// Whether every experiment has what it needs.
@@ -430,6 +405,8 @@ impl Scope {
             (self.consistency.concurrency.is_empty(), "concurrency for consistency"),
             (self.lifetime.intervals.is_empty(), "intervals for lifetime"),
             (self.lifetime.memory_mib.is_empty(), "memory sizes for lifetime"),
+            (self.accounting.memory_mib.is_empty(), "memory sizes for accounting"),
+            (self.accounting.durations.is_empty(), "durations for accounting"),
             (self.max_concurrency == 0, "concurrency"),
         ];
         if let Some((_, what)) = missing.into_iter().find(|(missing, _)| *missing) {
@@ -448,6 +425,7 @@ impl Scope {
             ("scaling", largest(&self.scaling.concurrency)),
             ("placement", largest(&self.placement.concurrency).saturating_add(self.placement.fill)),
             ("idle", pool),
+            ("idle on busy hosts", crate::experiments::busy_requests(&self.idle.busy)),
             ("cpu", largest(&self.cpu.colevels)),
             ("consistency", largest(&self.consistency.concurrency).saturating_mul(4)),
             ("coldstart", largest(&self.starts.colevels)),

@@ -172,19 +172,34 @@ fn all_experiments_end() {
     let keys = "delay_s part stage";
     assert_eq!(
         phases("idle"),
-        shape(&[("first", keys), ("second", keys), ("launch", keys), ("probe", keys)])
+        shape(&[
+            ("first", keys),
+            ("second", keys),
+            ("launch", keys),
+            ("probe", keys),
+            ("busy_first", keys),
+            ("busy_second", keys),
+            ("keep", "each_s part stage"),
+        ])
     );
     for experiment in ["cpu", "disk", "network"] {
         let both = shape(&[("alone", ""), ("shared", "colevel")]);
         assert_eq!(phases(experiment), both, "{experiment}");
     }
     assert_eq!(phases("lifetime"), shape(&[("watch", "interval_s")]));
+    assert_eq!(
+        phases("accounting"),
+        shape(&[("leave", "silence_s"), ("ask", "silence_s"), ("billed", "duration_ms")])
+    );
+    assert_eq!(phases("limits"), shape(&[("try", "level limit"), ("fill", "limit")]));
     let keys = "concurrency kind wait_s";
     assert_eq!(phases("consistency"), shape(&[("before", keys), ("after", keys), ("again", keys)]));
     for ((experiment, unit), records) in &memory.units {
         for record in records {
             assert_eq!((&record.experiment, &record.unit), (experiment, unit));
-            assert_eq!(record.outcome, Outcome::Ok, "{experiment}/{unit}: {record:?}");
+            // What is too large is meant to be refused.
+            let meant = experiment == "limits" && record.phase == "try";
+            assert!(meant || record.outcome == Outcome::Ok, "{experiment}/{unit}: {record:?}");
         }
     }
 }
@@ -491,6 +506,26 @@ fn updates_are_seen() {
             let since_s = (record.sent_ns - record.acknowledged_ns) as f64 / 1e9;
             (wait_s..wait_s + 0.1).contains(&since_s)
         }));
+    }
+}
+
+// A limit is the last level that was accepted, and its neighbour was refused.
+#[test]
+fn limits_are_neighbours() {
+    let fake = Fake::new(Profile::default());
+    let memory = complete(&fake, &study(Scale::Default, 1, &[Kind::Limits]));
+    for (limit, last, step) in [("timeout", 900, 1), ("memory", 10_240, 64), ("payload", 6_144, 1)]
+    {
+        let of = |outcome: Outcome| {
+            memory.of("limits").filter(move |record| {
+                record.phase == "try"
+                    && record.setting["limit"] == limit
+                    && record.outcome == outcome
+            })
+        };
+        let level = |record: &Record| record.setting["level"].parse::<u64>().expect("a number");
+        assert_eq!(of(Outcome::Ok).map(level).max(), Some(last), "{limit}");
+        assert_eq!(of(Outcome::Failed).map(level).min(), Some(last + step), "{limit}");
     }
 }
 

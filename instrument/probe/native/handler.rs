@@ -2,7 +2,7 @@
 
 use crate::background::Work;
 use crate::http::Failed;
-use crate::{clock, cpu, disk, exposure, identity, network};
+use crate::{clock, cpu, disk, exposure, fill, identity, network};
 use probe::{Request, Response};
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -110,6 +110,9 @@ fn measure(request: &Request, response: &mut Response, problems: &mut Problems) 
     }
     if let Some(disk) = &request.disk {
         response.disk = note(problems, "disk", disk::measure(disk));
+    }
+    if let Some(fill) = &request.fill {
+        response.fill = note(problems, "fill", fill::measure(fill));
     }
     if let Some(network) = &request.network {
         response.network = note(problems, "network", network::measure(network));

@@ -6,9 +6,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 const ROOT: &str = "/2018-06-01/runtime/invocation";
-/// The largest line of a response's head, and the largest event: 6 MiB and room to spare.
+/// The largest line of a response's head, and the largest event: what limits are searched up to, and room to spare.
 const LINE_LIMIT: u64 = 64 << 10;
-const BODY_LIMIT: u64 = 8 << 20;
+const BODY_LIMIT: u64 = 40 << 20;
 
 /// The platform's side of the Runtime API.
 pub struct Runtime {

@@ -8,6 +8,7 @@ mod clock;
 mod cpu;
 mod disk;
 mod exposure;
+mod fill;
 mod handler;
 mod http;
 mod identity;

@@ -11,6 +11,7 @@ const fs = require('fs');
 const DIRECTORY = process.env.TMPDIR || '/tmp';
 const INSTANCE_FILE = `${DIRECTORY}/peek-instance`;
 const DISK_FILE = `${DIRECTORY}/peek-disk`;
+const FILL_FILE = `${DIRECTORY}/peek-fill`;
 // Gaps at least this long count as time without a CPU, nanoseconds. Each clock reading is an object, and collecting
 // them takes some 100 us at a time, in which the thread does run.
 const GAP_NS = 400_000;
@@ -26,6 +27,9 @@ const THREAD_LIMIT = 256;
 const PAIRS = 4096;
 const BLOCK_LIMIT = 64 * 2 ** 20;
 const ROUND_LIMIT = 10 * 2 ** 30;
+// The first piece of room that is asked for, and the smallest: a block of the usual file systems.
+const PIECE_MOST = 2 ** 20;
+const PIECE_LEAST = 4096;
 // How long a connection, a write that is stuck, or the sink's close may take.
 const PATIENCE_MS = 5000;
 const READ_BYTES = 64 << 10;
@@ -33,8 +37,8 @@ const READ_BYTES = 64 << 10;
 const FIELDS = {
   barrier_unix_ns: null, identity: null, exposure: null, disk_counters: null,
   cpu: ['window_ms', 'threads'], disk: ['block_bytes', 'blocks', 'rounds'],
-  network: ['sink', 'window_ms'], hold_until_unix_ns: null, hold_ms: null,
-  background: ['for_ms'], fail: null,
+  fill: ['most_bytes'], network: ['sink', 'window_ms'], hold_until_unix_ns: null, hold_ms: null,
+  background: ['for_ms'], fail: null, padding: null,
 };
 
 // What of the host may be readable. The same items, in the same order, in every language of the probe.
@@ -145,7 +149,7 @@ async function measure(event, response, problems) {
   if (event.identity) response.identity = identity();
   if (event.exposure) response.exposure = ITEMS.map(expose);
   if (event.disk_counters) response.disk_before = await note(problems, 'disk_counters', diskCounters);
-  for (const [part, run] of [['cpu', cpu], ['disk', disk], ['network', network]]) {
+  for (const [part, run] of [['cpu', cpu], ['disk', disk], ['fill', fill], ['network', network]]) {
     if (given(event[part])) response[part] = await note(problems, part, () => run(event[part], problems));
   }
   if (event.disk_counters) response.disk_after = await note(problems, 'disk_counters', diskCounters);
@@ -475,6 +479,28 @@ function whole(move, file, block, offset) {
     if (moved === 0) throw new Error('the file ended early');
     done += moved;
   }
+}
+
+// Node.js cannot take room without writing it: pieces of zeros, smaller ones as room gets scarce.
+function fill(asked) {
+  const most = asked.most_bytes;
+  const zeros = Buffer.alloc(PIECE_MOST);
+  let [taken, piece] = [0, PIECE_MOST];
+  const file = fs.openSync(FILL_FILE, 'w', 0o600);
+  try {
+    while (piece >= PIECE_LEAST && taken < most) {
+      try {
+        taken += fs.writeSync(file, zeros, 0, Math.min(piece, most - taken));
+      } catch (error) {
+        if (!['ENOSPC', 'EDQUOT', 'EFBIG'].includes(error.code)) throw error;
+        piece /= 2;
+      }
+    }
+  } finally {
+    fs.closeSync(file);
+    fs.unlinkSync(FILL_FILE);
+  }
+  return { bytes: taken, full: taken < most };
 }
 
 // Noise from a generator, not from the kernel: what is measured is the disk.

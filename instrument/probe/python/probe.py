@@ -14,6 +14,7 @@ import sys  # noqa: E402
 DIRECTORY = os.environ.get("TMPDIR", "/tmp")
 INSTANCE_FILE = DIRECTORY + "/peek-instance"
 DISK_FILE = DIRECTORY + "/peek-disk"
+FILL_FILE = DIRECTORY + "/peek-fill"
 # Gaps at least this long count as time without a CPU, nanoseconds.
 GAP_NS = 100_000
 # A gap from which a thread comes back as a quota's period begins is at least this long.
@@ -28,6 +29,9 @@ THREAD_LIMIT = 256
 PAIRS = 4096
 BLOCK_LIMIT = 64 << 20
 ROUND_LIMIT = 10 << 30
+# The first piece of room that is asked for, and the smallest: a block of the usual file systems.
+PIECE_MOST = 64 << 20
+PIECE_LEAST = 4096
 # How long a connection, a write that is stuck, or the sink's close may take, seconds.
 PATIENCE_S = 5
 READ_BYTES = 64 << 10
@@ -35,8 +39,8 @@ READ_BYTES = 64 << 10
 FIELDS = {
     "barrier_unix_ns": None, "identity": None, "exposure": None, "disk_counters": None,
     "cpu": ("window_ms", "threads"), "disk": ("block_bytes", "blocks", "rounds"),
-    "network": ("sink", "window_ms"), "hold_until_unix_ns": None, "hold_ms": None,
-    "background": ("for_ms",), "fail": None,
+    "fill": ("most_bytes",), "network": ("sink", "window_ms"), "hold_until_unix_ns": None, "hold_ms": None,
+    "background": ("for_ms",), "fail": None, "padding": None,
 }
 
 # What of the host may be readable. The same items, in the same order, in every language of the probe.
@@ -158,7 +162,7 @@ def _measure(event, response, problems):
         response["exposure"] = [_expose(item) for item in ITEMS]
     if event.get("disk_counters"):
         response["disk_before"] = _note(problems, "disk_counters", _disk_counters)
-    for part, measure in (("cpu", _cpu), ("disk", _disk), ("network", _network)):
+    for part, measure in (("cpu", _cpu), ("disk", _disk), ("fill", _fill), ("network", _network)):
         asked = event.get(part)
         if asked is not None:
             response[part] = _note(problems, part, lambda: measure(asked))
@@ -464,6 +468,29 @@ def _rounds(rounds, blocks, block_bytes):
         os.close(descriptor)
     result["duration_ns"] = time.monotonic_ns() - started_ns
     return result
+
+
+def _fill(asked):
+    """Takes room without writing, so that neither time nor memory is spent on it."""
+    import errno
+
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    most, taken, piece = asked["most_bytes"], 0, PIECE_MOST
+    descriptor = os.open(FILL_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        while piece >= PIECE_LEAST and taken < most:
+            wanted = min(piece, most - taken)
+            try:
+                os.posix_fallocate(descriptor, taken, wanted)
+                taken += wanted
+            except OSError as error:
+                if error.errno not in full:
+                    raise
+                piece //= 2
+    finally:
+        os.close(descriptor)
+        os.remove(FILL_FILE)
+    return {"bytes": taken, "full": taken < most}
 
 
 def _whole(move, descriptor, view, offset):

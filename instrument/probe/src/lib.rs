@@ -6,10 +6,10 @@
 mod request;
 mod response;
 
-pub use request::{Background, Cpu, Disk, Network, Request};
+pub use request::{Background, Cpu, Disk, Fill, Network, Request};
 pub use response::{
     Background as BackgroundResult, Cpu as CpuResult, Disk as DiskResult, DiskCounter, Exposed,
-    Identity, Network as NetworkResult, Response,
+    Fill as FillResult, Identity, Network as NetworkResult, Response,
 };
 
 /// What of the host the probe tries to read: one item in each line, a file, a directory, a device, or `env:NAME`.

@@ -1,5 +1,5 @@
-//! What the probe is asked to do, in this order: barrier, identity, exposure, disk counters, CPU, disk, network, hold,
-//! failure, background.
+//! What the probe is asked to do, in this order: barrier, identity, exposure, disk counters, CPU, disk, fill, network,
+//! hold, failure, background.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ pub struct Request {
     /// Measure the disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
+    /// Take all room in /tmp, and give it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fill: Option<Fill>,
     /// Measure the network to a sink that reads and discards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
@@ -40,6 +43,9 @@ pub struct Request {
     /// Fail on purpose with this message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail: Option<String>,
+    /// Never looked at: makes the request as large as it is meant to be.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub padding: String,
 }
 
 /// Take clock readings as fast as possible on one busy thread per vCPU.
@@ -66,6 +72,14 @@ pub struct Disk {
     pub blocks: u64,
     /// Rounds.
     pub rounds: u32,
+}
+
+/// Take room in /tmp until there is none left. Nothing is written where room can be taken without.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fill {
+    /// Bytes at most.
+    pub most_bytes: u64,
 }
 
 /// Send bytes to a sink for a while, and wait until it has read them and closed the connection.

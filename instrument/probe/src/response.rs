@@ -42,6 +42,8 @@ pub struct Response {
     pub cpu: Option<Cpu>,
     /// Disk throughput.
     pub disk: Option<Disk>,
+    /// Room in /tmp.
+    pub fill: Option<Fill>,
     /// Network throughput.
     pub network: Option<Network>,
     /// What an earlier invocation's background work managed.
@@ -135,6 +137,16 @@ pub struct Disk {
     pub started_unix_ns: u64,
     /// All rounds, nanoseconds.
     pub duration_ns: u64,
+}
+
+/// Room in /tmp.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Fill {
+    /// Bytes that could be taken, to a block of 4 KiB.
+    pub bytes: u64,
+    /// Whether there was no more room; else as much as was asked for at most was taken.
+    pub full: bool,
 }
 
 /// Network throughput.

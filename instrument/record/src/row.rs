@@ -110,7 +110,7 @@ pub struct Record {
     pub cpu_count: u32,
     /// Host memory seen, MiB.
     pub host_memory_mib: u32,
-    /// The rest of the probe's answer (exposure, counters, cpu, disk, network, background, problems) as JSON, in the
+    /// The rest of the probe's answer (exposure, counters, cpu, disk, fill, network, background, problems) as JSON, in the
     /// probe's own schema; empty where nothing of it was asked.
     pub detail: String,
 }

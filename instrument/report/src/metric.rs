@@ -113,6 +113,10 @@ const KNOWN: &[Known] = &[
     known("accounting.background_s", "Unpaid work goes on after the response", Rank::First),
     known("accounting.background_cpu_share", "CPU share of unpaid work", Rank::Table),
     known("accounting.billed_over_used", "Billed over used", Rank::First),
+    known("limits.timeout_s", "Longest timeout", Rank::Table),
+    known("limits.memory_mib", "Largest memory size", Rank::Table),
+    known("limits.payload_mib", "Largest request", Rank::Table),
+    known("limits.disk_mib", "Room in /tmp", Rank::Table),
     known("study.cost_usd", "Cost of the study", Rank::Table),
     known("study.duration_s", "Duration of the study", Rank::Table),
     known("clock.offset_ms", "Function's clock minus ours", Rank::Table),
@@ -183,6 +187,8 @@ pub(crate) fn unit(finding: &Finding) -> Unit {
         "count" | "instances" => Unit::Count,
         "fraction" if finding.metric.starts_with("cpu.share") => Unit::Cpus,
         "fraction" if finding.metric == "cpu.tick_share" => Unit::Cpus,
+        "fraction" if finding.metric == "accounting.background_cpu_share" => Unit::Cpus,
+        "fraction" if finding.metric == "accounting.billed_over_used" => Unit::Plain("×".into()),
         "fraction" if finding.metric == "cpu.fairness" => Unit::Plain(String::new()),
         "fraction" => Unit::Percent,
         "ratio" => Unit::Plain("×".into()),
@@ -233,7 +239,9 @@ pub(crate) fn setting_order(a: &Setting, b: &Setting) -> Ordering {
     let runtime = |s: &Setting| s.get("runtime").map(setting_text).unwrap_or_default();
     let (own, other) = (runtime(a), runtime(b));
     let mut order = runtime_order(&own).cmp(&runtime_order(&other));
-    for key in ["memory_mib", "concurrency", "colevel", "interval_s", "delay_s", "wait_s"] {
+    for key in
+        ["memory_mib", "concurrency", "colevel", "interval_s", "duration_ms", "delay_s", "wait_s"]
+    {
         let size = |s: &Setting| setting_number(s, key).unwrap_or(0.0);
         order = order.then_with(|| size(a).total_cmp(&size(b)));
     }
@@ -262,6 +270,8 @@ fn setting_part(key: &str, value: &Json) -> String {
         "concurrency" => format!("{}\u{a0}at once", grouped_text(&text)),
         "colevel" => format!("{}\u{a0}on one host", grouped_text(&text)),
         "delay_s" => format!("{}\u{a0}s idle", grouped_text(&text)),
+        "duration_ms" => format!("{}\u{a0}ms long", grouped_text(&text)),
+        "init" => (if text == "true" { "with init" } else { "without init" }).into(),
         "wait_s" => format!("{}\u{a0}s waited", grouped_text(&text)),
         "interval_s" => format!("every {}\u{a0}s", grouped_text(&text)),
         "tenants" => format!("{text} tenants"),

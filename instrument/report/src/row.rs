@@ -114,14 +114,17 @@ pub(crate) fn is_extreme(finding: &Finding, findings: &[Finding]) -> bool {
     let both_ends = finding.metric == "cpu.share";
     // The smallest size packs most densely.
     let least_only = finding.metric == "placement.max_colevel";
-    ["memory_mib", "concurrency", "colevel", "interval_s", "delay_s"].iter().all(|key| {
-        let Some(own) = metric::setting_number(&finding.setting, key) else { return true };
-        let runtime = finding.setting.get("runtime");
-        let others = findings
-            .iter()
-            .filter(|f| f.metric == finding.metric && f.setting.get("runtime") == runtime)
-            .filter_map(|f| metric::setting_number(&f.setting, key));
-        let (least, most) = others.fold((own, own), |(least, most), x| (x.min(least), x.max(most)));
-        (own == most && !least_only) || (own == least && (both_ends || least_only))
-    })
+    ["memory_mib", "concurrency", "colevel", "interval_s", "duration_ms", "delay_s"].iter().all(
+        |key| {
+            let Some(own) = metric::setting_number(&finding.setting, key) else { return true };
+            let runtime = finding.setting.get("runtime");
+            let others = findings
+                .iter()
+                .filter(|f| f.metric == finding.metric && f.setting.get("runtime") == runtime)
+                .filter_map(|f| metric::setting_number(&f.setting, key));
+            let (least, most) =
+                others.fold((own, own), |(least, most), x| (x.min(least), x.max(most)));
+            (own == most && !least_only) || (own == least && (both_ends || least_only))
+        },
+    )
 }

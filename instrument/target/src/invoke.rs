@@ -104,7 +104,9 @@ impl Invoker<'_> {
         let exchange = async {
             let rest = rest?;
             if !rest.is_empty() {
-                connection.send(&rest).await?;
+                // Who refuses a request by its size answers and closes before having read all of it: then that is the
+                // answer, and where it is lost, a second try would be, too.
+                drop(connection.send(&rest).await);
             }
             connection.receive().await
         };
@@ -257,6 +259,7 @@ fn detail(response: &Response) -> String {
         "disk_after": response.disk_after,
         "cpu": response.cpu,
         "disk": response.disk,
+        "fill": response.fill,
         "network": response.network,
         "background": response.background,
         "problems": Some(&response.problems).filter(|problems| !problems.is_empty()),

@@ -10,6 +10,8 @@ pub struct Call {
     pub function: String,
     /// What the probe is asked.
     pub request: Request,
+    /// How large that is as it is sent, bytes; 0 where it is certainly within every limit.
+    pub bytes: u64,
     /// When its first byte leaves.
     pub at: Time,
     /// How long an answer is waited for.

@@ -21,7 +21,7 @@ const CPU_FACTOR_MIN: f64 = 0.1;
 impl State {
     /// Sends a request; the slot will be told what comes of it.
     pub(crate) fn send(&mut self, call: Call) -> SlotKey {
-        let Call { function, request, at: _, limit } = call;
+        let Call { function, request, bytes, at: _, limit } = call;
         let key = self.slot();
         self.counts.requests += 1;
         self.counts.of(&function).first_sent.get_or_insert(self.now);
@@ -32,13 +32,17 @@ impl State {
         }
         let waiting = (!chance(&mut self.random, faults.lost_reply)).then_some(key);
         if chance(&mut self.random, faults.duplicate) {
-            self.on_its_way(function.clone(), request.clone(), None);
+            self.on_its_way((function.clone(), request.clone(), bytes), None);
         }
-        self.on_its_way(function, request, waiting);
+        self.on_its_way((function, request, bytes), waiting);
         key
     }
 
-    fn on_its_way(&mut self, function: String, request: probe::Request, waiting: Option<SlotKey>) {
+    fn on_its_way(
+        &mut self,
+        (function, request, bytes): (String, probe::Request, u64),
+        waiting: Option<SlotKey>,
+    ) {
         self.next_invocation += 1;
         let invocation = InvocationId(self.next_invocation);
         let out = self.platform.model.path.out.draw(&mut self.random);
@@ -46,6 +50,7 @@ impl State {
         let pending = Pending {
             function,
             request,
+            bytes,
             waiting,
             answer: None,
             report: None,
@@ -65,6 +70,13 @@ impl State {
             let reason = format!("ResourceNotFoundException: no function {}", pending.function);
             return self.answer(invocation, Answer::Refused { status: 404, reason });
         };
+        let size_mib = pending.bytes as f64 / f64::from(1 << 20);
+        let limit_mib = self.platform.model.limits.payload_mib;
+        if size_mib > limit_mib {
+            let reason =
+                format!("RequestTooLargeException: {size_mib:.3} MiB, limit is {limit_mib} MiB");
+            return self.answer(invocation, Answer::Refused { status: 413, reason });
+        }
         if chance(&mut self.random, self.platform.model.faults.throttled) {
             let reason = "TooManyRequestsException: rate exceeded".to_owned();
             return self.answer(invocation, Answer::Refused { status: 429, reason });

@@ -57,6 +57,7 @@ pub(crate) enum Part {
     Cpu,
     DiskWrite,
     DiskRead,
+    Fill,
     Network,
     Counters,
     Hold,
@@ -68,6 +69,8 @@ pub(crate) enum Part {
 pub(crate) struct Pending {
     pub(crate) function: String,
     pub(crate) request: Option<Request>,
+    /// Size of the request.
+    pub(crate) bytes: u64,
     /// Who waits for the answer; None where it is lost on its way.
     pub(crate) waiting: Option<crate::region::SlotKey>,
     pub(crate) answer: Option<Answer>,

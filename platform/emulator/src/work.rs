@@ -10,7 +10,7 @@ use crate::region::{Happening, State};
 use crate::reveal;
 use crate::run::Part;
 use model::{InstanceId, MemoryMib, Span, Time};
-use probe::{BackgroundResult, CpuResult, DiskResult, NetworkResult};
+use probe::{BackgroundResult, CpuResult, DiskResult, FillResult, NetworkResult};
 
 /// What the handler takes beside what it is asked: assumed, as a warm native probe takes on a machine of ours.
 const HANDLER: Span = Span::from_micros(100);
@@ -144,6 +144,10 @@ impl State {
                 self.join(instance, resource, Share { ceiling, weight: 1.0, work: mib });
                 Wait::Resource
             }
+            Part::Fill => {
+                self.fill(instance);
+                Wait::Over
+            }
             Part::Network => {
                 let Some(network) = request.network.clone() else { return Wait::Over };
                 let memory = it.version.state.memory;
@@ -219,6 +223,17 @@ impl State {
         let Some(host) = self.hosts.get(&it.host) else { return };
         if run.request.disk_counters {
             run.response.disk_after = reveal::disk_counters(&self.platform.model, host, now);
+        }
+    }
+
+    /// All of /tmp is taken, or as much as was asked for.
+    fn fill(&mut self, instance: InstanceId) {
+        let holds = u64::from(self.platform.model.limits.disk_mib) << 20;
+        let Some(it) = self.instances.get_mut(&instance) else { return };
+        let Some(run) = it.run.as_mut() else { return };
+        if let Some(fill) = &run.request.fill {
+            let bytes = fill.most_bytes.min(holds);
+            run.response.fill = Some(FillResult { bytes, full: bytes < fill.most_bytes });
         }
     }
 
@@ -402,7 +417,8 @@ impl Part {
             Self::Facts => Self::Cpu,
             Self::Cpu => Self::DiskWrite,
             Self::DiskWrite => Self::DiskRead,
-            Self::DiskRead => Self::Network,
+            Self::DiskRead => Self::Fill,
+            Self::Fill => Self::Network,
             Self::Network => Self::Counters,
             Self::Counters => Self::Hold,
             Self::Hold | Self::End => Self::End,

@@ -91,7 +91,10 @@ fn history(region: &Region, random: &mut Pcg64) -> Vec<Seen> {
                 ..Request::default()
             };
             let at = Time::ZERO + Span::from_millis(random.random_range(5_000..60_000));
-            (function, Call { function: format!("f{function}"), request, at, limit: LIMIT })
+            (
+                function,
+                Call { function: format!("f{function}"), request, bytes: 0, at, limit: LIMIT },
+            )
         })
         .collect();
     let main = async {

@@ -81,6 +81,8 @@ struct Turn {
 struct Billed {
     invocation: InvocationId,
     billed: Span,
+    /// What of it is init.
+    init: Option<Span>,
 }
 
 impl<K: Kind> Platform<K> {
@@ -207,8 +209,8 @@ impl<K: Kind> Shared<K> {
             Action::Reclaim { instance, .. } => state.tell(instance, Command::Reclaim(GRACE)),
             Action::Reject { invocation, reason } => state.reject(invocation, reason, failure),
             Action::Expire { invocation, timeout, .. } => state.expire(now, invocation, timeout),
-            Action::Bill { invocation, billed, .. } => {
-                turn.bill = Some(Billed { invocation, billed });
+            Action::Bill { invocation, billed, init, .. } => {
+                turn.bill = Some(Billed { invocation, billed, init });
             }
         }
     }
@@ -308,12 +310,14 @@ impl<K: Kind> Shared<K> {
         let log = match pending.invoke.log_tail {
             LogTail::Skip => Bytes::new(),
             LogTail::Ask => {
+                let bill = bill.filter(|it| it.invocation == id);
                 let usage = reply::Usage {
                     duration,
-                    billed: bill.filter(|it| it.invocation == id).map_or(duration, |it| it.billed),
+                    billed: bill.as_ref().map_or(duration, |it| it.billed),
                     memory: memory.unwrap_or_default(),
                     memory_peak_bytes: tail.memory_peak_bytes,
-                    init: pending.init,
+                    // What is billed as such, so that the line adds up.
+                    init: bill.map_or(pending.init, |it| it.init),
                 };
                 reply::log_tail(&pending.invoke.request_id, &tail.log, usage)
             }

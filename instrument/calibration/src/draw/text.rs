@@ -34,15 +34,7 @@ impl Draw {
             true => format!("lifetime_cap_s = {:.1}", self.scaled(16_000.0, 60_000.0)),
             false => String::new(),
         };
-        let updates = match self.chance(0.5) {
-            true => format!(
-                "[updates]\nwindow_s = {:.2}\nreuse_chance = {:.3}\nstart_chance = {:.3}",
-                self.scaled(0.5, 9.0),
-                self.between(0.3, 1.0),
-                self.between(0.0, 1.0)
-            ),
-            false => String::new(),
-        };
+        let updates = self.updates();
         let scaling = self.scaling(drawn);
         let cpu = self.cpu();
         let concurrency = self.one(&[400, 1_000, 3_000]);
@@ -95,6 +87,19 @@ host = \"none\"",
         };
         let weight = self.one(&["memory", "equal"]);
         format!("{ceiling}\nweight = \"{weight}\"")
+    }
+
+    /// Half of the platforms' updates spread.
+    fn updates(&mut self) -> String {
+        if self.chance(0.5) {
+            return String::new();
+        }
+        format!(
+            "[updates]\nwindow_s = {:.2}\nreuse_chance = {:.3}\nstart_chance = {:.3}",
+            self.scaled(0.5, 9.0),
+            self.between(0.3, 1.0),
+            self.between(0.0, 1.0)
+        )
     }
 
     fn keep_alive(&mut self, drawn: &Drawn) -> String {

@@ -9,8 +9,10 @@
 //!   ends and middle (`confirm`);
 //! - pools of instances held together and probed once, five or more per delay, at delays evenly up to the limit: where
 //!   hosts have clocks that are out of step, pools shrink at any time, and every delay tells something. They start one
-//!   after another, so that each stays together on its hosts.
+//!   after another, so that each stays together on its hosts;
+//! - at last, the same limit where another instance keeps the host busy (`busy`).
 
+mod busy;
 mod delays;
 mod survival;
 
@@ -27,6 +29,7 @@ use probe::Request;
 use record::{Forced, Outcome, Record};
 use std::collections::BTreeSet;
 
+pub(crate) use self::busy::requests as busy_requests;
 pub(crate) use self::survival::idle_limit;
 
 /// Width of the bracket, as a fraction of the limit, at which refinement ends (TRUTH: at most 2 %).
@@ -51,6 +54,8 @@ pub enum IdleStage {
     Refine(u32),
     /// Many pairs at the bracket's ends and middle.
     Confirm,
+    /// Pairs on hosts that another instance keeps busy.
+    Busy,
 }
 
 /// One stage for one runtime and memory size.
@@ -70,6 +75,7 @@ impl IdleStage {
             Self::Search => "search",
             Self::Refine(_) => "refine",
             Self::Confirm => "confirm",
+            Self::Busy => "busy",
         }
     }
 
@@ -104,8 +110,10 @@ impl Experiment for Idle {
             .chain([IdleStage::Confirm])
             .collect();
         let mut steps = Vec::new();
-        for (runtime, memory_mib) in &scope.idle.settings {
-            for stage in &stages {
+        let busy = (scope.idle.busy.pairs > 0).then_some(IdleStage::Busy);
+        for (number, (runtime, memory_mib)) in scope.idle.settings.iter().enumerate() {
+            // On busy hosts only the first setting is measured.
+            for stage in stages.iter().chain(busy.iter().filter(|_| number == 0)) {
                 let step =
                     IdleStep { stage: *stage, runtime: runtime.clone(), memory_mib: *memory_mib };
                 steps.push(Planned { unit: unit(scope, &step), step });
@@ -116,6 +124,12 @@ impl Experiment for Idle {
 
     async fn run<V: Vantage>(&self, bench: &Bench<'_, V>, step: &IdleStep) -> Vec<Record> {
         let seen = Survival::of(bench.earlier, &step.runtime, step.memory_mib);
+        if step.stage == IdleStage::Busy {
+            return match seen.bracket() {
+                Some(bracket) => busy::busy(bench, step, bracket).await,
+                None => Vec::new(),
+            };
+        }
         let pairs = pairs(bench, step.stage, &seen);
         let pools = pools(bench, step.stage, &seen, pairs.len());
         let specs = (0..pairs.len() + pools.len())
@@ -162,6 +176,10 @@ fn unit(scope: &Scope, step: &IdleStep) -> Unit {
         .chars()
         .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' { c } else { '-' })
         .collect();
+    let name = format!("runtime-{runtime}-memory-{}-{stage}", step.memory_mib);
+    if step.stage == IdleStage::Busy {
+        return busy_unit(scope, name);
+    }
     let pairs = match step.stage {
         IdleStage::Confirm => 3 * idle.confirm_pairs,
         _ => idle.delays * idle.pairs,
@@ -174,10 +192,24 @@ fn unit(scope: &Scope, step: &IdleStep) -> Unit {
     };
     let control = Span::from_nanos((scope.control * u64::from(pairs + pools)).as_nanos() / 8);
     Unit {
-        name: format!("runtime-{runtime}-memory-{}-{stage}", step.memory_mib),
+        name,
         functions: u64::from(pairs + pools),
         invocations: u64::from(pairs + pools * idle.pool) * 2,
         expected: control + longest + scope.hold.of(idle.pool) * 2,
+    }
+}
+
+fn busy_unit(scope: &Scope, name: String) -> Unit {
+    let idle = &scope.idle;
+    let factor = idle.busy.beyond.iter().copied().fold(1.0, f64::max);
+    // As elsewhere, half of the range is as good a guess of the limit as any.
+    let guess = Span::from_secs_f64(idle.range.1.as_secs_f64() * factor / 2.0).min(idle.range.1);
+    let requests = busy::requests(&idle.busy);
+    Unit {
+        name,
+        functions: 1 + u64::from(requests),
+        invocations: busy::invocations(&idle.busy, idle.range.1),
+        expected: scope.control * u64::from(requests / 8) + scope.hold.of(requests) + guess,
     }
 }
 
@@ -206,6 +238,8 @@ fn pairs<V: Vantage>(bench: &Bench<'_, V>, stage: IdleStage, seen: &Survival) ->
     let (delays, rounds) = match (stage, bracket) {
         (IdleStage::Search, _) => (geometric(idle.range, idle.delays), idle.pairs),
         (_, None) => (Vec::new(), 0),
+        // On busy hosts silences are made apart.
+        (IdleStage::Busy, _) => (Vec::new(), 0),
         (IdleStage::Refine(_), Some(bracket)) => (inside(bracket, idle.delays), idle.pairs),
         (IdleStage::Confirm, Some((kept, gone))) => {
             let mut delays = inside((kept, gone), 1);

@@ -4,7 +4,7 @@
 
 use experiment::{Change, Function, FunctionSpec, Sent, Vantage, VantageError};
 use model::{Span, Time};
-use probe::{CpuResult, DiskResult, NetworkResult, Request};
+use probe::{CpuResult, DiskResult, FillResult, NetworkResult, Request};
 use record::{Outcome, Record};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,10 @@ const WARM: Span = Span::from_micros(300);
 /// What a host writes and sends, for all of its instances together.
 pub const DISK_MIB_S: f64 = 400.0;
 pub const NETWORK_MBIT_S: f64 = 900.0;
+const TIMEOUT_MAX: Span = Span::from_secs(900);
+const MEMORY_MAX_MIB: u32 = 10_240;
+const PAYLOAD_MAX: usize = 6 << 20;
+const DISK_MIB: u32 = 512;
 
 /// How idle instances go.
 #[derive(Clone, Copy, Debug)]
@@ -331,8 +335,15 @@ impl Fake {
             self.rest(window).await;
             *self.state.borrow_mut().computing.entry(host).or_default() -= 1;
         }
+        if let Some(fill) = &request.fill {
+            let bytes = fill.most_bytes.min(u64::from(DISK_MIB) << 20);
+            detail.fill = Some(FillResult { bytes, full: bytes < fill.most_bytes });
+        }
         if detail != probe::Response::default() {
             record.detail = serde_json::to_string(&detail).expect("JSON");
+        }
+        if let Some(ms) = request.hold_ms {
+            self.rest(Span::from_secs_f64(ms / 1e3)).await;
         }
         if let Some(until) = request.hold_until_unix_ns {
             self.sleep_until(at(until)).await;
@@ -372,12 +383,13 @@ impl Vantage for Fake {
     async fn deploy(&self, spec: FunctionSpec) -> Result<Function, VantageError> {
         let name = format!("function-{}", self.number());
         self.rest(Span::from_millis(12)).await;
+        let refused =
+            |reason| Err(VantageError { operation: "create", function: name.clone(), reason });
         if self.profile.broken.contains(&spec.runtime) {
-            return Err(VantageError {
-                operation: "create",
-                function: name,
-                reason: format!("runtime {} is not there", spec.runtime),
-            });
+            return refused(format!("runtime {} is not there", spec.runtime));
+        }
+        if spec.timeout > TIMEOUT_MAX || spec.memory_mib > MEMORY_MAX_MIB {
+            return refused(format!("{} or {} MiB is too much", spec.timeout, spec.memory_mib));
         }
         self.state.borrow_mut().functions.insert(name.clone(), name.clone());
         Ok(Function { mark: name.clone(), name, spec, acknowledged: self.now(), package_mib: 1.0 })
@@ -418,9 +430,12 @@ impl Vantage for Fake {
         }
         record.sent_ns = self.now().as_nanos();
         self.rest(PATH).await;
-        if !self.state.borrow().functions.contains_key(&function.name) {
+        let known = self.state.borrow().functions.contains_key(&function.name);
+        let size = serde_json::to_vec(request).expect("JSON").len();
+        if !known || size > PAYLOAD_MAX {
             record.received_ns = self.now().as_nanos();
-            (record.outcome, record.http_status) = (Outcome::Failed, 404);
+            record.http_status = if known { 413 } else { 404 };
+            record.outcome = Outcome::Failed;
             return record;
         }
         let (instance, new) = self.instance_for(function);

@@ -269,6 +269,22 @@ fn remembers(language: &str) {
     assert!(!work.finished || work.last_unix_ns + GRAIN_NS >= work.started_unix_ns + 5_000_000);
 }
 
+// Room in /tmp is taken up to what was asked for and given back; a request is no less of one for being large.
+fn takes_room(language: &str) {
+    let Some(function) = Function::start(language) else { return };
+    let most_bytes = (5 << 20) + 4096;
+    let request = Request {
+        fill: Some(probe::Fill { most_bytes }),
+        padding: "x".repeat(6 << 20),
+        ..Request::default()
+    };
+    let response = function.answer(&request, Framing::Length);
+    assert_eq!(response.problems, BTreeMap::new());
+    assert_eq!(response.fill, Some(probe::FillResult { bytes: most_bytes, full: false }));
+    let left: Vec<_> = fs::read_dir(function.tmp.path()).expect("its /tmp").flatten().collect();
+    assert!(left.iter().all(|entry| entry.file_name() != "peek-fill"), "{left:?}");
+}
+
 // A failure on purpose, and a request that nobody understands, are errors with the words that were given.
 fn fails_well(language: &str) {
     let Some(function) = Function::start(language) else { return };
@@ -315,6 +331,12 @@ macro_rules! conformance {
             #[test]
             fn remembers() {
                 super::remembers(stringify!($language));
+            }
+
+            // Room in /tmp is taken and given back, and large requests are read.
+            #[test]
+            fn takes_room() {
+                super::takes_room(stringify!($language));
             }
 
             // Failures are errors with the words that were given.

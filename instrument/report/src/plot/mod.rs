@@ -4,6 +4,7 @@
 //! classes with a light and a dark value, so a plot follows the reader's scheme inside the page and as a file of its own.
 //! Deliberately estimates nothing: intervals and truths come from findings, distributions and counts from records.
 
+mod accounting;
 mod boxes;
 mod canvas;
 mod consistency;
@@ -14,6 +15,7 @@ mod hosts;
 mod idle;
 mod latency;
 mod lifetime;
+mod limits;
 mod map;
 mod points;
 mod pool;
@@ -121,6 +123,8 @@ pub(crate) fn of_experiment(
         "placement" => map::plots(&own, host_source(found)),
         "idle" => vec![idle::plot(found, &own), pool::plot(found, &own)],
         "cpu" => vec![cpu::by_memory(found, &own), cpu::by_colevel(found)],
+        "accounting" => vec![accounting::plot(&own)],
+        "limits" => vec![limits::plot(&own)],
         "lifetime" => vec![lifetime::plot(&own)],
         "consistency" => vec![consistency::plot(found, &own)],
         "disk" => vec![throughput::disk(found)],
