@@ -131,7 +131,7 @@ fn truths(
     let platform = target.region().platform();
     // What was counted comes first: of truths that are as particular, the first is joined.
     let mut truths = truth::Realised::of(&target.region().counts()).truths(records);
-    truths.extend(truth::of_platform(&platform, records));
+    truths.extend(truth::of_platform(&platform, &target.region().counts(), records));
     for (metric, word) in [
         ("placement.policy", calibration::placement_word(drawn, study)),
         ("idle.policy", calibration::idle_word(drawn, study)),

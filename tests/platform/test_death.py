@@ -1,5 +1,9 @@
 """Whatever ends the server, nothing acknowledged is lost and nothing stray is left."""
 
+import os
+import pathlib
+import re
+import signal
 import threading
 import time
 
@@ -55,6 +59,52 @@ def test_one_server_for_one_data_directory(fresh):
         Platform(platform.data)
     platform.deploy("f", GOOD)
     assert platform.invoke("f")[0] == "well"
+
+
+# A starter that dies is noticed at once: what it ran fails, not by the function's fault, and another comes unasked.
+def test_a_dead_starter_is_replaced(fresh):
+    before = left_over()
+    platform = fresh()
+    platform.deploy("idle", GOOD)
+    platform.deploy("busy", GOOD)
+    assert platform.invoke("idle")[0] == "well"
+    failed = []
+    busy = threading.Thread(target=lambda: failed.append(failure(platform, "busy", 20)))
+    busy.start()
+    time.sleep(1.5)
+    starter = starter_of(platform)
+    began = time.monotonic()
+    os.kill(starter, signal.SIGKILL)
+    busy.join()
+    assert failed == ["ServiceException"]
+    assert time.monotonic() - began < 5
+    assert wait_until(lambda: starter_of(platform) not in (None, starter))
+    assert platform.invoke("idle")[0] == "well"
+    assert platform.invoke("busy")[0] == "well"
+    assert platform.stop() == 0
+    assert wait_until(lambda: left_over() <= before), left_over() - before
+
+
+def starter_of(platform):
+    """Process id of a server's starter; None while there is none."""
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            parent = re.search(r"PPid:\s+(\d+)", (entry / "status").read_text())[1]
+            command = (entry / "cmdline").read_bytes().split(b"\0")
+        except (OSError, TypeError):  # no process, or no longer one
+            continue
+        if int(parent) == platform.process.pid and b"starter" in command:
+            return int(entry.name)
+    return None
+
+
+def failure(platform, name, event):
+    """Code of the error that an invocation ends with; None where it does not."""
+    try:
+        platform.invoke(name, event)
+    except platform.client.exceptions.ClientError as error:
+        return error.response["Error"]["Code"]
+    return None
 
 
 def quietly(platform, name, event):

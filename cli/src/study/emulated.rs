@@ -59,7 +59,11 @@ pub(super) fn measure(
         // What was counted comes first: of truths that are as particular, the first is joined.
         let realised = truth::Realised::of(&target.region().counts());
         measured.study.truths = realised.truths(&records);
-        measured.study.truths.extend(truth::of_platform(&platform, &records));
+        measured.study.truths.extend(truth::of_platform(
+            &platform,
+            &target.region().counts(),
+            &records,
+        ));
     }
     Ok(measured)
 }

@@ -98,10 +98,10 @@ pub(super) fn counted(updated: &BTreeMap<String, Vec<Updated>>, records: &[Recor
         return truths;
     }
     let new = all.fraction(all.outdated_new);
-    truths.push(realised("consistency.outdated_new_fraction", &[], new));
+    truths.push(realised("consistency.outdated_new_fraction", number(new)));
     let most = tallies.values().map(|tally| tally.most_requests).max().unwrap_or(0);
     let metric = "consistency.max_requests_per_outdated_instance";
-    truths.push(realised(metric, &[], f64::from(most)));
+    truths.push(realised(metric, number(f64::from(most))));
     let mut waits: BTreeMap<u64, Tally> = BTreeMap::new();
     for (how, tally) in &tallies {
         let sum = waits.entry(how.wait_ms).or_default();
@@ -126,7 +126,7 @@ fn how(record: &Record) -> Option<How<'_>> {
 
 fn truth(metric: &str, setting: &[(&str, Json)], value: f64) -> Truth {
     let setting = setting.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    Truth { setting, ..realised(metric, &[], value) }
+    Truth { setting, ..realised(metric, number(value)) }
 }
 
 impl Tally {

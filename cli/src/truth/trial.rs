@@ -41,7 +41,7 @@ pub(super) fn found(target: &Emulated, study: &Study) -> Vec<Finding> {
     let Ok(_) = target.run(run_study(target, study, &mut records, pending())).expect("it ends");
     let (mut findings, _) = analysis::analyse(&records.0);
     let platform = target.region().platform();
-    let mut truths = of_platform(&platform, &records.0);
+    let mut truths = of_platform(&platform, &target.region().counts(), &records.0);
     truths.extend(Realised::of(&target.region().counts()).truths(&records.0));
     analysis::join_truth(&mut findings, &truths);
     findings

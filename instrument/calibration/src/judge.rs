@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(number("cpu.share", 8.0).covered(), Some(false));
         assert_eq!(number("cpu.share", 8.0).error(), Some(0.25));
         assert_eq!(number("cpu.fairness", 8.0).error(), Some(2.0));
-        assert!(number("scaling.instances", 8.0).is_wrong());
+        assert!(number("placement.max_colevel", 8.0).is_wrong());
         assert_eq!(number("cpu.share", 8.0).half_width(), None);
     }
 

@@ -11,6 +11,7 @@
 //! | idle.policy | not judged where parts are between the floor and six: neither word could be told from the other |
 //! | identity.host_id_source | not judged where each instance has a host of its own |
 //! | isolation.\* | not judged where requests fail: full hosts are not quite full then |
+//! | consistency.outdated\* | not judged where requests fail: their instances are counted, and not seen |
 //! | lifetime.max_s | idle instances do not go by chance |
 //! | anything, where the profile breaks what the analyses assume | perhaps |
 
@@ -32,6 +33,28 @@ const BY_HOST: &[&str] = &[
     "network.host_total_mbit_s",
     "idle.busy_host_max_idle_s",
 ];
+
+/// The rule in words, for the table of the score.
+pub fn rule(metric: &str) -> &'static str {
+    let by_host = BY_HOST.iter().any(|prefix| metric.starts_with(prefix));
+    match metric {
+        "placement.host_memory_mib" => "host id; packed hosts that the plan can fill",
+        "placement.policy" => "host id; bursts in which instances meet",
+        "identity.host_id_source" => "hosts on which instances meet",
+        "idle.halving_interval_s" => {
+            "parts of a pool on a host of six or more and twice the floor, two halvings before the limit"
+        }
+        "idle.policy" => {
+            "limit within the delays, room for all that rest; parts of a pool above six or at the floor"
+        }
+        "lifetime.max_s" => "a cap, and idle instances do not go by chance",
+        _ if metric.starts_with("idle.") => "limit within the delays, room for all that rest",
+        _ if metric.starts_with("isolation.") => "host id; no request fails",
+        _ if metric.starts_with("consistency.outdated") => "no request fails",
+        _ if by_host => "host id",
+        _ => "",
+    }
+}
 
 /// What can be known of a finding's question on this platform with this plan; None where it is not judged.
 pub fn knowable(drawn: &Drawn, study: &Study, finding: &Finding) -> Option<Knowable> {
@@ -55,6 +78,8 @@ fn is_between(drawn: &Drawn, study: &Study, metric: &str) -> bool {
         ("identity.host_id_source", _) => drawn.placement == PlacementDrawn::OnePerHost,
         // Chances are those of a plan without failures: full hosts are not quite full with them.
         (metric, _) if metric.starts_with("isolation.") => drawn.failures > 0.0,
+        // Answers that the vantage point never had are in the platform's counts.
+        (metric, _) if metric.starts_with("consistency.outdated") => drawn.failures > 0.0,
         _ => false,
     }
 }

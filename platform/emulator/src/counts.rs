@@ -1,8 +1,9 @@
 //! What really happened, as the platform saw it: the realised truth that findings are held against.
 
+use crate::call::Answer;
 use crate::profile::HostType;
 use crate::region::State;
-use model::{FunctionId, HostId, InstanceId, InvocationId, Span, Time};
+use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span, Time};
 use std::collections::BTreeMap;
 
 /// What happened so far.
@@ -16,6 +17,8 @@ pub struct Counts {
     pub hosts: u64,
     /// Instances that ever served an invocation.
     pub instances: u64,
+    /// Requests that were sent.
+    pub requests: u64,
 }
 
 /// What happened with one function.
@@ -25,8 +28,22 @@ pub struct FunctionCounts {
     pub running: u32,
     /// Most of them on one host.
     pub colevel: u32,
+    /// Most instances of its size, whoever's, on a host of its own, when one of its own began there.
+    pub alike: u32,
+    /// Instances that were the first ever on their host.
+    pub new_hosts: u32,
+    /// Of those in `running`, at the first instant with so many, the ones that had another on their host.
+    pub coresident: u32,
     /// Invocations that ran an older version than the one last acknowledged.
     pub outdated: u32,
+    /// Instances that served an invocation.
+    pub instances: u32,
+    /// When the first request left.
+    pub first_sent: Option<Time>,
+    /// When the last one of `instances` came to its handler for the first time.
+    pub last_new: Option<Time>,
+    /// What came back of the requests.
+    pub answers: Answers,
     /// Answers to requests that were sent after an update.
     pub updated: Vec<Updated>,
     /// Hosts on which its instances ran.
@@ -55,10 +72,62 @@ pub struct FirstRun {
     pub kind: HostType,
 }
 
+/// What came back of requests to a function that was there, each counted once, as the vantage point saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// The function answered.
+    pub answered: u32,
+    /// Of them, on an instance that had served another invocation.
+    pub again: u32,
+    /// The function ran and failed.
+    pub failed: u32,
+    /// Refused by a quota.
+    pub throttled: u32,
+    /// Refused for another reason.
+    pub refused: u32,
+    /// No answer within the limit.
+    pub nothing: u32,
+}
+
+impl Counts {
+    /// The counts of a function.
+    pub(crate) fn of(&mut self, name: &str) -> &mut FunctionCounts {
+        if !self.functions.contains_key(name) {
+            self.functions.insert(name.to_owned(), FunctionCounts::default());
+        }
+        self.functions.get_mut(name).expect("it was just put in")
+    }
+}
+
+impl Answers {
+    pub(crate) fn add(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Response(response) => {
+                self.answered += 1;
+                self.again += u32::from(response.invocations > 1);
+            }
+            Answer::FunctionError(_) => self.failed += 1,
+            Answer::Refused { status: 429, .. } => self.throttled += 1,
+            Answer::Refused { .. } => self.refused += 1,
+            Answer::Nothing => self.nothing += 1,
+        }
+    }
+}
+
 /// Who runs now.
 #[derive(Debug, Default)]
 pub(crate) struct Running {
-    functions: BTreeMap<FunctionId, BTreeMap<HostId, u32>>,
+    functions: BTreeMap<FunctionId, OfFunction>,
+    /// Instances of any function, by host and size.
+    sizes: BTreeMap<(HostId, MemoryMib), u32>,
+}
+
+/// Instances of one function that run now.
+#[derive(Debug, Default)]
+struct OfFunction {
+    hosts: BTreeMap<HostId, u32>,
+    running: u32,
+    coresident: u32,
 }
 
 impl Running {
@@ -67,30 +136,42 @@ impl Running {
         &mut self,
         counts: &mut Counts,
         (function, name): (FunctionId, &str),
-        host: HostId,
+        (host, memory): (HostId, MemoryMib),
     ) {
-        let hosts = self.functions.entry(function).or_default();
-        *hosts.entry(host).or_default() += 1;
-        let running: u32 = hosts.values().sum();
-        let colevel = hosts.values().copied().max().unwrap_or(0);
-        let it = match counts.functions.get_mut(name) {
-            Some(it) => it,
-            None => counts.functions.entry(name.to_owned()).or_default(),
-        };
-        it.running = it.running.max(running);
-        it.colevel = it.colevel.max(colevel);
+        let alike = self.sizes.entry((host, memory)).or_default();
+        *alike += 1;
+        let alike = *alike;
+        let it = self.functions.entry(function).or_default();
+        let beside = it.hosts.entry(host).or_default();
+        *beside += 1;
+        it.running += 1;
+        it.coresident += company(*beside) - company(*beside - 1);
+        let (running, coresident, colevel) = (it.running, it.coresident, *beside);
+        let counts = counts.of(name);
+        counts.colevel = counts.colevel.max(colevel);
+        counts.alike = counts.alike.max(alike);
+        if running > counts.running {
+            (counts.running, counts.coresident) = (running, coresident);
+        }
     }
 
     /// Counts an instance out.
-    pub(crate) fn end(&mut self, function: FunctionId, host: HostId) {
-        let Some(hosts) = self.functions.get_mut(&function) else { return };
-        if let Some(count) = hosts.get_mut(&host) {
-            *count -= 1;
-            if *count == 0 {
-                hosts.remove(&host);
+    pub(crate) fn end(&mut self, function: FunctionId, (host, memory): (HostId, MemoryMib)) {
+        if let Some(alike) = self.sizes.get_mut(&(host, memory)) {
+            *alike -= 1;
+            if *alike == 0 {
+                self.sizes.remove(&(host, memory));
             }
         }
-        if hosts.is_empty() {
+        let Some(it) = self.functions.get_mut(&function) else { return };
+        let Some(beside) = it.hosts.get_mut(&host) else { return };
+        *beside -= 1;
+        it.running -= 1;
+        it.coresident -= company(*beside + 1) - company(*beside);
+        if *beside == 0 {
+            it.hosts.remove(&host);
+        }
+        if it.running == 0 {
             self.functions.remove(&function);
         }
     }
@@ -103,7 +184,7 @@ impl State {
         let Some(current) = self.functions.by_name.get(&it.version.function) else { return };
         let outdated = current.epoch > it.version.epoch;
         if outdated {
-            self.counts.functions.entry(it.version.function.clone()).or_default().outdated += 1;
+            self.counts.of(&it.version.function).outdated += 1;
         }
         let Some(pending) = self.pending.get_mut(&invocation) else { return };
         let before = |updated: &Time| *updated <= pending.sent;
@@ -120,20 +201,54 @@ impl State {
         self.counts.instances += 1;
         let it = &self.instances[&instance];
         let (host, name) = (it.host, &it.version.function);
+        let of_function = self.counts.of(name);
+        of_function.instances += 1;
+        of_function.last_new = Some(self.now);
         let Some(it) = self.hosts.get(&host) else { return };
         let uptime_s = it.uptime_s(self.now);
-        if !self.counts.functions.contains_key(name) {
-            self.counts.functions.insert(name.clone(), FunctionCounts::default());
-        }
-        if let Some(of_it) = self.counts.functions.get_mut(name) {
-            let first = || FirstRun { uptime_s, kind: it.kind.clone() };
-            of_it.hosts.entry(host).or_insert_with(first);
-        }
+        let first = || FirstRun { uptime_s, kind: it.kind.clone() };
+        of_function.hosts.entry(host).or_insert_with(first);
         if !self.touched.insert(host) {
             return;
         }
+        of_function.new_hosts += 1;
         self.counts.hosts += 1;
         let (low, high) = self.counts.uptime_s.unwrap_or((uptime_s, uptime_s));
         self.counts.uptime_s = Some((low.min(uptime_s), high.max(uptime_s)));
+    }
+}
+
+/// Of so many instances on one host, how many have another one there.
+const fn company(count: u32) -> u32 {
+    if count > 1 { count } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Instances count while they run; the peak keeps how many were not alone, and the most on one host is kept apart.
+    #[test]
+    fn peaks_are_kept() {
+        let (mut running, mut counts) = (Running::default(), Counts::default());
+        let function = FunctionId(1);
+        let on = |host| (HostId(host), MemoryMib(128));
+        for host in [1, 1, 1, 2] {
+            running.begin(&mut counts, (function, "f"), on(host));
+        }
+        running.end(function, on(1));
+        running.end(function, on(1));
+        running.begin(&mut counts, (function, "f"), on(3));
+        running.begin(&mut counts, (function, "f"), on(3));
+        running.begin(&mut counts, (function, "f"), on(2));
+        let it = &counts.functions["f"];
+        assert_eq!((it.running, it.colevel, it.coresident), (5, 3, 4));
+        running.begin(&mut counts, (FunctionId(2), "g"), on(3));
+        running.end(FunctionId(2), on(3));
+        assert_eq!((counts.functions["g"].colevel, counts.functions["g"].alike), (1, 3));
+        for host in [1, 2, 2, 3, 3] {
+            running.end(function, on(host));
+        }
+        assert!(running.functions.is_empty() && running.sizes.is_empty());
     }
 }

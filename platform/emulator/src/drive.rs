@@ -9,7 +9,7 @@ use crate::pool::Share;
 use crate::region::{Happening, SlotKey, State, Told};
 use crate::run::{Instance, Part, Pending, Run};
 use crate::work::MEMORY_USED_MIB;
-use model::{FunctionId, HostId, InstanceId, InvocationId, Span, Time};
+use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span, Time};
 use probe::Response;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
@@ -23,6 +23,8 @@ impl State {
     pub(crate) fn send(&mut self, call: Call) -> SlotKey {
         let Call { function, request, at: _, limit } = call;
         let key = self.slot();
+        self.counts.requests += 1;
+        self.counts.of(&function).first_sent.get_or_insert(self.now);
         self.agenda.put(self.now + limit, Happening::GiveUp(key));
         let faults = self.platform.model.faults;
         if chance(&mut self.random, faults.lost_request) {
@@ -109,7 +111,7 @@ impl State {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::StartHost { host, .. } => self.start_host(host),
+            Action::StartHost { host, memory, .. } => self.start_host(host, memory),
             Action::StopHost { host } => drop(self.hosts.remove(&host)),
             Action::Start { instance, host, function, epoch } => {
                 self.start(instance, host, (function, epoch));
@@ -144,10 +146,10 @@ impl State {
         }
     }
 
-    fn start_host(&mut self, host: HostId) {
+    fn start_host(&mut self, host: HostId, memory: MemoryMib) {
         let model = &self.platform.model;
         let ready = model.hosts.ready.draw(&mut self.random);
-        let drawn = Host::draw(model, host, self.now, &mut self.random);
+        let drawn = Host { memory, ..Host::draw(model, host, self.now, &mut self.random) };
         self.hosts.insert(host, drawn);
         self.agenda.put(self.now + ready, Happening::HostReady(host));
     }
@@ -191,7 +193,9 @@ impl State {
             generation: 0,
             background: None,
         };
+        let memory = it.version.state.memory;
         self.instances.insert(instance, it);
+        self.take_memory(host, memory);
         if serial_ms > 0.0 {
             let share = Share { ceiling: 1.0, weight: 1.0, work: serial_ms / 1e3 };
             self.join(instance, Resource::Starter, share);
@@ -226,6 +230,7 @@ impl State {
         pending.instance = Some(instance);
         it.generation += 1;
         it.first = it.first.or(Some(self.now));
+        assert!(it.run.is_none(), "{instance:?} runs two invocations");
         it.run = Some(Box::new(Run {
             invocation,
             request: pending.request.take().unwrap_or_default(),
@@ -237,8 +242,9 @@ impl State {
         }));
         let (function, host, generation) = (it.function, it.host, it.generation);
         self.note_version(instance, invocation);
-        let name = self.instances[&instance].version.function.clone();
-        self.running.begin(&mut self.counts, (function, &name), host);
+        let version = &self.instances[&instance].version;
+        let (name, memory) = (version.function.clone(), version.state.memory);
+        self.running.begin(&mut self.counts, (function, &name), (host, memory));
         self.agenda.put(self.now + wait, Happening::PartOver(instance, generation));
     }
 
@@ -287,12 +293,24 @@ impl State {
     fn stop(&mut self, instance: InstanceId) {
         self.stop_run(instance);
         self.leave_pool(instance, Resource::Starter);
-        self.instances.remove(&instance);
+        let Some(it) = self.instances.remove(&instance) else { return };
+        if let Some(host) = self.hosts.get_mut(&it.host) {
+            host.used = host.used - it.version.state.memory;
+        }
+    }
+
+    /// A host has the memory of all instances on it, those that start included.
+    fn take_memory(&mut self, host: HostId, memory: MemoryMib) {
+        if let Some(it) = self.hosts.get_mut(&host) {
+            it.used = it.used + memory;
+            let (used, all) = (it.used, it.memory);
+            assert!(used <= all, "{host:?} of {all} has instances of {used}");
+        }
     }
 
     fn count_out(&mut self, instance: InstanceId) {
         if let Some(it) = self.instances.get(&instance) {
-            self.running.end(it.function, it.host);
+            self.running.end(it.function, (it.host, it.version.state.memory));
         }
     }
 

@@ -4,7 +4,7 @@
 
 use crate::pool::Pool;
 use crate::profile::{HostType, Model};
-use model::{HostId, Time};
+use model::{HostId, MemoryMib, Time};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -18,6 +18,10 @@ pub(crate) struct Host {
     pub(crate) kind: HostType,
     /// Its number, which no other host has.
     pub(crate) number: u64,
+    /// What its instances may add up to.
+    pub(crate) memory: MemoryMib,
+    /// What they do add up to.
+    pub(crate) used: MemoryMib,
     /// From which most of its names are made.
     pub(crate) name: u64,
     /// Its uptime when it was asked for, s.
@@ -55,6 +59,8 @@ impl Host {
         let normal: f64 = StandardNormal.sample(random);
         Self {
             number: host.0,
+            memory: MemoryMib(kind.memory_mib),
+            used: MemoryMib(0),
             name: random.random(),
             uptime_s: times.uptime_min_s + spread * random.random::<f64>(),
             since: now,

@@ -25,9 +25,9 @@ mod counts;
 mod expected;
 
 pub use call::{Answer, Call, PlatformReport, Reply};
-pub use counts::{Counts, FirstRun, FunctionCounts, Updated};
+pub use counts::{Answers, Counts, FirstRun, FunctionCounts, Updated};
 pub use executor::{Deadlock, Step, block_on};
-pub use expected::{Expected, Meeting, Party, Shared, shared};
+pub use expected::{Expected, Measure, Meeting, Party, Shared, Start, shared};
 pub use function::{Creation, Refused, Update};
 pub use latency::{FitError, Latency, Published};
 pub use profile::{BUILT_IN, HostType, Platform, built_in};

@@ -159,8 +159,14 @@ impl Region {
     /// Sends a request when it is due, and returns its answer or the lack of one.
     pub async fn call(&self, call: Call) -> Reply {
         self.sleep_until(call.at).await;
-        let key = self.state.borrow_mut().send(call);
-        match (Waiting { region: self, key }).await {
+        let (key, function) = {
+            let mut state = self.state.borrow_mut();
+            // Whoever asks whether a function is gone does not count as its user.
+            let function = call.function.clone();
+            let is_there = state.functions.by_name.contains_key(&function);
+            (state.send(call), is_there.then_some(function))
+        };
+        let reply = match (Waiting { region: self, key }).await {
             Told::Reply(reply) => *reply,
             Told::Now => Reply {
                 received: self.now(),
@@ -168,7 +174,11 @@ impl Region {
                 answer: Answer::Nothing,
                 report: None,
             },
+        };
+        if let Some(function) = function {
+            self.state.borrow_mut().counts.of(&function).answers.add(&reply.answer);
         }
+        reply
     }
 
     /// Account id of a tenant, from 0.

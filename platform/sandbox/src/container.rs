@@ -14,6 +14,7 @@ mod instance;
 mod kind;
 mod mounts;
 pub mod network;
+mod networks;
 mod proc_view;
 mod protocol;
 mod rootfs;
@@ -23,6 +24,6 @@ mod system;
 mod tmp;
 
 pub use control::ContainerControl;
-pub use handle::{Control, Exit, Running};
+pub use handle::{Cause, Control, Exit, Running};
 pub use instance::ContainerInstance;
 pub use kind::{Container, ContainerConfig, ContainerImage, Network, OpenError, Program, Reveal};

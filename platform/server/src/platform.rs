@@ -283,7 +283,7 @@ impl<K: Kind> Shared<K> {
         };
         let platform = Arc::clone(self);
         let respond = Box::new(move |outcome| platform.responded(instance, id, outcome));
-        running.handle.send(Command::Dispatch(Dispatch { id, invocation, respond }));
+        running.handle.send(Command::Dispatch(Box::new(Dispatch { id, invocation, respond })));
     }
 
     /// A function has answered, or its sandbox has ended under it.
@@ -303,9 +303,7 @@ impl<K: Kind> Shared<K> {
         let (reply, tail) = match outcome {
             Outcome::Response { payload, tail } => (Reply::Payload(payload), tail),
             Outcome::Error { payload, tail } => (Reply::FunctionError(payload), tail),
-            Outcome::Ended { end, tail } => {
-                (Reply::FunctionError(reply::ended(&pending.invoke.request_id, &end)), tail)
-            }
+            Outcome::Ended { end, tail } => (reply::ended(&pending.invoke.request_id, &end), tail),
         };
         let log = match pending.invoke.log_tail {
             LogTail::Skip => Bytes::new(),

@@ -10,12 +10,15 @@ use std::fmt::Write;
 /// Bytes of the log that go with an answer (Lambda API reference, `Invoke`, `X-Amz-Log-Result`, 2026).
 const LOG_TAIL_BYTES: usize = 4096;
 
-/// Lambda's error JSON for a sandbox that ended before it answered.
+/// The answer for a sandbox that ended before it answered: the function's error, or the platform's where it is not the
+/// function's fault.
 ///
 /// Words and types as the service writes them (recorded answers of the service, 2026).
-pub fn ended(request_id: &str, end: &End) -> Bytes {
+pub fn ended(request_id: &str, end: &End) -> Reply {
     let (kind, message) = match end {
-        End::InitError(payload) if !payload.is_empty() => return payload.clone(),
+        End::InitError(payload) if !payload.is_empty() => {
+            return Reply::FunctionError(payload.clone());
+        }
         End::InitError(_) => ("Runtime.ExitError", exit_message(request_id, None, None)),
         End::Exited { status, signal } => {
             ("Runtime.ExitError", exit_message(request_id, *status, *signal))
@@ -40,12 +43,12 @@ pub fn ended(request_id: &str, end: &End) -> Bytes {
                  [/var/task/bootstrap /opt/bootstrap]"
             ),
         ),
-        End::Stopped => (
-            "Runtime.ExitError",
-            format!("RequestId: {request_id} Error: the platform stopped the function"),
-        ),
+        End::Stopped => {
+            let why = "the platform's own process that runs functions has died: try again";
+            return Reply::Failure(Failure::Unavailable(why.to_owned()));
+        }
     };
-    error_json(kind, &message)
+    Reply::FunctionError(error_json(kind, &message))
 }
 
 fn exit_message(request_id: &str, status: Option<i32>, signal: Option<i32>) -> String {
@@ -98,9 +101,7 @@ fn error_json(kind: &str, message: &str) -> Bytes {
 /// The answer to an invocation that was never dispatched. `start` is what went wrong where a start failed.
 pub fn rejected(request_id: &str, rejection: Rejection, start: Option<&StartError>) -> Reply {
     match (rejection, start) {
-        (Rejection::StartFailed(_), Some(StartError::Ended { end, .. })) => {
-            Reply::FunctionError(ended(request_id, end))
-        }
+        (Rejection::StartFailed(_), Some(StartError::Ended { end, .. })) => ended(request_id, end),
         (Rejection::StartFailed(reason), _) => Reply::Failure(Failure::Unavailable(reason)),
         (Rejection::NoHost(reason), _) => Reply::Failure(Failure::Unavailable(reason)),
         (Rejection::NoFunction, _) => Reply::Failure(Failure::NoFunction),
@@ -158,7 +159,10 @@ mod tests {
     // Each end has the type and the words that clients match on.
     #[test]
     fn ends_read_as_the_service_writes_them() {
-        let text = |end| String::from_utf8(ended("r", &end).to_vec()).expect("JSON is UTF-8");
+        let text = |end| match ended("r", &end) {
+            Reply::FunctionError(json) => String::from_utf8(json.to_vec()).expect("JSON is UTF-8"),
+            other => panic!("{other:?}"),
+        };
         assert_eq!(
             text(End::Exited { status: Some(127), signal: None }),
             r#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: r Error: Runtime exited with error: exit status 127"}"#
@@ -169,7 +173,8 @@ mod tests {
         );
         assert!(text(End::OutOfMemory).contains("Runtime.OutOfMemory"));
         assert!(text(End::OutOfMemory).contains("signal: killed"));
-        assert_eq!(ended("r", &End::InitError(Bytes::from_static(b"{}"))), "{}");
+        assert_eq!(text(End::InitError(Bytes::from_static(b"{}"))), "{}");
+        assert!(matches!(ended("r", &End::Stopped), Reply::Failure(Failure::Unavailable(_))));
     }
 
     // The tail keeps the REPORT line whatever the function wrote.

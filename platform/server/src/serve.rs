@@ -94,6 +94,7 @@ pub struct Ready {
 ///
 /// `announce` is called once, when the API answers.
 pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::Result<()> {
+    memory::keep_little();
     let Options { listen, data, tenants, mut profile, network, allow, journal, starter } = options;
     let _lock = identity::lock(&data)?;
     // Bound before anything else is made: a busy port costs nothing.

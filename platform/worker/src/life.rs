@@ -21,8 +21,8 @@ pub struct Start<K: Kind> {
 
 /// What an instance is told to do.
 pub enum Command {
-    /// Run one invocation.
-    Dispatch(Dispatch),
+    /// Run one invocation. In a box, since the queue of an instance at rest keeps room for commands.
+    Dispatch(Box<Dispatch>),
     /// Freeze until the next dispatch.
     Rest,
     /// End, with this grace between SIGTERM and SIGKILL. Also in the middle of a start or an invocation.

@@ -4,8 +4,12 @@ use super::Platform;
 use scheduler::ProfileError;
 
 /// Name and text of each, as `emulated:NAME` has it.
-pub const BUILT_IN: &[(&str, &str)] =
-    &[("aws-2018", include_str!("../../../../profiles/aws-2018.toml"))];
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("aws-2018", include_str!("../../../../profiles/aws-2018.toml")),
+    ("azure-2018", include_str!("../../../../profiles/azure-2018.toml")),
+    ("google-2018", include_str!("../../../../profiles/google-2018.toml")),
+    ("aws-documented", include_str!("../../../../profiles/aws-documented.toml")),
+];
 
 /// The built-in profile of that name; None where there is none.
 pub fn built_in(name: &str) -> Option<Result<Platform, ProfileError>> {

@@ -354,6 +354,12 @@ impl Platform {
         }
     }
 
+    /// What the probe looks at, and whether it can be read.
+    pub fn exposed(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        let readable = |item| self.model.reveal.readable.iter().any(|known| known == item);
+        probe::EXPOSURE_ITEMS.lines().map(move |item| (item, readable(item)))
+    }
+
     /// The word for where a function finds its host's name, as METRICS lists them.
     pub fn host_id_source(&self) -> &'static str {
         let names = &self.model.reveal.names;

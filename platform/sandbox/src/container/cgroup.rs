@@ -71,7 +71,7 @@ pub(super) struct GroupName {
 }
 
 /// Limits of one instance.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     /// Memory, without swap; None for the cell's.
     pub(super) memory: Option<MemoryMib>,
@@ -292,6 +292,10 @@ impl Cgroups {
             .filter(|hierarchy| hierarchy.has("memory") || hierarchy.has("cpu"))
             .try_for_each(|hierarchy| {
                 let directory = hierarchy.directory.join(&name.host).join(&name.instance);
+                if hierarchy.has("memory") && !is_v2 {
+                    // Memory may not be limited to more than memory with swap is.
+                    write_where_there(&directory.join("memory.memsw.limit_in_bytes"), "-1")?;
+                }
                 limit(hierarchy, &directory, limits, is_v2)
             })
     }

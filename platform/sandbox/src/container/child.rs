@@ -7,6 +7,7 @@
 use super::channel::{Channel, MESSAGE_LIMIT, Received};
 use super::init;
 use super::mounts::{self, FileSystem, WRITABLE};
+use super::networks::Network;
 use super::proc_view;
 use super::protocol::{
     self, CgroupView, Command, Failure, Furnish, PackageComes, ProcView, Report, Status, Step, Tmp,
@@ -35,6 +36,8 @@ pub(super) struct Birth<'a> {
     pub(super) channel: Channel,
     /// The root file system to copy.
     pub(super) template: &'a OwnedFd,
+    /// The network that was made for it; None where it makes its own.
+    pub(super) network: Option<&'a Network>,
     pub(super) refused: &'a Refused,
     pub(super) privilege: Privilege,
     pub(super) proc_view: ProcView,
@@ -44,13 +47,22 @@ pub(super) struct Birth<'a> {
 pub(super) const CHANNEL: i32 = 3;
 /// Number at which it holds the root file system to copy.
 pub(super) const TEMPLATE: i32 = 4;
+/// Number at which it holds the network that was made for it, if there is one.
+pub(super) const NETWORK: i32 = 5;
+/// Number at which it holds the listener in that network.
+pub(super) const LISTENER: i32 = 6;
 
 /// Becomes a sandbox. Never returns to the starter's code.
 pub(super) fn run(birth: Birth<'_>) -> ! {
     // The starter has nothing at these numbers: its own descriptors are above them.
     let moved = system::place_at(birth.channel.as_fd(), CHANNEL)
         .and_then(|()| system::place_at(birth.template.as_fd(), TEMPLATE))
-        .and_then(|()| system::close_from(TEMPLATE + 1));
+        .and_then(|()| match birth.network {
+            Some(network) => system::place_at(network.namespace.as_fd(), NETWORK)
+                .and_then(|()| system::place_at(network.listener.as_fd(), LISTENER))
+                .and_then(|()| system::close_from(LISTENER + 1)),
+            None => system::close_from(TEMPLATE + 1),
+        });
     if moved.is_err() {
         system::exit(1);
     }
@@ -61,7 +73,9 @@ pub(super) fn run(birth: Birth<'_>) -> ! {
     };
     let mut buffer = vec![0; MESSAGE_LIMIT];
     let prepared = be_born(&system::adopt(TEMPLATE), &birth).and_then(|born| {
-        report(&Report::Born, &[born.network.as_fd(), born.mounts.as_fd()]);
+        let mut beside = vec![born.mounts.as_fd()];
+        beside.extend(born.network.as_ref().map(AsFd::as_fd));
+        report(&Report::Born, &beside);
         furnish(&channel, &mut buffer, &birth)?;
         Ok(born.listener)
     });
@@ -77,7 +91,8 @@ pub(super) fn run(birth: Birth<'_>) -> ! {
 
 /// What the first stage makes.
 struct Born {
-    network: OwnedFd,
+    /// Its network, where it made that itself.
+    network: Option<OwnedFd>,
     mounts: OwnedFd,
     listener: TcpListener,
 }
@@ -90,10 +105,16 @@ fn be_born(template: &OwnedFd, birth: &Birth<'_>) -> Result<Born, Failure> {
     rustix::process::setsid().step(|| "cannot make a session".to_owned())?;
     system::enter_namespace(template.as_fd(), libc::CLONE_NEWNS)
         .step(|| "cannot enter the root file system".to_owned())?;
-    system::unshare(
-        libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS,
-    )
-    .step(|| "cannot make namespaces (see sysctl user.max_*_namespaces)".to_owned())?;
+    let own_network = match birth.network {
+        Some(_) => {
+            system::enter_namespace(system::adopt(NETWORK).as_fd(), libc::CLONE_NEWNET)
+                .step(|| "cannot enter its network".to_owned())?;
+            0
+        }
+        None => libc::CLONE_NEWNET,
+    };
+    system::unshare(libc::CLONE_NEWNS | own_network | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS)
+        .step(|| "cannot make namespaces (see sysctl user.max_*_namespaces)".to_owned())?;
     rustix::system::sethostname(HOST_NAME).step(|| "cannot name the sandbox".to_owned())?;
     let proc =
         FileSystem { kind: "proc", options: &[], attributes: WRITABLE | libc::MOUNT_ATTR_NOEXEC };
@@ -107,12 +128,15 @@ fn be_born(template: &OwnedFd, birth: &Birth<'_>) -> Result<Born, Failure> {
         attributes: WRITABLE | libc::MOUNT_ATTR_NOEXEC,
     };
     mounts::attach(mounts::new(shared)?, Path::new("/dev/shm"))?;
-    let open = |path: &str| File::open(path).step(|| format!("cannot open {path}"));
-    Ok(Born {
-        network: open("/proc/self/ns/net")?.into(),
-        mounts: open("/proc/self/ns/mnt")?.into(),
-        listener: listen()?,
-    })
+    let open = |kind: &str| -> Result<OwnedFd, Failure> {
+        let path = format!("/proc/self/ns/{kind}");
+        File::open(&path).map(OwnedFd::from).step(|| format!("cannot open {path}"))
+    };
+    let (network, listener) = match birth.network {
+        Some(_) => (None, TcpListener::from(system::adopt(LISTENER))),
+        None => (Some(open("net")?), listen()?),
+    };
+    Ok(Born { network, mounts: open("mnt")?, listener })
 }
 
 /// The starter's end is the sandbox's end, also where the starter is killed.
@@ -121,7 +145,8 @@ fn die_with_parent() -> Result<(), Failure> {
         .step(|| "cannot bind this process to the starter".to_owned())
 }
 
-fn listen() -> Result<TcpListener, Failure> {
+/// The Runtime API's listener in the network that this process is in, whose loopback it brings up.
+pub(super) fn listen() -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(RUNTIME_API);
     // A new namespace's loopback is down, and yet can be bound to; connections need it up.
     let listener = listener.step(|| "cannot listen in the sandbox".to_owned())?;

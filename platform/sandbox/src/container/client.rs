@@ -8,10 +8,13 @@ use super::protocol::{self, Configuration, Failure, HostSpec, Reply, Request, St
 use model::{HostId, InstanceId};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::future::Future;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 
@@ -24,6 +27,8 @@ pub(super) struct Starter {
     hosts: Mutex<BTreeMap<HostId, HostSpec>>,
     current: tokio::sync::Mutex<Option<Arc<Connection>>>,
     stage: Mutex<Stage>,
+    /// Itself, for the tasks that replace a process that has died.
+    own: Weak<Self>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +44,20 @@ pub(super) struct Connection {
     pub(super) cgroups: Cgroups,
     pub(super) limitations: Vec<String>,
     asked: Mutex<Asked>,
-    ended: watch::Sender<Life>,
+    life: watch::Sender<Life>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Life {
     Alive,
+    /// It has closed its connection, as the first thing in its end.
+    Closed,
+    /// It has been reaped.
     Ended,
 }
+
+/// A process that lived for less than this is not replaced at once: whatever ended it may end the next, too.
+const STABLE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 struct Asked {
@@ -75,14 +86,15 @@ impl Starter {
     pub(super) async fn open(
         command: Vec<OsString>,
         configuration: Configuration,
-    ) -> Result<Self, Failure> {
-        let starter = Self {
+    ) -> Result<Arc<Self>, Failure> {
+        let starter = Arc::new_cyclic(|own| Self {
             command,
             configuration,
             hosts: Mutex::default(),
             current: tokio::sync::Mutex::default(),
             stage: Mutex::new(Stage::Open),
-        };
+            own: own.clone(),
+        });
         starter.connection().await?;
         Ok(starter)
     }
@@ -99,7 +111,31 @@ impl Starter {
             connection.ask_host(host.host, &Request::MakeHost(host.clone())).await?;
         }
         *current = Some(Arc::clone(&connection));
+        tokio::spawn(Self::replace(Weak::clone(&self.own), Arc::clone(&connection)));
         Ok(connection)
+    }
+
+    /// Starts the next process as soon as this one has died, if it is still wanted then.
+    fn replace(
+        starter: Weak<Self>,
+        connection: Arc<Connection>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        // In a box, since the next process has a task like this.
+        Box::pin(async move {
+            let began = Instant::now();
+            connection.closed().await;
+            let is_wanted = |starter: &Arc<Self>| *lock(&starter.stage) == Stage::Open;
+            if !starter.upgrade().is_some_and(|starter| is_wanted(&starter)) {
+                return;
+            }
+            eprintln!("peek: the starter has died, and its instances with it: it is replaced");
+            tokio::time::sleep(STABLE.saturating_sub(began.elapsed())).await;
+            let Some(starter) = starter.upgrade() else { return };
+            if let Err(failure) = starter.recover().await {
+                // The next start tries again, and says why if that fails too.
+                eprintln!("peek: no other starter: {}: {}", failure.step, failure.error());
+            }
+        })
     }
 
     /// Makes a cell, also in every later process.
@@ -122,10 +158,11 @@ impl Starter {
     }
 
     /// After a process has died: starts the next, which removes what the last has left.
-    pub(super) async fn recover(&self) {
-        if *lock(&self.stage) == Stage::Open {
-            // The next start says why, if this fails.
-            let _connection = self.connection().await;
+    pub(super) async fn recover(&self) -> Result<(), Failure> {
+        let stage = *lock(&self.stage);
+        match stage {
+            Stage::Open => self.connection().await.map(drop),
+            Stage::Closed => Ok(()),
         }
     }
 
@@ -191,21 +228,39 @@ impl Connection {
             cgroups,
             limitations,
             asked: Mutex::default(),
-            ended: watch::Sender::new(Life::Alive),
+            life: watch::Sender::new(Life::Alive),
         });
         tokio::spawn(Arc::clone(&connection).read(child, buffer));
         Ok(connection)
     }
 
     pub(super) fn is_alive(&self) -> bool {
-        *self.ended.borrow() == Life::Alive
+        *self.life.borrow() == Life::Alive
+    }
+
+    /// Whether the process has closed its end, by a look at the connection itself: [`Self::closed`] may not have been
+    /// told yet.
+    pub(super) fn is_closed(&self) -> bool {
+        use rustix::net::RecvFlags;
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let received = rustix::net::recv(self.channel.get_ref(), &mut [0_u8; 1], flags);
+        !self.is_alive() || matches!(received, Ok((0, _)) | Err(rustix::io::Errno::CONNRESET))
+    }
+
+    /// Returns when the process has closed its connection, which it does when it ends.
+    pub(super) async fn closed(&self) {
+        self.reached(Life::Closed).await;
     }
 
     /// Returns when the process has ended.
     pub(super) async fn ended(&self) {
-        let mut life = self.ended.subscribe();
+        self.reached(Life::Ended).await;
+    }
+
+    async fn reached(&self, stage: Life) {
+        let mut life = self.life.subscribe();
         // The sender lives as long as `self`.
-        let _ended = life.wait_for(|life| *life == Life::Ended).await;
+        let _reached = life.wait_for(|life| *life >= stage).await;
     }
 
     /// Ends the connection, and with it the process.
@@ -235,10 +290,11 @@ impl Connection {
                 Err(_) => break,
             }
         }
+        self.life.send_replace(Life::Closed);
         self.shut_down();
         // It closes its connection only when it ends; that takes no thread of the event loop.
         let _waited = tokio::task::spawn_blocking(move || child.wait()).await;
-        self.ended.send_replace(Life::Ended);
+        self.life.send_replace(Life::Ended);
         *lock(&self.asked) = Asked::default();
     }
 

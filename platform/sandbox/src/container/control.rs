@@ -5,13 +5,16 @@
 use super::cgroup::{FreezerWords, GroupName};
 use super::channel::{Channel, Received};
 use super::client::{Connection, Starter, receive};
-use super::handle::{Control, Exit};
+use super::handle::{Cause, Control, Exit};
 use super::protocol::{self, Request, Status};
 use crate::{Grace, Usage};
 use std::fs::File;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 
@@ -49,9 +52,19 @@ impl ContainerControl {
     fn exit_of(&self, wait_status: i32) -> Exit {
         let signal = libc::WIFSIGNALED(wait_status).then(|| libc::WTERMSIG(wait_status));
         let status = libc::WIFEXITED(wait_status).then(|| libc::WEXITSTATUS(wait_status));
-        let out_of_memory =
-            status != Some(0) && self.connection.cgroups.was_out_of_memory(&self.group);
-        Exit { status, signal, out_of_memory }
+        let cause = if status != Some(0) && self.connection.cgroups.was_out_of_memory(&self.group) {
+            Cause::Memory
+        } else {
+            Cause::Own
+        };
+        Exit { status, signal, cause }
+    }
+
+    /// The exit of a sandbox whose starter has died. A frozen one would outlive that.
+    fn orphaned(&self) -> Exit {
+        // Where its group is gone, so is all that was in it.
+        let _gone = self.thaw();
+        Exit { status: None, signal: Some(libc::SIGKILL), cause: Cause::Owner }
     }
 }
 
@@ -82,17 +95,28 @@ impl Control for ContainerControl {
             if let Some(exit) = self.exit.get() {
                 return *exit;
             }
-            let wait_status = match receive(&self.status, &mut buffer).await {
+            let received = {
+                let mut received = pin!(receive(&self.status, &mut buffer));
+                let mut closed = pin!(self.connection.closed());
+                poll_fn(|cx| match received.as_mut().poll(cx) {
+                    Poll::Pending => closed.as_mut().poll(cx).map(|()| Ok(Received::End)),
+                    received => received,
+                })
+                .await
+            };
+            let exit = match received {
                 Ok(Received::Message(length, _)) => {
                     match protocol::decode::<Status>(&buffer[..length]) {
-                        Ok((Status::Exited(wait_status), _)) => wait_status,
+                        Ok((Status::Exited(wait_status), _)) => self.exit_of(wait_status),
                         _ => continue,
                     }
                 }
-                // Without a report, the first process was killed, and all others with it.
-                Ok(Received::End) | Err(_) => libc::SIGKILL,
+                // Without a report, the first process was killed, and all others with it. A starter that dies closes
+                // its connection before its sandboxes are killed for it.
+                Ok(Received::End) | Err(_) if self.connection.is_closed() => self.orphaned(),
+                Ok(Received::End) | Err(_) => self.exit_of(libc::SIGKILL),
             };
-            return *self.exit.get_or_init(|| self.exit_of(wait_status));
+            return *self.exit.get_or_init(|| exit);
         }
     }
 
@@ -108,7 +132,8 @@ impl Control for ContainerControl {
         }
         self.connection.remove(self.instance).await;
         if !self.connection.is_alive() {
-            self.starter.recover().await;
+            // Its successor has removed what it left; where there is none, the next start says why.
+            let _recovered = self.starter.recover().await;
         }
         self.left = Left::Nothing;
     }

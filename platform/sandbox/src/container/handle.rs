@@ -26,8 +26,20 @@ pub struct Exit {
     pub status: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// Whether the kernel killed a process of the sandbox because its memory limit was hit.
-    pub out_of_memory: bool,
+    /// Who ended it.
+    pub cause: Cause,
+}
+
+/// Who ended a runtime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// It did so itself, or its sandbox was told to end.
+    #[default]
+    Own,
+    /// The kernel, which killed a process of the sandbox because its memory limit was hit.
+    Memory,
+    /// The process that owns the sandbox died, and all its sandboxes with it.
+    Owner,
 }
 
 /// A running sandbox, as the driver of an instance steers it. Dropping it kills the sandbox without grace.

@@ -6,7 +6,7 @@
 mod output;
 mod wire;
 
-use crate::container::{Control, Exit, Running};
+use crate::container::{Cause, Control, Exit, Running};
 use crate::seam::{
     End, Grace, Instance, Invocation, Log, Outcome, Settings, StartError, Tail, Usage,
 };
@@ -266,10 +266,10 @@ async fn abandon(control: impl Control, step: String, source: io::Error) -> Star
 }
 
 fn end_of(exit: Exit) -> End {
-    if exit.out_of_memory {
-        End::OutOfMemory
-    } else {
-        End::Exited { status: exit.status, signal: exit.signal }
+    match exit.cause {
+        Cause::Own => End::Exited { status: exit.status, signal: exit.signal },
+        Cause::Memory => End::OutOfMemory,
+        Cause::Owner => End::Stopped,
     }
 }
 

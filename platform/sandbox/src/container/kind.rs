@@ -204,7 +204,6 @@ impl Container {
             network: network.spec(),
         };
         let starter = Starter::open(starter, configuration).await.map_err(open_error)?;
-        let starter = Arc::new(starter);
         let limitations = starter.connection().await.map_err(open_error)?.limitations.clone();
         Ok(Self { starter, runtimes, reveal, limitations })
     }

@@ -198,7 +198,7 @@ pub(super) struct StartSpec {
 /// A new process to the starter.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
-    /// It has its namespaces; the network's and the mounts' are beside this message.
+    /// It has its namespaces; that of its mounts is beside this message, and of its network where it made that itself.
     Born,
     /// It has everything but a function, and no privileges any more.
     Prepared,

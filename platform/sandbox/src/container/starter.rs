@@ -9,7 +9,9 @@ mod ids;
 mod lifecycle;
 mod sandbox;
 
+use super::cgroup::Limits;
 use super::channel::{Channel, MESSAGE_LIMIT, Received};
+use super::child;
 use super::protocol::{self, Configuration, Failure, HostSpec, ProcView, Reply, Request, Step};
 use super::system;
 use equipment::Equipment;
@@ -58,7 +60,7 @@ fn serve() -> Result<(), Failure> {
     system::duplicate_to(null.as_fd(), 0).step(cannot)?;
     // Children place descriptors at these numbers; nothing else may be there.
     std::mem::forget(null);
-    for number in [super::child::CHANNEL, super::child::TEMPLATE] {
+    for number in child::CHANNEL..=child::LISTENER {
         system::reserve(number).step(cannot)?;
     }
     let channel = Channel::from_descriptor(input);
@@ -152,6 +154,8 @@ struct Starter {
     leaving: BTreeSet<HostId>,
     /// The cell last started on.
     pool_host: Option<HostId>,
+    /// The limits last asked for, which the next start probably asks for again.
+    pool_limits: Limits,
     next_serial: u64,
     quiet_from: Instant,
 }
@@ -162,6 +166,7 @@ struct Events {
     server: bool,
     signals: bool,
     maker: bool,
+    networks: bool,
     reports: Vec<i32>,
 }
 
@@ -179,6 +184,7 @@ impl Starter {
             slots,
             leaving: BTreeSet::new(),
             pool_host: None,
+            pool_limits: Limits { memory: None, cpu_weight: 100 },
             next_serial: 1,
             quiet_from: Instant::now(),
         }
@@ -188,14 +194,18 @@ impl Starter {
     fn run(mut self, mut buffer: Vec<u8>) -> Result<(), Failure> {
         loop {
             let events = self.wait()?;
+            // What a sandbox that has ended said last comes before its end.
+            for pid in events.reports {
+                self.take_in_report(pid);
+            }
             if events.signals {
                 self.reap()?;
             }
             if events.maker {
                 self.take_in_tmp()?;
             }
-            for pid in events.reports {
-                self.take_in_report(pid);
+            if events.networks {
+                self.take_in_networks();
             }
             if events.server {
                 let received = self.server.try_receive(&mut buffer);
@@ -231,6 +241,8 @@ impl Starter {
         polled.extend(sandboxes.map(|channel| PollFd::new(channel, PollFlags::IN)));
         let maker = self.equipment.maker.as_ref();
         polled.extend(maker.map(|maker| PollFd::new(maker, PollFlags::IN)));
+        let networks = self.equipment.networks.as_ref();
+        polled.extend(networks.map(|networks| PollFd::new(networks, PollFlags::IN)));
         let timeout = self.is_pool_short().then(|| {
             let left = self.quiet_from.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) }
@@ -244,6 +256,7 @@ impl Starter {
             server: is_ready(0),
             signals: is_ready(1),
             maker: maker.is_some() && is_ready(2 + pids.len()),
+            networks: networks.is_some() && is_ready(2 + pids.len() + usize::from(maker.is_some())),
             reports: pids
                 .iter()
                 .enumerate()

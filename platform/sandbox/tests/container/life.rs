@@ -2,7 +2,7 @@
 
 use crate::support::{HOST, Leftovers, World, config, is_root, settings};
 use model::{MemoryMib, Span};
-use sandbox::container::{Container, Control, Reveal};
+use sandbox::container::{Cause, Container, Control, Reveal};
 use sandbox::{Grace, HostSize, Kind, StartError};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,26 @@ async fn pools_serve() {
     futures_join(starts).await;
     world.container.close().await;
     Leftovers::assert_none(world);
+}
+
+// A prepared sandbox has the limits of the start that takes it, larger or smaller than those it was prepared with.
+#[tokio::test]
+async fn pools_serve_any_size() {
+    if !is_root() {
+        return;
+    }
+    let world = World::with("sizes", |config| config.pool = 1).await;
+    let script = "x = bytearray(200 << 20)\nfor i in range(0, 200 << 20, 4096): x[i] = 1";
+    for (number, mib) in (1..).zip([128, 128, 512, 128, 512]) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut settings = settings();
+        settings.memory = MemoryMib(mib);
+        let command = ["/usr/bin/python3", "-c", script];
+        let (exit, _) = world.start_with(number, &command, &settings).await.finish().await;
+        let cause = if mib < 200 { Cause::Memory } else { Cause::Own };
+        assert_eq!(exit.cause, cause, "{number}: {mib} MiB");
+    }
+    world.close().await;
 }
 
 async fn futures_join(futures: impl Iterator<Item = impl Future<Output = ()>>) {
@@ -217,6 +237,37 @@ async fn a_killed_starter_is_replaced() {
     world.close().await;
 }
 
+// A starter that dies is noticed at once: its instances have ended, frozen or not, by no fault of theirs, and another
+// starter has removed what it left, with nobody asking for anything.
+#[tokio::test]
+async fn a_killed_starter_is_noticed() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new("noticed").await;
+    let frozen = world.start(1, &["/bin/sh", "-c", "echo up; sleep 600"]).await;
+    frozen.line().await;
+    frozen.0.control.freeze().expect("freezes");
+    let busy = world.start(2, &["/bin/sh", "-c", "trap '' TERM; echo up; sleep 600"]).await;
+    busy.line().await;
+    let killed = world.kill_starter();
+    for sandbox in [&frozen, &busy] {
+        let exit = tokio::time::timeout(Duration::from_secs(5), sandbox.0.control.exited()).await;
+        assert_eq!(exit.expect("noticed at once").cause, Cause::Owner);
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while world.starter().is_none_or(|starter| starter == killed)
+        || Leftovers::of(&world).processes > 0
+    {
+        assert!(Instant::now() < deadline, "no successor: {:?}", Leftovers::of(&world));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (exit, text) = world.run(3, &["/bin/echo", "again"]).await;
+    assert_eq!((exit.status, text.as_str()), (Some(0), "again\n"));
+    drop((frozen, busy));
+    world.close().await;
+}
+
 // What a killed server and starter have left is removed by the next server of that name, and no other server's.
 #[tokio::test]
 async fn strays_are_swept() {
@@ -231,16 +282,18 @@ async fn strays_are_swept() {
     stray.line().await;
     stray.0.control.freeze().expect("freezes");
     world.kill_starter();
-    assert!(Leftovers::of(&world).groups > 0, "a killed starter removes nothing itself");
-    let next = Container::open(config(&world.data, "stray")).await.expect("a second server");
+    // Before anything can notice.
+    drop(stray);
+    let place = world.lose();
+    assert!(place.leftovers().groups > 0, "a killed starter removes nothing itself");
+    let next = Container::open(config(&place.data, "stray")).await.expect("a second server");
     let size = HostSize { memory: MemoryMib(1024), milli_cpus: 1000 };
     next.make_host(HOST, size).await.expect("a cell of the same name");
     spared.expect_alive().await;
     spared.kill().await;
     other.close().await;
     next.close().await;
-    Leftovers::assert_none(&world);
-    drop(stray);
+    place.assert_empty();
 }
 
 // A cell with instances stays; without, it goes, with what was prepared on it.

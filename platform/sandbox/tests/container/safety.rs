@@ -2,6 +2,7 @@
 
 use crate::support::{World, is_root, settings};
 use model::MemoryMib;
+use sandbox::container::Cause;
 use std::time::Duration;
 
 /// Calls, each of which must be refused, as Python: number, arguments.
@@ -187,7 +188,7 @@ async fn memory_hogs_die_alone() {
     assert_eq!(other.line().await, "up");
     let (exit, _) =
         world.python(2, "x = bytearray(1 << 30)\nfor i in range(0, 1 << 30, 4096): x[i] = 1").await;
-    assert!(exit.out_of_memory, "{exit:?}");
+    assert_eq!(exit.cause, Cause::Memory, "{exit:?}");
     assert_eq!(exit.signal, Some(9));
     other.expect_alive().await;
     other.kill().await;
@@ -219,7 +220,7 @@ except OSError as error: print(errno.errorcode[error.errno], number)
     settings.memory = MemoryMib(128);
     let sandbox = world.start_with(1, &["/usr/bin/python3", "-c", script], &settings).await;
     let (exit, text) = sandbox.finish().await;
-    assert_eq!((exit.status, exit.out_of_memory), (Some(0), false), "{exit:?} {text}");
+    assert_eq!((exit.status, exit.cause), (Some(0), Cause::Own), "{exit:?} {text}");
     let mut words = text.split_whitespace();
     assert_eq!(words.next(), Some("ENOSPC"));
     let full_mib: u32 = words.next().and_then(|word| word.parse().ok()).expect("a size");

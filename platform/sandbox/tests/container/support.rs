@@ -1,6 +1,7 @@
 //! A container kind in a directory of its own, and functions that are shell or Python scripts.
 
 use model::{HostId, InstanceId, MemoryMib, Span};
+use rustix::process::Pid;
 use sandbox::container::{
     Container, ContainerConfig, ContainerControl, ContainerImage, Control, Exit, Network, Program,
     Reveal, Running,
@@ -134,8 +135,15 @@ impl World {
         Place { data: self.data, server_id: self.server_id }
     }
 
-    /// Kills the starter: the child of this process among whose mounts is this server's directory.
-    pub fn kill_starter(&self) {
+    /// Kills the starter. Returns which process it was.
+    pub fn kill_starter(&self) -> Pid {
+        let starter = self.starter().expect("a starter");
+        rustix::process::kill_process(starter, rustix::process::Signal::KILL).expect("kills");
+        starter
+    }
+
+    /// The starter: the child of this process among whose mounts is this server's directory.
+    pub fn starter(&self) -> Option<Pid> {
         let parent = std::process::id().to_string();
         let data = self.data.path().to_string_lossy().into_owned();
         for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
@@ -146,13 +154,10 @@ impl World {
                 && read("mountinfo").is_ok_and(|mounts| mounts.contains(&data))
             {
                 let name = entry.file_name();
-                let pid = name.to_str().and_then(|name| name.parse().ok());
-                let pid = pid.and_then(rustix::process::Pid::from_raw).expect("a pid");
-                rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kills");
-                return;
+                return name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
             }
         }
-        panic!("no starter");
+        None
     }
 
     /// Runs a command as an instance to its end. Returns how it ended and what it wrote.
@@ -229,13 +234,22 @@ impl Sandbox {
 
 /// Where a server was.
 pub struct Place {
-    data: TempDir,
+    pub data: TempDir,
     server_id: String,
 }
 
 impl Place {
     pub fn leftovers(&self) -> Leftovers {
         Leftovers::at(&self.server_id, self.data.path())
+    }
+
+    /// Panics where something is left. The kernel detaches a loop device a moment after its last user.
+    pub fn assert_empty(&self) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while self.leftovers().loops > 0 && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(self.leftovers(), Leftovers::default());
     }
 }
 

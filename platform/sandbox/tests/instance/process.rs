@@ -1,7 +1,7 @@
 //! A sandbox that is none: a child process on loopback.
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open};
-use sandbox::container::{Control, Exit, Running};
+use sandbox::container::{Cause, Control, Exit, Running};
 use sandbox::{Grace, Usage};
 use std::io;
 use std::net::TcpListener;
@@ -77,7 +77,7 @@ impl Control for Process {
                 Exit {
                     status: status.exit_status(),
                     signal: status.terminating_signal(),
-                    out_of_memory: false,
+                    cause: Cause::Own,
                 }
             })
             .await

@@ -5,6 +5,7 @@
 use super::super::cgroup::{self, Cgroups};
 use super::super::mounts::{self, FileSystem, WRITABLE};
 use super::super::network::{self, Allowed, NetworkConfig, Router};
+use super::super::networks::Networks;
 use super::super::protocol::{Configuration, Failure, NetworkWish, Step};
 use super::super::rootfs::{Privilege, Surroundings, Template};
 use super::super::seccomp::{self, Refused};
@@ -27,7 +28,9 @@ pub(super) struct Equipment {
     pub(super) refused: Refused,
     /// None where /tmp is memory.
     pub(super) maker: Option<Maker>,
-    /// None where instances have no network.
+    /// None where sandboxes make their own networks.
+    pub(super) networks: Option<Networks>,
+    /// None where instances have no way out.
     pub(super) router: Option<Router>,
     /// What cannot be enforced here.
     pub(super) limitations: Vec<String>,
@@ -63,6 +66,10 @@ impl Equipment {
             Surroundings { privilege, name_server: router.as_ref().map(|_| network::RESOLVER) };
         let template = Template::build(&configuration.root, &directory.join("root"), surroundings)?;
         let maker = maker(configuration, privilege, &mut limitations)?;
+        let networks = match privilege {
+            Privilege::Root => Some(Networks::start()?),
+            Privilege::Rootless => None,
+        };
         if system::Landlock::version().is_none() {
             limitations.push("this kernel has no landlock: one defence less".to_owned());
         }
@@ -79,6 +86,7 @@ impl Equipment {
             template,
             refused,
             maker,
+            networks,
             router,
             limitations,
         })

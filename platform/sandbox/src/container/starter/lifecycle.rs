@@ -6,7 +6,7 @@ use super::super::cgroup::{GroupName, Limits};
 use super::super::channel::{Channel, Received};
 use super::super::child::{self, Birth, PACKAGE};
 use super::super::mounts::{self, READ_ONLY};
-use super::super::network::Router;
+use super::super::networks::Networks;
 use super::super::protocol::{
     self, Command, Failure, PackageComes, Reply, Report, StartSpec, Status, Step,
 };
@@ -41,8 +41,8 @@ impl Starter {
                 self.instances.insert(instance, pid);
                 if let Some(sandbox) = self.sandboxes.get_mut(&pid) {
                     sandbox.instance = Some(instance);
-                    let strings = strings.to_vec();
-                    sandbox.pending = Some(Pending { spec, strings, status, output });
+                    let (arguments, strings) = (spec.arguments, strings.to_vec());
+                    sandbox.pending = Some(Pending { arguments, strings, status, output });
                 }
                 self.advance(pid);
             }
@@ -57,15 +57,19 @@ impl Starter {
         }
         let package = mounts::copy(&spec.package, READ_ONLY)?;
         let limits = Limits { memory: Some(spec.memory), cpu_weight: spec.cpu_weight };
+        self.pool_limits = limits;
         let Some((pid, mounts)) = self.take_prepared(spec) else {
             return self.fork(spec.host, spec.tmp, limits, Some(package));
         };
-        let group = self.sandboxes.get(&pid).map(|sandbox| sandbox.group.clone());
         let home = self.equipment.mounts.as_fd();
-        let made = mounts::attach_within(package, Path::new(PACKAGE), mounts.as_fd(), home)
-            .and_then(|()| {
-                group.map_or(Ok(()), |group| self.equipment.cgroups.limit_instance(&group, limits))
-            });
+        let mut made = mounts::attach_within(package, Path::new(PACKAGE), mounts.as_fd(), home);
+        if let Some(sandbox) = self.sandboxes.get_mut(&pid)
+            && sandbox.limits != limits
+            && made.is_ok()
+        {
+            sandbox.limits = limits;
+            made = self.equipment.cgroups.limit_instance(&sandbox.group, limits);
+        }
         if made.is_err() {
             self.end(pid);
         }
@@ -102,9 +106,11 @@ impl Starter {
         let (ours, theirs) = Channel::pair().step(|| "cannot connect a sandbox".to_owned())?;
         let slot = self.slots.take().ok_or_else(|| failure("65536 instances run already"))?;
         self.next_serial += 1;
+        let network = self.equipment.networks.as_mut().and_then(Networks::take);
         let birth = Birth {
             channel: theirs,
             template: &self.equipment.template.namespace,
+            network: network.as_ref(),
             refused: &self.equipment.refused,
             privilege: self.equipment.privilege,
             proc_view: view,
@@ -125,6 +131,7 @@ impl Starter {
             slot,
             host: host_id,
             group,
+            limits,
             serial,
             tmp,
             stage: Stage::Preparing(Preparing {
@@ -132,6 +139,8 @@ impl Starter {
                 mounts: None,
                 furniture: Some(Furniture { tasks, package }),
                 package: comes,
+                is_connected: self.equipment.router.is_none(),
+                told: None,
             }),
             pending: None,
             instance: None,
@@ -139,11 +148,54 @@ impl Starter {
             has_ended: false,
         };
         self.sandboxes.insert(pid, sandbox);
-        if let Err(failure) = self.furnish(pid) {
+        // The network is joined to the router while the sandbox makes what else it has.
+        let furnished = self.furnish(pid).and_then(|()| match network {
+            Some(network) => self.connect(pid, &network.namespace),
+            None => Ok(()),
+        });
+        if furnished.is_err() {
             self.end(pid);
-            return Err(failure);
         }
-        Ok(pid)
+        furnished.map(|()| pid)
+    }
+
+    /// Joins a sandbox's network to the router.
+    fn connect(&mut self, pid: i32, network: &OwnedFd) -> Result<(), Failure> {
+        let Some(sandbox) = self.sandboxes.get_mut(&pid) else { return Ok(()) };
+        let Stage::Preparing(preparing) = &mut sandbox.stage else { return Ok(()) };
+        if let Some(router) = &self.equipment.router {
+            let attached = router.attach(network.as_fd(), sandbox.slot);
+            attached.map_err(|error| failure(chain(&error)))?;
+        }
+        preparing.is_connected = true;
+        Ok(())
+    }
+
+    /// Has made ahead again what sandboxes took.
+    fn restock(&mut self) -> Result<(), Failure> {
+        if let Some(networks) = &mut self.equipment.networks
+            && let Err(failure) = networks.restock()
+        {
+            self.forgo_networks(&failure);
+        }
+        self.request_tmp(self.configuration.tmp)
+    }
+
+    /// Takes in what the maker of networks has made.
+    pub(super) fn take_in_networks(&mut self) {
+        if let Some(networks) = &mut self.equipment.networks
+            && let Err(failure) = networks.receive()
+        {
+            self.forgo_networks(&failure);
+        }
+    }
+
+    /// Goes on without networks made ahead: each sandbox makes its own.
+    fn forgo_networks(&mut self, failure: &Failure) {
+        complain("networks are not made ahead any more", failure);
+        if let Some(networks) = self.equipment.networks.take() {
+            networks.end();
+        }
     }
 
     /// Tells a new sandbox what it has, when there is a /tmp for it; asks for one else.
@@ -163,8 +215,7 @@ impl Starter {
         let user = self.slots.user(sandbox.slot);
         let ids = Ids { directory: &self.configuration.directory, serial: sandbox.serial };
         let supply = Supply { host, user, tmp, size, furniture };
-        ids.send(&preparing.channel, &supply)?;
-        self.request_tmp(self.configuration.tmp)
+        ids.send(&preparing.channel, &supply)
     }
 
     /// Asks for as many /tmp as are waited for, and some to keep.
@@ -202,9 +253,7 @@ impl Starter {
                 self.end(pid);
             }
         }
-        // Its limits come with its function.
-        let limits = Limits { memory: None, cpu_weight: 100 };
-        match self.fork(host, self.configuration.tmp, limits, None) {
+        match self.fork(host, self.configuration.tmp, self.pool_limits, None) {
             Ok(pid) => self.pool.push_back(pid),
             Err(failure) => {
                 complain("cannot prepare a sandbox", &failure);
@@ -230,19 +279,22 @@ impl Starter {
         let taken = match report {
             Ok((Report::Born, beside)) => {
                 let mut beside = beside.into_iter();
-                let (network, mounts) = (beside.next(), beside.next());
+                let (mounts, network) = (beside.next(), beside.next());
                 if preparing.package == PackageComes::Later {
                     preparing.mounts = mounts;
                 }
-                connect(self.equipment.router.as_ref(), network.as_ref(), sandbox.slot)
+                network.map_or(Ok(()), |network| self.connect(pid, &network)).map(|()| {
+                    self.advance(pid);
+                })
             }
             Ok((Report::Prepared, _)) => {
                 let stage = std::mem::replace(&mut sandbox.stage, Stage::Told);
-                if let Stage::Preparing(Preparing { channel, mounts, .. }) = stage {
+                if let Stage::Preparing(Preparing { channel, mounts, told: None, .. }) = stage {
                     sandbox.stage = Stage::Prepared { channel, mounts };
                 }
                 self.advance(pid);
-                Ok(())
+                // Not before: what makes things ahead would be in the way of a start that nothing waits behind.
+                self.restock()
             }
             Ok((Report::Failed(failure), _)) | Err(failure) => Err(failure),
         };
@@ -258,35 +310,33 @@ impl Starter {
             let Some((size, failure)) = maker.receive()? else { return Ok(()) };
             let waiting = self.sandboxes.iter().find(|(_, sandbox)| sandbox.wants_tmp(size));
             let Some(pid) = waiting.map(|(pid, _)| *pid) else { continue };
-            let furnished = failure.map_or_else(|| self.furnish(pid), Err);
-            if let Err(failure) = furnished {
-                self.abandon(pid, failure);
+            match failure.map_or_else(|| self.furnish(pid), Err) {
+                Ok(()) => self.advance(pid),
+                Err(failure) => self.abandon(pid, failure),
             }
         }
     }
 
-    /// Tells a prepared sandbox what to become, when that is known.
+    /// Tells a sandbox what to become, when that is known and it listens.
     fn advance(&mut self, pid: i32) {
         let Some(sandbox) = self.sandboxes.get_mut(&pid) else { return };
-        if !sandbox.is_prepared() {
+        let Some(channel) = sandbox.stage.listening() else { return };
+        let Some(Pending { arguments, strings, status, output }) = sandbox.pending.take() else {
             return;
-        }
-        let Some(pending) = sandbox.pending.take() else { return };
-        let stage = std::mem::replace(&mut sandbox.stage, Stage::Told);
-        let Stage::Prepared { channel, .. } = stage else { return };
-        let command =
-            Command { arguments: pending.spec.arguments, group: sandbox.group.instance.clone() };
+        };
+        let command = Command { arguments, group: sandbox.group.instance.clone() };
         let told = channel
-            .send(
-                &[&protocol::encode(&command), &pending.strings],
-                &[pending.status.as_fd(), pending.output.as_fd()],
-            )
+            .send(&[&protocol::encode(&command), &strings], &[status.as_fd(), output.as_fd()])
             .step(|| "cannot tell a sandbox what to become".to_owned());
-        if let Err(failure) = told {
-            fail(&pending.status, failure);
-            self.end(pid);
+        match (told, &mut sandbox.stage) {
+            (Err(failure), _) => {
+                fail(&status, failure);
+                self.end(pid);
+            }
+            (Ok(()), Stage::Preparing(preparing)) => preparing.told = Some(status),
+            (Ok(()), stage) => *stage = Stage::Told,
         }
-        system::forget(pending.strings);
+        system::forget(strings);
     }
 
     /// Kills a process that is no instance yet.
@@ -301,10 +351,10 @@ impl Starter {
     /// Ends a sandbox that could not become what it should.
     fn abandon(&mut self, pid: i32, failure: Failure) {
         self.pool.retain(|pooled| *pooled != pid);
-        let pending = self.sandboxes.get_mut(&pid).and_then(|sandbox| sandbox.pending.take());
+        let status = self.sandboxes.get_mut(&pid).and_then(Sandbox::take_status);
         self.end(pid);
-        match pending {
-            Some(pending) => fail(&pending.status, failure),
+        match status {
+            Some(status) => fail(&status, failure),
             None => {
                 complain("cannot prepare a sandbox", &failure);
                 self.quiet_from = std::time::Instant::now() + super::PAUSE;
@@ -352,8 +402,9 @@ impl Starter {
             self.pool.retain(|pooled| *pooled != pid);
             let Some(sandbox) = self.sandboxes.get_mut(&pid) else { continue };
             sandbox.has_ended = true;
-            if let Some(pending) = sandbox.pending.take() {
-                fail(&pending.status, failure("the sandbox ended while it was prepared"));
+            // One that was told may have run and ended since; then nobody listens for this any more.
+            if let Some(status) = sandbox.take_status() {
+                fail(&status, failure("the sandbox ended while it was prepared"));
             }
             // An instance's groups stay until the server has seen how it ended.
             if sandbox.is_leaving || sandbox.instance.is_none() {
@@ -415,6 +466,9 @@ impl Starter {
         if let Some(maker) = self.equipment.maker.take() {
             maker.end();
         }
+        if let Some(networks) = self.equipment.networks.take() {
+            networks.end();
+        }
         // Its process is in the groups that go next.
         drop(self.equipment.router.take());
         self.equipment.cgroups.remove_top()
@@ -458,12 +512,6 @@ fn fork(birth: Birth<'_>, group: Option<BorrowedFd<'_>>) -> Result<(i32, OwnedFd
 
 fn complain(what: &str, failure: &Failure) {
     eprintln!("peek starter: {what}: {}: {}", failure.step, failure.error());
-}
-
-/// Joins a sandbox's network to the router.
-fn connect(router: Option<&Router>, network: Option<&OwnedFd>, slot: u32) -> Result<(), Failure> {
-    let (Some(router), Some(network)) = (router, network) else { return Ok(()) };
-    router.attach(network.as_fd(), slot).map(drop).map_err(|error| failure(chain(&error)))
 }
 
 fn fail(status: &Channel, failure: Failure) {

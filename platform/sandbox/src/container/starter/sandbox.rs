@@ -2,10 +2,10 @@
 //!
 //! Deliberately does nothing.
 
-use super::super::cgroup::GroupName;
+use super::super::cgroup::{GroupName, Limits};
 use super::super::channel::Channel;
 use super::super::network::SLOTS_LIMIT;
-use super::super::protocol::{PackageComes, StartSpec};
+use super::super::protocol::PackageComes;
 use super::super::rootfs::Privilege;
 use model::{HostId, InstanceId, MemoryMib};
 use std::collections::VecDeque;
@@ -20,6 +20,8 @@ pub(super) struct Sandbox {
     pub(super) slot: u32,
     pub(super) host: HostId,
     pub(super) group: GroupName,
+    /// Limits of its group.
+    pub(super) limits: Limits,
     /// Number that names its own files.
     pub(super) serial: u64,
     /// Size of its /tmp.
@@ -48,6 +50,22 @@ pub(super) enum Stage {
     Told,
 }
 
+impl Stage {
+    /// Its channel, where it may be told what to become: it reads that once it is prepared, and finds it there already
+    /// where all else has been said and done before.
+    pub(super) fn listening(&self) -> Option<&Channel> {
+        match self {
+            Self::Prepared { channel, .. } => Some(channel),
+            Self::Preparing(it)
+                if it.furniture.is_none() && it.is_connected && it.told.is_none() =>
+            {
+                Some(&it.channel)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A sandbox that is being prepared.
 #[derive(Debug)]
 pub(super) struct Preparing {
@@ -56,6 +74,10 @@ pub(super) struct Preparing {
     /// What it is furnished with, until it is.
     pub(super) furniture: Option<Furniture>,
     pub(super) package: PackageComes,
+    /// Whether it has the network that it will have.
+    pub(super) is_connected: bool,
+    /// Where to say what goes wrong, once it knows already what to become.
+    pub(super) told: Option<Channel>,
 }
 
 /// What a sandbox is furnished with.
@@ -68,7 +90,8 @@ pub(super) struct Furniture {
 /// A start that has not been told to its process yet.
 #[derive(Debug)]
 pub(super) struct Pending {
-    pub(super) spec: StartSpec,
+    /// How many strings are arguments.
+    pub(super) arguments: usize,
     /// Arguments and environment.
     pub(super) strings: Vec<u8>,
     pub(super) status: Channel,
@@ -92,6 +115,15 @@ impl Sandbox {
 
     pub(super) fn is_prepared(&self) -> bool {
         matches!(self.stage, Stage::Prepared { .. })
+    }
+
+    /// Where to say that it cannot become what it should, where somebody waits for that.
+    pub(super) fn take_status(&mut self) -> Option<Channel> {
+        let told = match &mut self.stage {
+            Stage::Preparing(preparing) => preparing.told.take(),
+            _ => None,
+        };
+        told.or_else(|| self.pending.take().map(|pending| pending.status))
     }
 }
 

@@ -1,63 +1,16 @@
-//! What an infinitely long measurement would find: from a million draws of the profile's model, or in closed form.
-//!
-//! The oracle for findings, and so independent of the instrument: it knows the model, and nothing of how it is measured.
+//! How long instances live, as they are seen from outside.
 
-mod isolation;
-
-pub use isolation::{Meeting, Party, Shared, shared};
-
-use crate::profile::Platform;
-use model::{MemoryMib, Span};
-use rand::{Rng, RngExt, SeedableRng};
+use super::{Expected, quantile};
+use model::Span;
+use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
 use scheduler::policy::{KeepAlive, Lifetime};
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 
-/// Draws of one distribution.
+/// Draws of lifetimes.
 const DRAWS: usize = 1_000_000;
-/// Seed of the draws: the same for every study, since they are no part of one.
-const SEED: u64 = 2018;
 
-/// Expected values of one platform; what was drawn is kept.
-pub struct Expected<'a> {
-    platform: &'a Platform,
-    sorted: RefCell<BTreeMap<String, Vec<f64>>>,
-}
-
-impl<'a> Expected<'a> {
-    /// The expectations for this platform.
-    pub fn of(platform: &'a Platform) -> Self {
-        Self { platform, sorted: RefCell::default() }
-    }
-
-    /// Quantile `p` of cold starts, from the sending to the handler's first statement, ms: on a host that is there with a
-    /// chance of `old_hosts`, else on a new one.
-    pub fn cold_ms(&self, runtime: &str, memory: MemoryMib, p: f64) -> f64 {
-        let (path, model) = (&self.platform.model.path, &self.platform.model);
-        let start = self.platform.cold(runtime, memory).less(path.out.median_ms());
-        self.quantile(format!("cold {runtime} {memory}"), p, |random| {
-            path.out.draw_ms(random) + start.draw_ms(random).max(model.starts.serial_ms.min(0.0))
-        })
-    }
-
-    /// Mean of the same, ms.
-    pub fn cold_mean_ms(&self, runtime: &str, memory: MemoryMib) -> f64 {
-        self.cold_ms(runtime, memory, 0.5);
-        let sorted = self.sorted.borrow();
-        let drawn = &sorted[&format!("cold {runtime} {memory}")];
-        drawn.iter().sum::<f64>() / drawn.len() as f64
-    }
-
-    /// Quantile `p` of warm starts, ms.
-    pub fn warm_ms(&self, p: f64) -> f64 {
-        let (path, warm) = (&self.platform.model.path, &self.platform.model.warm);
-        self.quantile("warm".to_owned(), p, |random| {
-            path.out.draw_ms(random) + warm.latency.draw_ms(random)
-        })
-    }
-
+impl Expected<'_> {
     /// Quantile `p` of lifetimes as seen, s: of an instance that is asked for each `interval`, from its first answer to its last.
     ///
     /// It is asked again until it is given up for its age or for its idleness, or its runtime dies; the whole intervals before
@@ -73,7 +26,7 @@ impl<'a> Expected<'a> {
         }
         let interval_s = interval.as_secs_f64();
         let name = format!("lifetime {}", interval.as_nanos());
-        Some(self.quantile(name, p, |random| {
+        let draw = |random: &mut Pcg64| {
             let age_s = lifetime.map_or(cap_s, |it| cap_s.min(age_s(it, random)));
             let by_age = (age_s / interval_s).ceil().max(1.0);
             let by_crash = answers_before(crash, random);
@@ -84,38 +37,8 @@ impl<'a> Expected<'a> {
                 Gap::FatalFor(_) => f64::INFINITY,
             };
             (by_age.min(by_crash).min(by_gap) - 1.0) * interval_s
-        }))
-    }
-
-    /// Share of instances that run the version before an update, and of these the newly started ones, both of all, where
-    /// they are first asked for so long after its acknowledgement.
-    ///
-    /// An update takes a time up to the window, any of them as likely, in which each request goes to an idle instance of the
-    /// version before with one chance, and else starts one of it with another.
-    pub fn outdated(&self, wait: Span) -> (f64, f64) {
-        let Some(updates) = self.platform.scheduler.updates else { return (0.0, 0.0) };
-        let window_s = updates.window.as_secs_f64();
-        let out = &self.platform.model.path.out;
-        let mut random = Pcg64::seed_from_u64(SEED);
-        let draws = DRAWS / 10;
-        let under_way: f64 = (0..draws)
-            .map(|_| wait.as_secs_f64() + out.draw_ms(&mut random) / 1e3)
-            .map(|arrives_s| (1.0 - arrives_s / window_s).max(0.0))
-            .sum();
-        let under_way = under_way / draws as f64;
-        let new = (1.0 - updates.reuse_chance) * updates.start_chance;
-        (under_way * (updates.reuse_chance + new), under_way * new)
-    }
-
-    fn quantile(&self, name: String, p: f64, mut draw: impl FnMut(&mut Pcg64) -> f64) -> f64 {
-        let mut all = self.sorted.borrow_mut();
-        let sorted = all.entry(name).or_insert_with(|| {
-            let mut random = Pcg64::seed_from_u64(SEED);
-            let mut drawn: Vec<f64> = (0..DRAWS).map(|_| draw(&mut random)).collect();
-            drawn.sort_unstable_by(f64::total_cmp);
-            drawn
-        });
-        sorted[((sorted.len() as f64 * p) as usize).min(sorted.len() - 1)]
+        };
+        Some(self.drawn_once(name, DRAWS, draw, |drawn| quantile(drawn, p)))
     }
 }
 
@@ -179,11 +102,14 @@ fn answers_before(chance: f64, random: &mut impl Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::Platform;
     use crate::profile::built_in;
-    use scheduler::policy::{Memoryless, Updates};
+    use scheduler::policy::Memoryless;
 
     fn aws() -> Platform {
-        built_in("aws-2018").expect("it is there").expect("valid")
+        let mut platform = built_in("aws-2018").expect("it is there").expect("valid");
+        (platform.scheduler.updates, platform.scheduler.lifetime) = (None, None);
+        platform
     }
 
     // Of a cap the whole intervals before it are seen; a crash in one of a hundred invocations, or a chance of a hundredth in
@@ -213,19 +139,5 @@ mod tests {
         platform.scheduler.keep_alive = KeepAlive::Memoryless(Memoryless { mean });
         let answers = seen(&platform, 1).expect("an end") + 1.0;
         assert!((answers - 69.0).abs() <= 1.0, "{answers}");
-    }
-
-    // Atomic updates leave nothing behind; half of a window later half of the updates are under way; after it none is.
-    #[test]
-    fn updates_are_under_way_for_their_window() {
-        let mut platform = aws();
-        let outdated =
-            |platform: &Platform, secs| Expected::of(platform).outdated(Span::from_secs(secs));
-        assert_eq!(outdated(&platform, 0), (0.0, 0.0));
-        platform.scheduler.updates =
-            Some(Updates { window: Span::from_secs(6), reuse_chance: 0.5, start_chance: 0.2 });
-        let (all, new) = outdated(&platform, 3);
-        assert!((all - 0.3).abs() < 0.001 && (new - 0.05).abs() < 0.001, "{all} {new}");
-        assert_eq!(outdated(&platform, 6), (0.0, 0.0));
     }
 }
