@@ -12,6 +12,8 @@ mod replay;
 mod serve;
 mod study;
 mod truth;
+#[cfg(test)]
+mod whole;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -5,6 +5,7 @@
 //! | placement.\*, hosts.\*, isolation.\*, anything by colevel | a host id, or a side channel through the disk counters |
 //! | placement.host_memory_mib | bin-packing, and a plan whose largest burst fills a host |
 //! | placement.policy | spread over more hosts than the largest burst is one host for each instance; chance needs bursts in which instances meet |
+//! | hosts.type\_share | the plan meets a thousand hosts |
 //! | idle.\* | the limit lies within the longest delay, and all instances that rest at once find room |
 //! | idle.policy | halving of parts that are at or below its floor is a fixed limit |
 //! | idle.halving_interval_s | parts of a pool on a host of six or more, twice the floor, and two halvings before the limit |
@@ -103,6 +104,7 @@ fn asked(drawn: &Drawn, study: &Study, finding: &Finding) -> Knowable {
                 drawn.placement == PlacementDrawn::BinPack && filled >= drawn.host_memory_mib
             }
             "placement.policy" => placement(drawn, study),
+            "hosts.type_share" => hosts_met(drawn, study) >= HOSTS_MIN,
             // An instance that goes by chance seldom reaches its cap.
             "lifetime.max_s" => {
                 matches!(drawn.idle, IdleDrawn::Fixed(_) | IdleDrawn::Halving { .. })
@@ -111,6 +113,42 @@ fn asked(drawn: &Drawn, study: &Study, finding: &Finding) -> Knowable {
         }
     };
     if known { Knowable::Yes } else { Knowable::Perhaps }
+}
+
+/// Hosts by which a share is known to three points: 1.96 sqrt(0.25 / n) = 0.03.
+const HOSTS_MIN: u32 = 1_067;
+
+/// Hosts that the plan meets, where each of its rounds meets others.
+fn hosts_met(drawn: &Drawn, study: &Study) -> u32 {
+    let scope = &study.scope.hosts;
+    let of_round = match drawn.placement {
+        // By chance, some are left out.
+        PlacementDrawn::Random(hosts) => hosts.min(scope.instances) / 2,
+        PlacementDrawn::Spread(hosts) => hosts.min(scope.instances),
+        PlacementDrawn::BinPack => {
+            scope.instances / (drawn.host_memory_mib / scope.memory_mib).max(1)
+        }
+        PlacementDrawn::OnePerHost => scope.instances,
+    };
+    of_round * scope.rounds
+}
+
+/// Whether bursts of this plan show which hosts the disk counters are of: instances that share one and instances that do not,
+/// the same ones from look to look.
+pub fn tells_by_counters(drawn: &Drawn, study: &Study) -> bool {
+    let burst = study.scope.identity.pair_instances;
+    let mixed = match drawn.placement {
+        PlacementDrawn::BinPack => (2..burst).contains(&drawn.slots()),
+        PlacementDrawn::Spread(hosts) | PlacementDrawn::Random(hosts) => {
+            (2..=burst / 2).contains(&hosts)
+        }
+        PlacementDrawn::OnePerHost => false,
+    };
+    let reused = !matches!(drawn.idle, IdleDrawn::None | IdleDrawn::Odd);
+    mixed
+        && reused
+        && drawn.broken.is_none()
+        && drawn.max_instances.is_none_or(|most| most >= burst)
 }
 
 /// Whether all instances that rest at once find room: else the platform ends some for want of it. Half as much again is

@@ -3,6 +3,7 @@
 use crate::call::Answer;
 use crate::profile::HostType;
 use crate::region::State;
+use crate::reveal;
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span, Time};
 use std::collections::BTreeMap;
 
@@ -70,6 +71,10 @@ pub struct FirstRun {
     pub uptime_s: f64,
     /// What kind of host it is.
     pub kind: HostType,
+    /// The host's name as functions read it; empty where nothing names hosts.
+    pub name: String,
+    /// How much its clock was ahead of the vantage point's then, ms.
+    pub clock_ms: f64,
 }
 
 /// What came back of requests to a function that was there, each counted once, as the vantage point saw it.
@@ -206,7 +211,13 @@ impl State {
         of_function.last_new = Some(self.now);
         let Some(it) = self.hosts.get(&host) else { return };
         let uptime_s = it.uptime_s(self.now);
-        let first = || FirstRun { uptime_s, kind: it.kind.clone() };
+        let model = &self.platform.model;
+        let first = || FirstRun {
+            uptime_s,
+            kind: it.kind.clone(),
+            name: reveal::host_name(model, it, self.platform.host_id_source()),
+            clock_ms: it.ahead_ms(&model.clock, self.now),
+        };
         of_function.hosts.entry(host).or_insert_with(first);
         if !self.touched.insert(host) {
             return;
