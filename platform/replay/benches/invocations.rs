@@ -1,7 +1,7 @@
 //! Invocations per second on one core, by number of functions, and how it grows.
 //!
 //! Run with `cargo bench -p replay`, or `-- FUNCTIONS` for one size. Each function is invoked once in ten seconds on average
-//! and runs for 50 ms, under fixed keep-alive of ten minutes; what is measured begins when nearly all have an instance, so
+//! and runs for 50 ms, under fixed keep-alive of ten minutes; what is measured begins when all have an instance, so
 //! that there is as much to do for an invocation at any size. `skewed`: the function of rank r is invoked in proportion to
 //! 1 / r (of Azure's applications, the 18.6 % most popular have 99.6 % of invocations: Shahrad et al., ATC'20, 3.2).
 //! `even`: all alike, the worst case for the machine's caches. Time is CPU time, so that other programs count less. The last
@@ -20,8 +20,8 @@ const EVERY_S: u64 = 10;
 /// Invocations that are measured.
 const MEASURED: u64 = 3_000_000;
 
-/// Invocations before that, by function.
-const BEFORE: u64 = 3;
+/// Invocations before that, by function: each has an instance then.
+const BEFORE: u64 = 1;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Popularity {
@@ -72,7 +72,8 @@ impl Source for Steady {
             Popularity::Even => all * drawn,
         };
         // Neighbours in rank are no neighbours in memory: multiplied by a prime.
-        let function = (rank as u64 * 7_919 % self.functions) as u32;
+        let rank = if self.left < MEASURED { rank as u64 } else { self.left - MEASURED };
+        let function = (rank * 7_919 % self.functions) as u32;
         let (at, duration) = (Time::from_nanos(self.nanos), Span::from_millis(50));
         Ok(Some(Arrival { at, function, duration, cold_extra: Span::ZERO }))
     }

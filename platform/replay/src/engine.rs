@@ -132,6 +132,15 @@ impl Engine {
         self.scheduler.glance(FunctionId(u64::from(arrival.function))) ^ u64::from(ran)
     }
 
+    /// Looks at what will end next, roughly: the beginning of a heap holds most of what leaves it soon.
+    pub(crate) fn glance_ends(&self, most: usize) -> u64 {
+        let ends = self.agenda.iter().take(most).map(|Reverse(due)| match due.what {
+            What::Finished(instance, _) => self.scheduler.glance_at(instance),
+            What::Ready(_) | What::Started(_) => 0,
+        });
+        ends.fold(0, |sum, it| sum ^ it)
+    }
+
     /// Takes in one invocation; functions that are new are deployed first. Arrivals come in the order of time.
     pub fn arrive(&mut self, functions: &Functions, arrival: &Arrival) {
         self.advance(arrival.at);

@@ -49,7 +49,8 @@ pub fn replay(
         last = arrival.at;
         for engine in engines.iter_mut() {
             // What they touch is in memory that the caches do not hold: misses of several at once overlap.
-            std::hint::black_box(ahead.iter().fold(0, |sum, it| sum ^ engine.glance(it)));
+            let comes = ahead.iter().fold(0, |sum, it| sum ^ engine.glance(it));
+            std::hint::black_box(comes ^ engine.glance_ends(2 * AHEAD));
             ahead.iter().for_each(|arrival| engine.arrive(&functions, arrival));
         }
         ahead.clear();

@@ -104,10 +104,16 @@ impl Scheduler {
     pub fn glance(&self, function: FunctionId) -> u64 {
         let Some(state) = self.functions.get(function) else { return 0 };
         let account = self.accounts[state.account as usize].in_flight;
-        let idle = state.idle.youngest().and_then(|instance| self.instances.get(instance));
-        let host = idle.and_then(|it| self.hosts.get(it.host)).map_or(0, |it| it.idle as u64);
-        let instance = idle.map_or(0, |it| it.end.as_nanos() ^ it.revision);
-        account ^ state.revision ^ u64::from(state.in_flight) ^ instance ^ host
+        let idle = state.idle.youngest().map_or(0, |instance| self.glance_at(instance));
+        account ^ state.revision ^ u64::from(state.in_flight) ^ idle
+    }
+
+    /// The same for the end of what this instance runs.
+    pub fn glance_at(&self, instance: InstanceId) -> u64 {
+        let Some(it) = self.instances.get(instance) else { return 0 };
+        let host = self.hosts.get(it.host).map_or(0, |host| host.idle as u64);
+        let function = self.functions.get(it.function).map_or(0, |it| u64::from(it.in_flight));
+        it.end.as_nanos() ^ it.since.as_nanos() ^ host ^ function
     }
 
     /// Every host, oldest first.

@@ -5,12 +5,12 @@
 //! by the minute: each is put at a random moment of its minute, and its duration is drawn from its function's percentiles.
 //! Held in memory is one day of counts, packed, and the moments of one minute.
 
-use super::{Arrival, Defaults, Facts, Functions, Problems, Source, TraceError, key};
+use super::{Arrival, ByKey, Defaults, Facts, Functions, Problems, Source, TraceError, key};
 use csv::ByteRecord;
 use model::{MemoryMib, Span, Time};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,7 @@ pub struct AzureDays {
     /// Moments of the present minute, the last one first.
     moments: Vec<(u32, u32)>,
     /// Memory of applications, as the last day that says it does.
-    memory: HashMap<u128, u32>,
+    memory: ByKey<u32>,
 }
 
 /// The counts of one day.
@@ -105,7 +105,7 @@ impl AzureDays {
             day: Day { minute: MINUTES, ..Day::default() },
             minute: 0,
             moments: Vec::new(),
-            memory: HashMap::new(),
+            memory: ByKey::default(),
         })
     }
 
@@ -306,10 +306,10 @@ impl Source for AzureDays {
 }
 
 /// Durations by function, and where each function's are.
-type Durations = (Vec<[f32; 7]>, HashMap<u128, u32>);
+type Durations = (Vec<[f32; 7]>, ByKey<u32>);
 
 fn read_durations(path: &Path, problems: &mut Problems) -> Result<Durations, TraceError> {
-    let (mut all, mut places) = (Vec::new(), HashMap::new());
+    let (mut all, mut places) = (Vec::new(), ByKey::default());
     if !path.exists() {
         return Ok((all, places));
     }
