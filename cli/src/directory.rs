@@ -30,6 +30,9 @@ pub struct Study {
     pub finished_at: String,
     /// Time spent measuring, over all sittings, milliseconds.
     pub measured_ms: u64,
+    /// Virtual time that passed on an emulated platform, milliseconds; 0 on any other.
+    #[serde(default)]
+    pub virtual_ms: u64,
     /// The machine of the vantage point in words.
     pub machine: String,
     /// What the target is, in words.
@@ -118,6 +121,7 @@ impl Study {
             started_at: now.clone(),
             finished_at: now,
             measured_ms: 0,
+            virtual_ms: 0,
             machine: machine(),
             about: String::new(),
             limitations: Vec::new(),
