@@ -1,6 +1,6 @@
 """The speed of the platform beside peers and limits, all measured in this one run; prints ratios.
 
-Usage: tests/bench [start] [scheduler] [warm] [cold] [burst] [idle] [emulator]; all without arguments.
+Usage: tests/bench [start] [scheduler] [replay] [warm] [cold] [burst] [idle] [emulator]; all without arguments.
 """
 
 import http.client
@@ -22,6 +22,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import replay_peer  # noqa: E402
 from conftest import BINARY, PYTHON, ROOT, Platform  # noqa: E402
 
 HELLO = ROOT / "tests" / "functions" / "hello"
@@ -307,11 +308,14 @@ def emulator():
 
 def main():
     global HELLO_BYTES
-    chosen = sys.argv[1:] or ["start", "scheduler", "warm", "cold", "burst", "idle", "emulator"]
-    for name, crate, bench in (("start", "sandbox", "start"), ("scheduler", "scheduler", "events")):
+    chosen = sys.argv[1:] or ["start", "scheduler", "replay", "warm", "cold", "burst", "idle", "emulator"]
+    for name, crate, bench in (("start", "sandbox", "start"), ("scheduler", "scheduler", "events"),
+                               ("replay", "replay", "invocations")):
         if name in chosen:
             subprocess.run(["cargo", "bench", "--quiet", "--locked", "-p", crate, "--bench", bench],
                            cwd=ROOT, check=True)
+    if "replay" in chosen:
+        replay_peer.compare(BINARY, row)
     if "emulator" in chosen:
         emulator()
     if not {"warm", "cold", "burst", "idle"} & set(chosen):

@@ -128,10 +128,7 @@ fn truths(
     target: &Emulated,
     records: &[Record],
 ) -> Vec<analysis::Truth> {
-    let platform = target.region().platform();
-    // What was counted comes first: of truths that are as particular, the first is joined.
-    let mut truths = truth::Realised::of(&target.region().counts()).truths(records);
-    truths.extend(truth::of_platform(&platform, records));
+    let mut truths = truth::of_region(target.region(), records);
     for (metric, word) in [
         ("placement.policy", calibration::placement_word(drawn, study)),
         ("idle.policy", calibration::idle_word(drawn, study)),
@@ -140,6 +137,11 @@ fn truths(
         for truth in truths.iter_mut().filter(|truth| truth.metric == metric) {
             truth.value = analysis::Value::Word(word.to_owned());
         }
+    }
+    // Where nothing names hosts, and this plan cannot show what the counters tell, neither word would be wrong.
+    let by_counters = drawn.host_id.is_none() && drawn.counters;
+    if by_counters && !calibration::tells_by_counters(drawn, study) {
+        truths.retain(|truth| truth.metric != "identity.host_id_source");
     }
     truths
 }

@@ -8,9 +8,12 @@ mod doctor;
 mod draw;
 mod profile;
 mod progress;
+mod replay;
 mod serve;
 mod study;
 mod truth;
+#[cfg(test)]
+mod whole;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -35,6 +38,8 @@ enum Command {
     Calibrate(calibrate::Arguments),
     /// List platform profiles, or explain one and say what is wrong with it.
     Profile(profile::Arguments),
+    /// Run a trace of invocations through the scheduler in virtual time, under one policy or several side by side.
+    Replay(replay::Arguments),
     /// Analyse measurements that Peek did not make: tables of latencies or of idle pools.
     Analyse(analyse::Arguments),
     /// Say what this machine offers to sandboxes, and the remedy for what is missing.
@@ -69,6 +74,7 @@ fn main() -> ExitCode {
         Command::Report(arguments) => draw::run(&arguments),
         Command::Calibrate(arguments) => calibrate::run(&arguments),
         Command::Profile(arguments) => profile::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Analyse(arguments) => analyse::run(&arguments),
         Command::Doctor => doctor::run(),
         Command::Clean(arguments) => clean::run(&arguments),

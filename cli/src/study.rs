@@ -503,6 +503,7 @@ fn describe<T: Target>(study: &mut Study, target: &T) {
 fn truths(directory: &Directory, study: &Study) -> anyhow::Result<Vec<analysis::Truth>> {
     let records = record::read_all(&directory.records())?;
     let mut truths = truth::of_profile(&serve::profile(&study.profile)?, &records);
+    truths.push(truth::clock::same());
     truths.extend(truth::Realised::read_all(directory.path())?.truths(&records));
     Ok(truths)
 }

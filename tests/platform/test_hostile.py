@@ -71,6 +71,25 @@ def test_memory_hog(platform):
     assert platform.invoke("hog", "well")[0] == "well"
 
 
+# A function that takes all the CPU it can get gets its memory's share of one, and no more.
+def test_cpu_hog(platform):
+    payload, error, _ = hostile(
+        platform,
+        "burner",
+        """
+        import time
+        def handler(event, context):
+            wall, own = time.monotonic(), time.process_time()
+            while time.monotonic() < wall + 3:
+                pass
+            return {"share": (time.process_time() - own) / (time.monotonic() - wall)}
+        """,
+        MemorySize=256,
+    )
+    # 256 of the 1769 MiB that have a CPU; what others leave of the machine may be less.
+    assert error is None and 0.01 < payload["share"] < 1.1 * 256 / 1769, payload
+
+
 # /tmp is full at its size, counts as disk rather than memory, and the full /tmp goes with the instance.
 def test_full_tmp(platform):
     payload, error, _ = hostile(

@@ -11,7 +11,7 @@ import pytest
 from conftest import BINARY, left_over, wait_until
 
 EXPERIMENTS = [
-    "identity", "isolation", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "consistency", "lifetime",
+    "identity", "isolation", "hosts", "exposure", "coldstart", "scaling", "placement", "idle", "cpu", "consistency", "lifetime",
 ]
 UNITS = {
     "s", "ms", "us", "MiB", "MiB/s", "Mbit/s", "fraction", "ratio", "count", "instances", "usd", "word", "bool",

@@ -56,11 +56,7 @@ pub(super) fn measure(
     measured.study.virtual_ms = target.region().now().as_nanos() / 1_000_000;
     if measured.ended == Ended::Complete {
         let records = record::read_all(&directory.records())?;
-        let platform = target.region().platform();
-        // What was counted comes first: of truths that are as particular, the first is joined.
-        let realised = truth::Realised::of(&target.region().counts());
-        measured.study.truths = realised.truths(&records);
-        measured.study.truths.extend(truth::of_platform(&platform, &records));
+        measured.study.truths = truth::of_region(target.region(), &records);
     }
     Ok(measured)
 }

@@ -17,6 +17,7 @@ enum Line {
     Name {
         function: FunctionId,
         name: String,
+        memory_mib: u32,
     },
     Start {
         #[serde(rename = "Start")]
@@ -78,6 +79,7 @@ impl Realised {
         self.platforms += 1;
         let platform = self.platforms;
         let mut names = BTreeMap::new();
+        let mut sizes: BTreeMap<FunctionId, u32> = BTreeMap::new();
         let mut places = BTreeMap::new();
         let mut busy: BTreeMap<FunctionId, Busy> = BTreeMap::new();
         for line in std::io::BufReader::new(file).lines() {
@@ -86,8 +88,9 @@ impl Realised {
             // The last line of a server that was killed may be cut short.
             let Ok(line) = serde_json::from_str(&line) else { continue };
             match line {
-                Line::Name { function, name } => {
+                Line::Name { function, name, memory_mib } => {
                     names.insert(function, name);
+                    sizes.insert(function, memory_mib);
                 }
                 Line::Start { start } => {
                     places.insert(start.instance, (start.function, start.host));
@@ -97,7 +100,13 @@ impl Realised {
                     let hosts = busy.entry(function).or_default();
                     hosts.entry(host).or_default().insert(dispatch.instance);
                     let Some(name) = names.get(&function) else { continue };
-                    note(self.functions.entry(name.clone()).or_default(), hosts);
+                    let counts = self.functions.entry(name.clone()).or_default();
+                    note(counts, hosts);
+                    let size = sizes.get(&function);
+                    let alike = busy.iter().filter(|(other, _)| sizes.get(other) == size);
+                    let on_host =
+                        alike.filter_map(|(_, hosts)| Some(hosts.get(&host)?.len() as u32));
+                    counts.alike = counts.alike.max(on_host.sum());
                     self.hosts.entry(name.clone()).or_default().insert((platform, host));
                 }
                 Line::Finished { finished: Ended { instance } }
@@ -151,6 +160,6 @@ mod tests {
         realised.read(&journal).expect("the file just written");
         std::fs::remove_file(&journal).expect("the file just written");
         let it = &realised.functions["f"];
-        assert_eq!((it.running, it.colevel, it.coresident), (2, 2, 2));
+        assert_eq!((it.running, it.colevel, it.coresident, it.alike), (2, 2, 2, 2));
     }
 }

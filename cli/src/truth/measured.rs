@@ -45,7 +45,8 @@ pub(super) fn findings(
     let Ok(_) = ended.expect("no deadlock");
     let (mut findings, _) = analysis::analyse(&memory.records);
     let realised = Realised::of(&target.region().counts()).truths(&memory.records);
-    let truths = of_platform(&target.region().platform(), &memory.records);
+    let truths =
+        of_platform(&target.region().platform(), &target.region().counts(), &memory.records);
     // What was counted comes first: of truths that are as particular, the first is joined.
     let truths: Vec<_> = realised.into_iter().chain(truths).collect();
     analysis::join_truth(&mut findings, &truths);

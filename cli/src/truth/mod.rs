@@ -2,11 +2,13 @@
 //!
 //! Read after the analysis; no experiment or analysis sees any of it.
 
+pub mod clock;
 mod coldstart;
 mod consistency;
 mod cpu;
 mod exposure;
 mod failures;
+mod hosts;
 mod identity;
 mod idle;
 mod isolation;
@@ -17,7 +19,7 @@ mod measured;
 mod placement;
 mod scaling;
 #[cfg(test)]
-mod trial;
+pub mod trial;
 
 use analysis::{Truth, Value};
 use emulator::{Counts, Expected, FunctionCounts, Platform, Updated};
@@ -39,8 +41,19 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     truths
 }
 
-/// Truths of kinds *parameter* and *expected* of an emulated platform.
-pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
+/// All truths of an emulated platform after a study.
+pub fn of_region(region: &emulator::Region, records: &[Record]) -> Vec<Truth> {
+    let (platform, counts) = (region.platform(), region.counts());
+    // What was counted comes first: of truths that are as particular, the first is joined.
+    let mut truths = Realised::of(&counts).truths(records);
+    truths.extend(clock::truths(&platform, &counts));
+    truths.extend(hosts::truths(&platform, &counts, records));
+    truths.extend(of_platform(&platform, &counts, records));
+    truths
+}
+
+/// Truths of kinds *parameter* and *expected* of an emulated platform that counted this.
+fn of_platform(platform: &Platform, counts: &Counts, records: &[Record]) -> Vec<Truth> {
     let profile = &platform.scheduler;
     let expected = Expected::of(platform);
     let mut truths = identity::of_platform(platform);
@@ -51,7 +64,7 @@ pub fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     truths.extend(idle::of_profile(profile));
     truths.extend(idle::expected(&expected, records));
     truths.extend(cpu::expected(&expected, records));
-    truths.extend(coldstart::expected(&expected, records));
+    truths.extend(coldstart::expected(&expected, counts, records));
     truths.extend(consistency::of_profile(profile));
     truths.extend(consistency::of_platform(&expected, records));
     let crash = platform.model.faults.crash;
@@ -209,7 +222,8 @@ mod tests {
         let mut memory = Memory::default();
         let Ok(_) = target.run(run_study(&target, &study, &mut memory, pending())).expect("ends");
         let (mut findings, _) = analysis::analyse(&memory.records);
-        let mut truths = of_platform(&target.region().platform(), &memory.records);
+        let mut truths =
+            of_platform(&target.region().platform(), &target.region().counts(), &memory.records);
         truths.extend(Realised::of(&target.region().counts()).truths(&memory.records));
         analysis::join_truth(&mut findings, &truths);
         findings

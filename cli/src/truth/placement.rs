@@ -38,7 +38,7 @@ pub(super) fn realised(realised: &Realised, records: &[Record]) -> Vec<Truth> {
         .into_iter()
         .filter_map(|(memory_mib, records)| {
             let counts = realised.of_functions(records.into_iter());
-            let most = counts.map(|counts| counts.colevel).max()?;
+            let most = counts.map(|counts| counts.alike).max()?;
             let truth = realised_as("placement.max_colevel", number(f64::from(most)));
             Some(at(truth, "memory_mib", memory_mib))
         })

@@ -68,6 +68,12 @@ impl Clock {
     }
 }
 
+/// Least and most by which the function's clock may be ahead, by one exchange, nanoseconds.
+pub(crate) fn bounds_ns(record: &Record) -> (f64, f64) {
+    let finished = between(record.epoch_unix_ns, record.finished_unix_ns);
+    (finished - record.received_ns as f64, started_ns(record) - record.sent_ns as f64)
+}
+
 /// The handler's first statement on the function's own clock, nanoseconds since the run began.
 fn started_ns(record: &Record) -> f64 {
     between(record.epoch_unix_ns, record.started_unix_ns)

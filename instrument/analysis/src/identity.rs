@@ -14,6 +14,8 @@
 //! Of what is left, the grouping on which most candidates agree wins, of equals the first in the order of [`SOURCES`].
 //! Deliberately knows nothing of what a value looks like.
 
+mod coresidency;
+
 use crate::answers::Answers;
 use crate::finding::Finding;
 use crate::placed::{HostSource, together};
@@ -76,6 +78,7 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
     if study.of(EXPERIMENT, answers).is_empty() {
         return;
     }
+    coresidency::analyse(study, answers);
     let records = identified(&study.records);
     let instances: BTreeSet<&str> = records.iter().map(|record| record.instance.as_str()).collect();
     let finding = Finding::new(EXPERIMENT, "identity.host_id_source", "word").with_method(
@@ -108,6 +111,7 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
         .collect();
     let reasons =
         if reasons.is_empty() { "no name is readable".to_owned() } else { reasons.join(", ") };
+    let Some(finding) = by_counters(study, answers, finding, &reasons) else { return };
     let constant = verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Constant)
         && !several_hosts(&records);
     if instances.len() < 2 {
@@ -156,6 +160,35 @@ fn several_hosts(records: &[&Record]) -> bool {
     // Sandboxes with a kernel each start theirs apart: only a start that several instances share is a host's.
     let shared = started.chunk_by(|a, b| b - a <= SAME_START_S).filter(|group| group.len() > 1);
     shared.count() > 1
+}
+
+/// Adds the finding where the disk counters tell something of it; gives it back where they do not.
+fn by_counters(
+    study: &Study,
+    answers: &mut Answers,
+    finding: Finding,
+    reasons: &str,
+) -> Option<Finding> {
+    match coresidency::channel(study) {
+        coresidency::Channel::Works => {
+            let text = format!(
+                "identity.host_id_source: {reasons}; who shares a host can be told by the disk counters, pair by pair, \
+                 but hosts have no names, so that what is asked per host is not known"
+            );
+            answers.note(EXPERIMENT, &text);
+            answers.add(finding.with_word("io_side_channel"));
+            None
+        }
+        coresidency::Channel::Everywhere => {
+            let why = format!(
+                "{reasons}; everybody sees every write in the disk counters: either one host took all instances, or \
+                 the counters are of more than a host"
+            );
+            answers.add_unknown(finding, &why);
+            None
+        }
+        coresidency::Channel::Silent => Some(finding),
+    }
 }
 
 /// Answered records of instances whose identity was asked.

@@ -12,11 +12,13 @@ mod estimates;
 mod exposure;
 mod failures;
 mod finding;
+mod hosts;
 mod identity;
 mod idle;
 mod isolation;
 mod latency;
 mod lifetime;
+mod offset;
 mod paper;
 mod placed;
 mod placement;
@@ -26,6 +28,7 @@ mod study;
 mod truth;
 
 pub use finding::{Finding, Findings, Paper, PeekVersion, Problem, Setting, TargetName, Value};
+pub use hosts::host_type;
 pub use paper::{PaperPlatform, join_paper};
 pub use truth::{Truth, join_truth};
 
@@ -71,6 +74,7 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     let study = Study::of_records(records, host);
     identity::analyse(&study, &mut answers);
     isolation::analyse(&study, &mut answers);
+    hosts::analyse(&study, &mut answers);
     exposure::analyse(&study, &mut answers);
     coldstart::analyse(&study, &mut answers);
     scaling::analyse(&study, &mut answers);
@@ -79,6 +83,7 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     cpu::analyse(&study, &mut answers);
     consistency::analyse(&study, &mut answers);
     lifetime::analyse(&study, &mut answers);
+    offset::analyse(&study, &mut answers);
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
     for finding in &mut findings {
@@ -125,6 +130,7 @@ mod tests {
         for experiment in [
             "identity",
             "isolation",
+            "hosts",
             "exposure",
             "coldstart",
             "scaling",

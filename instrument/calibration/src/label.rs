@@ -5,12 +5,14 @@
 //! | placement.\*, hosts.\*, isolation.\*, anything by colevel | a host id, or a side channel through the disk counters |
 //! | placement.host_memory_mib | bin-packing, and a plan whose largest burst fills a host |
 //! | placement.policy | spread over more hosts than the largest burst is one host for each instance; chance needs bursts in which instances meet |
+//! | hosts.type\_share | the plan meets a thousand hosts |
 //! | idle.\* | the limit lies within the longest delay, and all instances that rest at once find room |
 //! | idle.policy | halving of parts that are at or below its floor is a fixed limit |
 //! | idle.halving_interval_s | parts of a pool on a host of six or more, twice the floor, and two halvings before the limit |
 //! | idle.policy | not judged where parts are between the floor and six: neither word could be told from the other |
 //! | identity.host_id_source | not judged where each instance has a host of its own |
 //! | isolation.\* | not judged where requests fail: full hosts are not quite full then |
+//! | consistency.outdated\* | not judged where requests fail: their instances are counted, and not seen |
 //! | lifetime.max_s | idle instances do not go by chance |
 //! | anything, where the profile breaks what the analyses assume | perhaps |
 
@@ -32,6 +34,28 @@ const BY_HOST: &[&str] = &[
     "network.host_total_mbit_s",
     "idle.busy_host_max_idle_s",
 ];
+
+/// The rule in words, for the table of the score.
+pub fn rule(metric: &str) -> &'static str {
+    let by_host = BY_HOST.iter().any(|prefix| metric.starts_with(prefix));
+    match metric {
+        "placement.host_memory_mib" => "host id; packed hosts that the plan can fill",
+        "placement.policy" => "host id; bursts in which instances meet",
+        "identity.host_id_source" => "hosts on which instances meet",
+        "idle.halving_interval_s" => {
+            "parts of a pool on a host of six or more and twice the floor, two halvings before the limit"
+        }
+        "idle.policy" => {
+            "limit within the delays, room for all that rest; parts of a pool above six or at the floor"
+        }
+        "lifetime.max_s" => "a cap, and idle instances do not go by chance",
+        _ if metric.starts_with("idle.") => "limit within the delays, room for all that rest",
+        _ if metric.starts_with("isolation.") => "host id; no request fails",
+        _ if metric.starts_with("consistency.outdated") => "no request fails",
+        _ if by_host => "host id",
+        _ => "",
+    }
+}
 
 /// What can be known of a finding's question on this platform with this plan; None where it is not judged.
 pub fn knowable(drawn: &Drawn, study: &Study, finding: &Finding) -> Option<Knowable> {
@@ -55,6 +79,8 @@ fn is_between(drawn: &Drawn, study: &Study, metric: &str) -> bool {
         ("identity.host_id_source", _) => drawn.placement == PlacementDrawn::OnePerHost,
         // Chances are those of a plan without failures: full hosts are not quite full with them.
         (metric, _) if metric.starts_with("isolation.") => drawn.failures > 0.0,
+        // Answers that the vantage point never had are in the platform's counts.
+        (metric, _) if metric.starts_with("consistency.outdated") => drawn.failures > 0.0,
         _ => false,
     }
 }
@@ -78,6 +104,7 @@ fn asked(drawn: &Drawn, study: &Study, finding: &Finding) -> Knowable {
                 drawn.placement == PlacementDrawn::BinPack && filled >= drawn.host_memory_mib
             }
             "placement.policy" => placement(drawn, study),
+            "hosts.type_share" => hosts_met(drawn, study) >= HOSTS_MIN,
             // An instance that goes by chance seldom reaches its cap.
             "lifetime.max_s" => {
                 matches!(drawn.idle, IdleDrawn::Fixed(_) | IdleDrawn::Halving { .. })
@@ -86,6 +113,42 @@ fn asked(drawn: &Drawn, study: &Study, finding: &Finding) -> Knowable {
         }
     };
     if known { Knowable::Yes } else { Knowable::Perhaps }
+}
+
+/// Hosts by which a share is known to three points: 1.96 sqrt(0.25 / n) = 0.03.
+const HOSTS_MIN: u32 = 1_067;
+
+/// Hosts that the plan meets, where each of its rounds meets others.
+fn hosts_met(drawn: &Drawn, study: &Study) -> u32 {
+    let scope = &study.scope.hosts;
+    let of_round = match drawn.placement {
+        // By chance, some are left out.
+        PlacementDrawn::Random(hosts) => hosts.min(scope.instances) / 2,
+        PlacementDrawn::Spread(hosts) => hosts.min(scope.instances),
+        PlacementDrawn::BinPack => {
+            scope.instances / (drawn.host_memory_mib / scope.memory_mib).max(1)
+        }
+        PlacementDrawn::OnePerHost => scope.instances,
+    };
+    of_round * scope.rounds
+}
+
+/// Whether bursts of this plan show which hosts the disk counters are of: instances that share one and instances that do not,
+/// the same ones from look to look.
+pub fn tells_by_counters(drawn: &Drawn, study: &Study) -> bool {
+    let burst = study.scope.identity.pair_instances;
+    let mixed = match drawn.placement {
+        PlacementDrawn::BinPack => (2..burst).contains(&drawn.slots()),
+        PlacementDrawn::Spread(hosts) | PlacementDrawn::Random(hosts) => {
+            (2..=burst / 2).contains(&hosts)
+        }
+        PlacementDrawn::OnePerHost => false,
+    };
+    let reused = !matches!(drawn.idle, IdleDrawn::None | IdleDrawn::Odd);
+    mixed
+        && reused
+        && drawn.broken.is_none()
+        && drawn.max_instances.is_none_or(|most| most >= burst)
 }
 
 /// Whether all instances that rest at once find room: else the platform ends some for want of it. Half as much again is

@@ -15,7 +15,7 @@ mod table;
 pub use criterion::{Class, class};
 pub use draw::{Broken, Drawn, IdleDrawn, PlacementDrawn};
 pub use judge::{Answer, Judged, Knowable, judge};
-pub use label::{idle_word, knowable, placement_word};
+pub use label::{idle_word, knowable, placement_word, rule, tells_by_counters};
 pub use list::list;
 pub use plan::{largest_burst, plan};
 pub use score::{Confused, Coverage, MetricScore, Score, Worst};

@@ -36,9 +36,16 @@ pub fn plan(
         [5, 15, 40, 80, 150].into_iter().filter(|n| n + 26 <= max_concurrency).collect();
     scope.placement.memory_mib = vec![smallest, (smallest * 5).min(largest)];
     scope.identity.rounds = 20;
+    scope.identity.pair_rounds = 10;
     // As many tries to land beside a victim as the criterion of attempts is stated for.
     scope.isolation.rounds = 100;
     scope.isolation.instances = 20;
+    // Rounds further apart than hosts stay, so that each meets hosts of its own: a thousand of them or more bound a share to
+    // three points.
+    scope.hosts.rounds = 6;
+    scope.hosts.instances = max_concurrency.min(400);
+    scope.hosts.memory_mib = largest.min(3_008);
+    scope.hosts.spacing = Span::from_secs(5 * 3_600);
     scope.cpu.memory_mib = vec![smallest, (smallest * 4).min(largest)];
     scope.cpu.rounds = 30;
     scope.cpu.colevels = vec![2, 6];

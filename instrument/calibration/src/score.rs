@@ -41,6 +41,8 @@ pub struct MetricScore {
     pub metric: String,
     /// Class of its criterion.
     pub class: &'static str,
+    /// What a platform must be like for the metric to be known there, in words; empty where nothing is asked.
+    pub rule: &'static str,
     /// Profiles in which it could be judged.
     pub profiles: u64,
     /// Findings, settings counted apart.
@@ -145,6 +147,7 @@ impl MetricScore {
         Self {
             metric: metric.to_owned(),
             class: class.name(),
+            rule: crate::label::rule(metric),
             profiles: seeds.len() as u64,
             findings: judged.len() as u64,
             unknown,

@@ -4,6 +4,7 @@ mod coldstart;
 mod consistency;
 mod cpu;
 mod exposure;
+mod hosts;
 mod identity;
 mod idle;
 mod isolation;
@@ -18,7 +19,8 @@ pub use coldstart::ColdStart;
 pub use consistency::Consistency;
 pub use cpu::{Cpu, CpuStep};
 pub use exposure::Exposure;
-pub use identity::Identity;
+pub use hosts::Hosts;
+pub use identity::{Identity, IdentityStep};
 pub(crate) use idle::idle_limit;
 pub use idle::{Idle, IdleStage, IdleStep};
 pub use isolation::Isolation;
@@ -33,6 +35,8 @@ pub enum Kind {
     Identity,
     /// [`Isolation`].
     Isolation,
+    /// [`Hosts`].
+    Hosts,
     /// [`Exposure`].
     Exposure,
     /// [`ColdStart`].
@@ -61,6 +65,10 @@ macro_rules! with_experiment {
             }
             $crate::Kind::Isolation => {
                 let $experiment = &$crate::Isolation;
+                $then
+            }
+            $crate::Kind::Hosts => {
+                let $experiment = &$crate::Hosts;
                 $then
             }
             $crate::Kind::Exposure => {
@@ -102,9 +110,10 @@ pub(crate) use with_experiment;
 
 impl Kind {
     /// All of them, as they are listed for a reader.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Identity,
         Self::Isolation,
+        Self::Hosts,
         Self::Exposure,
         Self::ColdStart,
         Self::Scaling,

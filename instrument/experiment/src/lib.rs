@@ -16,13 +16,13 @@ pub use bench::Bench;
 pub use experiment::{About, Experiment, Need, Planned, Unit};
 pub use experiments::Kind;
 pub use experiments::{
-    ColdStart, Consistency, Cpu, CpuStep, Exposure, Identity, Idle, IdleStage, IdleStep, Isolation,
-    Lifetime, Placement, PlacementStep, Scaling, ScalingStep,
+    ColdStart, Consistency, Cpu, CpuStep, Exposure, Hosts, Identity, IdentityStep, Idle, IdleStage,
+    IdleStep, Isolation, Lifetime, Placement, PlacementStep, Scaling, ScalingStep,
 };
 pub use scope::{
-    Basis, BurstSpan, ColdStartScope, ConsistencyScope, CpuScope, ExposureScope, IdentityScope,
-    IdleScope, IsolationScope, LifetimeScope, PlacementScope, Scale, ScalingScope, Scope,
-    ScopeError,
+    Basis, BurstSpan, ColdStartScope, ConsistencyScope, CpuScope, ExposureScope, HostsScope,
+    IdentityScope, IdleScope, IsolationScope, LifetimeScope, PlacementScope, Scale, ScalingScope,
+    Scope, ScopeError,
 };
 pub use study::{Ended, Planning, Sink, Study, run_study};
 pub use vantage::{Change, Code, Function, FunctionSpec, Report, Sent, Vantage, VantageError};

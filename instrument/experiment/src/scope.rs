@@ -77,6 +77,8 @@ pub struct Scope {
     pub identity: IdentityScope,
     /// Who shares hosts.
     pub isolation: IsolationScope,
+    /// Kinds of host.
+    pub hosts: HostsScope,
     /// What of a host can be read.
     pub exposure: ExposureScope,
     /// Cold and warm starts.
@@ -118,6 +120,10 @@ pub struct IdentityScope {
     pub rounds: u32,
     /// Instances held together: enough to share a host, and for more than one host.
     pub instances: u32,
+    /// Rounds of the I/O test of co-residency, a fresh function each.
+    pub pair_rounds: u32,
+    /// Instances of that test: one writes, the others watch.
+    pub pair_instances: u32,
 }
 
 /// Scope of the isolation experiment.
@@ -131,6 +137,19 @@ pub struct IsolationScope {
     pub tenants: u32,
     /// Roles that there are; with two or more, two of the first account's are used.
     pub roles: u32,
+}
+
+/// Scope of the hosts experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostsScope {
+    /// Rounds, a fresh function each.
+    pub rounds: u32,
+    /// Instances held together.
+    pub instances: u32,
+    /// Memory size, MiB: large, so that few instances share a host.
+    pub memory_mib: u32,
+    /// Between two rounds: the longer, the more of the hosts are others.
+    pub spacing: Span,
 }
 
 /// Parties whose bursts the isolation experiment holds together at most: two tenants, and a second role of the first.
@@ -270,8 +289,9 @@ impl Scope {
             timeout: Span::from_secs(30),
             control: Span::from_millis(20),
             start: Span::from_millis(60),
-            identity: IdentityScope { rounds: by(2, 5, 50), instances: basis.at_most(16) },
+            identity: basis.identity((by(2, 5, 50), 16), (by(1, 1, 6), 16)),
             isolation: basis.isolation(by(2, 10, 100), by(4, 4, 20)),
+            hosts: basis.hosts((by(1, 2, 10), by(10, 20, 60)), 1024, Span::from_millis(50)),
             exposure: ExposureScope { rounds: by(1, 2, 5) },
             coldstart: ColdStartScope {
                 rounds: by(5, 20, 1_000),
@@ -283,11 +303,7 @@ impl Scope {
                 warm: by(3, 5, 5),
                 spacing: Span::from_millis(10),
             },
-            scaling: ScalingScope {
-                rounds: by(2, 6, 50),
-                concurrency: basis.ladder(&ladder, 0),
-                memory_mib: basis.memory_range_mib.0,
-            },
+            scaling: basis.scaling(by(2, 6, 50), &ladder),
             placement: PlacementScope {
                 rounds: by(1, 3, 10),
                 concurrency: basis
@@ -343,8 +359,13 @@ impl Scope {
             timeout: Span::from_secs(60),
             control: Span::from_secs(3),
             start: Span::from_millis(500),
-            identity: IdentityScope { rounds: by(2, 10, 50), instances: basis.at_most(40) },
+            identity: basis.identity((by(2, 10, 50), 40), (by(1, 6, 25), 40)),
             isolation: basis.isolation(by(2, 20, 100), by(10, 20, 40)),
+            hosts: basis.hosts(
+                (by(1, 5, 50), by(50, 100, 200)),
+                1536,
+                Span::from_secs(10) * u64::from(by(1, 1, 60)),
+            ),
             exposure: ExposureScope { rounds: by(1, 5, 20) },
             coldstart: ColdStartScope {
                 rounds: by(10, 100, 1_000),
@@ -356,11 +377,7 @@ impl Scope {
                 warm: 5,
                 spacing: Span::from_millis(500),
             },
-            scaling: ScalingScope {
-                rounds: by(2, 10, 50),
-                concurrency: basis.ladder(&ladder, 0),
-                memory_mib: basis.memory_range_mib.0,
-            },
+            scaling: basis.scaling(by(2, 10, 50), &ladder),
             placement: PlacementScope {
                 rounds: by(1, 5, 50),
                 concurrency: basis.ladder(&ladder, 26),
@@ -419,8 +436,9 @@ impl Scope {
         let largest = |ladder: &[u32]| ladder.iter().copied().max().unwrap_or(0);
         let pool = if self.idle.pools == 0 { 0 } else { self.idle.pool };
         let bursts = [
-            ("identity", self.identity.instances),
+            ("identity", self.identity.instances.max(self.identity.pair_instances)),
             ("isolation", self.isolation.instances.saturating_mul(PARTIES)),
+            ("hosts", self.hosts.instances),
             ("scaling", largest(&self.scaling.concurrency)),
             ("placement", largest(&self.placement.concurrency).saturating_add(self.placement.fill)),
             ("idle", pool),
@@ -464,9 +482,28 @@ impl Basis {
         sizes
     }
 
+    fn identity(&self, names: (u32, u32), pairs: (u32, u32)) -> IdentityScope {
+        IdentityScope {
+            rounds: names.0,
+            instances: self.at_most(names.1),
+            pair_rounds: pairs.0,
+            pair_instances: self.at_most(pairs.1),
+        }
+    }
+
     fn isolation(&self, rounds: u32, instances: u32) -> IsolationScope {
         let instances = instances.min(self.max_concurrency / PARTIES);
         IsolationScope { rounds, instances, tenants: self.tenants, roles: self.roles }
+    }
+
+    fn scaling(&self, rounds: u32, steps: &[u32]) -> ScalingScope {
+        let (concurrency, memory_mib) = (self.ladder(steps, 0), self.memory_range_mib.0);
+        ScalingScope { rounds, concurrency, memory_mib }
+    }
+
+    fn hosts(&self, (rounds, instances): (u32, u32), memory_mib: u32, spacing: Span) -> HostsScope {
+        let (instances, memory_mib) = (self.at_most(instances), self.size(memory_mib));
+        HostsScope { rounds, instances, memory_mib, spacing }
     }
 
     fn at_most(&self, instances: u32) -> u32 {

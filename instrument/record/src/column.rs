@@ -43,8 +43,11 @@ pub enum ColumnError {
     },
 }
 
+/// Columns that records have not always had: a file without them has their default in each row.
+const LATER: [&str; 1] = ["connect_ns"];
+
 /// A type of values that a column can hold.
-trait Cell: Sized {
+trait Cell: Sized + Clone + Default {
     const TYPE: DataType;
     fn array<'a>(cells: impl Iterator<Item = &'a Self>) -> ArrayRef
     where
@@ -175,7 +178,7 @@ macro_rules! columns {
 columns! {
     experiment, unit, round, setting, phase, sequence, sandbox,
     function, tenant, role, runtime, memory_mib, package_mib, mark_acknowledged, acknowledged_ns,
-    epoch_unix_ns, intended_ns, sent_ns, received_ns, attempts,
+    epoch_unix_ns, intended_ns, sent_ns, received_ns, connect_ns, attempts,
     outcome, http_status, error, forced_by, request_id,
     duration_ms, billed_ms, init_duration_ms, max_memory_mib,
     started_unix_ns, finished_unix_ns, function_ns, init_unix_ns, instance, instance_invocations,
@@ -192,6 +195,7 @@ fn checked<C: Cell>(
     _: fn(&Record) -> &C,
 ) -> Result<(), ColumnError> {
     match found.field_with_name(column).map(Field::data_type) {
+        Err(_) if LATER.contains(&column) => Ok(()),
         Err(_) => Err(ColumnError::Missing { column }),
         Ok(found) if *found == C::TYPE => Ok(()),
         Ok(found) => Err(ColumnError::Type { column, found: found.clone(), wanted: C::TYPE }),
@@ -200,7 +204,11 @@ fn checked<C: Cell>(
 
 /// All values of a column whose type was [`checked`].
 fn cells<C: Cell>(batch: &RecordBatch, column: &'static str) -> Result<Vec<C>, ColumnError> {
-    let array = batch.column_by_name(column).ok_or(ColumnError::Missing { column })?;
+    let array = match batch.column_by_name(column) {
+        Some(array) => array,
+        None if LATER.contains(&column) => return Ok(vec![C::default(); batch.num_rows()]),
+        None => return Err(ColumnError::Missing { column }),
+    };
     let value = |row, problem| ColumnError::Value { column, row, problem };
     if let Some(row) = (0..array.len()).find(|row| array.is_null(*row)) {
         return Err(value(row, "no value".to_owned()));
@@ -240,6 +248,7 @@ mod tests {
         intended_ns UInt64
         sent_ns UInt64
         received_ns UInt64
+        connect_ns UInt64
         attempts UInt32
         outcome Utf8
         http_status UInt16

@@ -53,6 +53,9 @@ pub struct Record {
     pub sent_ns: u64,
     /// When the response was complete, or the failure known.
     pub received_ns: u64,
+    /// What it took to set up its connection (TCP and TLS), nanoseconds; this is before `sent_ns` and in no latency. 0
+    /// where a connection was open already, and in files from before this was recorded.
+    pub connect_ns: u64,
     /// Attempts made; throttled or failed ones before the last are counted here, and their time is in no latency.
     pub attempts: u32,
 

@@ -42,7 +42,7 @@ fn chain(error: &dyn Error) -> String {
 
 fn any_record() -> impl Strategy<Value = Record> {
     let texts = proptest::collection::vec(any::<String>(), 18);
-    let numbers = proptest::collection::vec(any::<u64>(), 9);
+    let numbers = proptest::collection::vec(any::<u64>(), 10);
     let small = proptest::collection::vec(any::<u32>(), 8);
     let reals = proptest::collection::vec(proptest::num::f64::NORMAL, 5);
     let map = || proptest::collection::btree_map(any::<String>(), any::<String>(), 0..4);
@@ -79,6 +79,7 @@ fn any_record() -> impl Strategy<Value = Record> {
                 intended_ns: n[2],
                 sent_ns: n[3],
                 received_ns: n[4],
+                connect_ns: n[9],
                 attempts: s[3],
                 outcome: outcomes[outcome],
                 http_status,
@@ -203,7 +204,8 @@ fn write_raw(path: &Path, batch: &RecordBatch, schema: Option<&str>) {
     writer.close().expect("closed");
 }
 
-// More columns are ignored; fewer, or another schema's, are an error that names file and column.
+// More columns are ignored, one that came later is its default; fewer, or another schema's, are an error that names
+// file and column.
 #[test]
 fn other_schemas_are_named() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -229,6 +231,10 @@ fn other_schemas_are_named() {
     fewer.remove_column(batch.schema().index_of("detail").expect("a column"));
     write_raw(&path, &fewer, Some("1"));
     assert!(failure().ends_with("one.parquet is no file of records: has no column detail"));
+    let mut earlier = batch.clone();
+    earlier.remove_column(batch.schema().index_of("connect_ns").expect("a column"));
+    write_raw(&path, &earlier, Some("1"));
+    assert_eq!(read_unit(directory.path(), &unit).expect("read"), sample());
     write_raw(&path, &batch, Some("2"));
     assert!(failure().contains("one.parquet has schema \"2\""), "{}", failure());
     write_raw(&path, &batch, None);

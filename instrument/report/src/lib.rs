@@ -15,4 +15,5 @@ mod verdict;
 
 pub use draw::{DrawError, ReportPaths, draw, write_findings};
 pub use facts::{ExperimentText, StudyFacts};
+pub use plot::{Tradeoff, tradeoff_svg};
 pub use terminal::terminal_table;

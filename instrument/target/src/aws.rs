@@ -15,7 +15,6 @@ pub(crate) async fn open(
     options: &Options,
 ) -> Result<Endpoint, OpenError> {
     use crate::endpoint::MEMORY_RANGE_MIB;
-    use crate::uri::{Scheme, Url};
     use crate::{Clock, Facts, accounts, lambda};
 
     if options.roles.is_empty() {
@@ -36,8 +35,10 @@ pub(crate) async fn open(
             reason: "no credentials can be had from it".to_owned(),
         })?);
     }
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    let url = Url { scheme: Scheme::Https, host: format!("lambda.{region}.{domain}"), port: 443 };
+    let url = match named_endpoint(&config) {
+        Some(text) => text.parse().map_err(OpenError::Endpoint)?,
+        None => own_endpoint(region),
+    };
     Ok(Endpoint {
         region: region.to_owned(),
         roles: options.roles.clone(),
@@ -56,6 +57,21 @@ pub(crate) async fn open(
         accounts,
         platform: None,
     })
+}
+
+/// The endpoint that the user names, as AWS's own tools let it be named: one in a private network, for example.
+#[cfg(feature = "aws")]
+fn named_endpoint(config: &aws_config::SdkConfig) -> Option<String> {
+    let own = std::env::var("AWS_ENDPOINT_URL_LAMBDA").ok().filter(|url| !url.is_empty());
+    own.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// AWS's own endpoint in a region.
+#[cfg(feature = "aws")]
+fn own_endpoint(region: &str) -> crate::uri::Url {
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let host = format!("lambda.{region}.{domain}");
+    crate::uri::Url { scheme: crate::uri::Scheme::Https, host, port: 443 }
 }
 
 /// Where the credentials of a named profile come from, as AWS's own tools find them.

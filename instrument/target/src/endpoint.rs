@@ -47,6 +47,9 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The endpoint that the environment, or the AWS configuration, names is none.
+    #[error("AWS_ENDPOINT_URL_LAMBDA or AWS_ENDPOINT_URL: {0}")]
+    Endpoint(#[source] crate::uri::UriError),
     /// AWS needs roles that exist.
     #[error(
         "{0} needs the ARN of a role that its functions may have, with Lambda as trusted service"

@@ -48,6 +48,8 @@ pub(crate) struct Done {
 
 /// The last attempt.
 pub(crate) struct Attempt {
+    /// What its connection took to be set up; zero where it was open.
+    pub(crate) connect: Span,
     pub(crate) sent: Time,
     pub(crate) received: Time,
     pub(crate) reply: Result<Reply, Failure>,
@@ -92,9 +94,11 @@ impl Invoker<'_> {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let now = self.clock.now();
-                return Attempt { sent: now, received: now, reply: Err(failure) };
+                let (connect, reply) = (Span::ZERO, Err(failure));
+                return Attempt { connect, sent: now, received: now, reply };
             }
         };
+        let connect = connection.take_set_up();
         let limit = invocation.timeout + GRACE;
         let (sent, rest) = self.send(&mut connection, bytes, at).await;
         let exchange = async {
@@ -117,7 +121,7 @@ impl Invoker<'_> {
             Ok(Err(error)) => Err(Failure::Lost(error.to_string())),
             Err(_) => Err(Failure::TimedOut(limit)),
         };
-        Attempt { sent, received, reply }
+        Attempt { connect, sent, received, reply }
     }
 
     /// Sends at the moment: returns when that was, and what is left to be sent.
@@ -174,6 +178,7 @@ impl Done {
     /// Writes down what is known of the outcome, from the reply and what the probe says in it.
     pub(crate) fn fill(&self, record: &mut Record) {
         record.attempts = self.attempts;
+        record.connect_ns = self.last.connect.as_nanos();
         record.sent_ns = self.last.sent.as_nanos();
         record.received_ns = self.last.received.as_nanos();
         let reply = match &self.last.reply {

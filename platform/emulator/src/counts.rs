@@ -3,7 +3,8 @@
 use crate::call::Answer;
 use crate::profile::HostType;
 use crate::region::State;
-use model::{FunctionId, HostId, InstanceId, InvocationId, Span, Time};
+use crate::reveal;
+use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span, Time};
 use std::collections::BTreeMap;
 
 /// What happened so far.
@@ -28,6 +29,10 @@ pub struct FunctionCounts {
     pub running: u32,
     /// Most of them on one host.
     pub colevel: u32,
+    /// Most instances of its size, whoever's, on a host of its own, when one of its own began there.
+    pub alike: u32,
+    /// Instances that were the first ever on their host.
+    pub new_hosts: u32,
     /// Of those in `running`, at the first instant with so many, the ones that had another on their host.
     pub coresident: u32,
     /// Invocations that ran an older version than the one last acknowledged.
@@ -66,6 +71,10 @@ pub struct FirstRun {
     pub uptime_s: f64,
     /// What kind of host it is.
     pub kind: HostType,
+    /// The host's name as functions read it; empty where nothing names hosts.
+    pub name: String,
+    /// How much its clock was ahead of the vantage point's then, ms.
+    pub clock_ms: f64,
 }
 
 /// What came back of requests to a function that was there, each counted once, as the vantage point saw it.
@@ -114,6 +123,8 @@ impl Answers {
 #[derive(Debug, Default)]
 pub(crate) struct Running {
     functions: BTreeMap<FunctionId, OfFunction>,
+    /// Instances of any function, by host and size.
+    sizes: BTreeMap<(HostId, MemoryMib), u32>,
 }
 
 /// Instances of one function that run now.
@@ -130,8 +141,11 @@ impl Running {
         &mut self,
         counts: &mut Counts,
         (function, name): (FunctionId, &str),
-        host: HostId,
+        (host, memory): (HostId, MemoryMib),
     ) {
+        let alike = self.sizes.entry((host, memory)).or_default();
+        *alike += 1;
+        let alike = *alike;
         let it = self.functions.entry(function).or_default();
         let beside = it.hosts.entry(host).or_default();
         *beside += 1;
@@ -140,13 +154,20 @@ impl Running {
         let (running, coresident, colevel) = (it.running, it.coresident, *beside);
         let counts = counts.of(name);
         counts.colevel = counts.colevel.max(colevel);
+        counts.alike = counts.alike.max(alike);
         if running > counts.running {
             (counts.running, counts.coresident) = (running, coresident);
         }
     }
 
     /// Counts an instance out.
-    pub(crate) fn end(&mut self, function: FunctionId, host: HostId) {
+    pub(crate) fn end(&mut self, function: FunctionId, (host, memory): (HostId, MemoryMib)) {
+        if let Some(alike) = self.sizes.get_mut(&(host, memory)) {
+            *alike -= 1;
+            if *alike == 0 {
+                self.sizes.remove(&(host, memory));
+            }
+        }
         let Some(it) = self.functions.get_mut(&function) else { return };
         let Some(beside) = it.hosts.get_mut(&host) else { return };
         *beside -= 1;
@@ -190,11 +211,18 @@ impl State {
         of_function.last_new = Some(self.now);
         let Some(it) = self.hosts.get(&host) else { return };
         let uptime_s = it.uptime_s(self.now);
-        let first = || FirstRun { uptime_s, kind: it.kind.clone() };
+        let model = &self.platform.model;
+        let first = || FirstRun {
+            uptime_s,
+            kind: it.kind.clone(),
+            name: reveal::host_name(model, it, self.platform.host_id_source()),
+            clock_ms: it.ahead_ms(&model.clock, self.now),
+        };
         of_function.hosts.entry(host).or_insert_with(first);
         if !self.touched.insert(host) {
             return;
         }
+        of_function.new_hosts += 1;
         self.counts.hosts += 1;
         let (low, high) = self.counts.uptime_s.unwrap_or((uptime_s, uptime_s));
         self.counts.uptime_s = Some((low.min(uptime_s), high.max(uptime_s)));
@@ -215,19 +243,23 @@ mod tests {
     fn peaks_are_kept() {
         let (mut running, mut counts) = (Running::default(), Counts::default());
         let function = FunctionId(1);
+        let on = |host| (HostId(host), MemoryMib(128));
         for host in [1, 1, 1, 2] {
-            running.begin(&mut counts, (function, "f"), HostId(host));
+            running.begin(&mut counts, (function, "f"), on(host));
         }
-        running.end(function, HostId(1));
-        running.end(function, HostId(1));
-        running.begin(&mut counts, (function, "f"), HostId(3));
-        running.begin(&mut counts, (function, "f"), HostId(3));
-        running.begin(&mut counts, (function, "f"), HostId(2));
+        running.end(function, on(1));
+        running.end(function, on(1));
+        running.begin(&mut counts, (function, "f"), on(3));
+        running.begin(&mut counts, (function, "f"), on(3));
+        running.begin(&mut counts, (function, "f"), on(2));
         let it = &counts.functions["f"];
         assert_eq!((it.running, it.colevel, it.coresident), (5, 3, 4));
+        running.begin(&mut counts, (FunctionId(2), "g"), on(3));
+        running.end(FunctionId(2), on(3));
+        assert_eq!((counts.functions["g"].colevel, counts.functions["g"].alike), (1, 3));
         for host in [1, 2, 2, 3, 3] {
-            running.end(function, HostId(host));
+            running.end(function, on(host));
         }
-        assert!(running.functions.is_empty());
+        assert!(running.functions.is_empty() && running.sizes.is_empty());
     }
 }

@@ -242,8 +242,9 @@ impl State {
         }));
         let (function, host, generation) = (it.function, it.host, it.generation);
         self.note_version(instance, invocation);
-        let name = self.instances[&instance].version.function.clone();
-        self.running.begin(&mut self.counts, (function, &name), host);
+        let version = &self.instances[&instance].version;
+        let (name, memory) = (version.function.clone(), version.state.memory);
+        self.running.begin(&mut self.counts, (function, &name), (host, memory));
         self.agenda.put(self.now + wait, Happening::PartOver(instance, generation));
     }
 
@@ -309,7 +310,7 @@ impl State {
 
     fn count_out(&mut self, instance: InstanceId) {
         if let Some(it) = self.instances.get(&instance) {
-            self.running.end(it.function, it.host);
+            self.running.end(it.function, (it.host, it.version.state.memory));
         }
     }
 

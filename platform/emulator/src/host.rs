@@ -3,7 +3,7 @@
 //! Deliberately knows nothing of where instances are placed.
 
 use crate::pool::Pool;
-use crate::profile::{HostType, Model};
+use crate::profile::{ClockModel, HostType, Model};
 use model::{HostId, MemoryMib, Time};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
@@ -79,6 +79,11 @@ impl Host {
     /// Seconds since its kernel started.
     pub(crate) fn uptime_s(&self, now: Time) -> f64 {
         self.uptime_s + now.since(self.since).as_secs_f64()
+    }
+
+    /// How much its clock is ahead of the vantage point's, ms.
+    pub(crate) fn ahead_ms(&self, clock: &ClockModel, now: Time) -> f64 {
+        (self.ahead_ns + clock.drift_ppm * 1e-6 * now.as_nanos() as f64) / 1e6 + clock.offset_ms
     }
 
     /// Sectors read and written since its kernel started, what else moves on its disk included.

@@ -8,6 +8,13 @@ use probe::{DiskCounter, Exposed, Identity};
 /// Kernel release that hosts say they have.
 const KERNEL: &str = "4.9.62-21.56.amzn1.x86_64";
 
+/// The host's name under a source, as [`identity`] reveals it; empty where nothing does.
+pub(crate) fn host_name(model: &Model, host: &Host, source: &str) -> String {
+    // Names of hosts are the same for all of their instances.
+    let names = identity(model, host, InstanceId(0), Time::ZERO.max(host.since)).host_ids;
+    names.get(source).cloned().unwrap_or_default()
+}
+
 /// Everything that may name the instance or its host.
 pub(crate) fn identity(model: &Model, host: &Host, instance: InstanceId, now: Time) -> Identity {
     let reveal = &model.reveal;

@@ -70,10 +70,14 @@ impl Scheduler {
                     self.machine.idle.remove(&(sequence, instance));
                 }
                 if let Some(state) = state {
-                    let current = state.revision == it.revision;
-                    let past = state.details.past.as_mut().filter(|_| !current);
-                    let chain = past.map_or(&mut state.idle, |past| &mut past.idle);
-                    chain.remove(&mut self.instances, instance);
+                    // Details are not looked at where they need not be: they are a cache miss.
+                    let chain = match state.revision == it.revision {
+                        true => Some(&mut state.idle),
+                        false => state.details.past.as_mut().map(|past| &mut past.idle),
+                    };
+                    if let Some(chain) = chain {
+                        chain.remove(&mut self.instances, instance);
+                    }
                 }
             }
             State::Finishing(Hope::Coming) => {

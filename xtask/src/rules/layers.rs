@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("worker", &["sandbox"]),
     ("server", &["catalog", "gateway", "sandbox", "scheduler", "worker"]),
     ("emulator", &["probe", "scheduler"]),
+    ("replay", &["scheduler"]),
     ("probe", &[]),
     ("record", &[]),
     ("foreign", &["record"]),

@@ -6,18 +6,35 @@
 //! invocations are told from those which stay. Every candidate is recorded under its source; choosing is the
 //! analysis's.
 
+mod coresidency;
+
 use crate::bench::{Bench, Shot, Try, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
 use crate::scope::Scope;
 use crate::vantage::{Sent, Vantage};
 use record::{Forced, Record};
 
-/// The identity experiment. A step is a round.
+/// The identity experiment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity;
 
+/// One unit of the identity experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityStep {
+    /// Names, read twice.
+    Names {
+        /// Repetition.
+        round: u32,
+    },
+    /// The I/O test of co-residency.
+    Pairs {
+        /// Repetition.
+        round: u32,
+    },
+}
+
 impl Experiment for Identity {
-    type Step = u32;
+    type Step = IdentityStep;
 
     fn about(&self) -> About {
         About {
@@ -26,7 +43,8 @@ impl Experiment for Identity {
             method: "Rounds of concurrent requests to a fresh function, held together until all \
                 run, then the same again. Every name that might be the host's is read by each \
                 instance; the one that groups instances the same way in every round, and is \
-                neither one per instance nor one for all, names the host.",
+                neither one per instance nor one for all, names the host. Then one instance \
+                writes to disk, and the others watch whether their host's counters grow.",
             paper_design: "The instance root id in /proc/self/cgroup named the VM on AWS, an environment \
                 variable on Azure, nothing on Google; checked by an I/O side channel.",
             needs: &[Need::EmptyHosts],
@@ -35,7 +53,7 @@ impl Experiment for Identity {
         }
     }
 
-    fn plan(&self, scope: &Scope) -> Vec<Planned<u32>> {
+    fn plan(&self, scope: &Scope) -> Vec<Planned<IdentityStep>> {
         let instances = scope.identity.instances;
         let unit = |round: u32| Unit {
             name: format!("round-{round:04}"),
@@ -43,11 +61,33 @@ impl Experiment for Identity {
             invocations: u64::from(instances) * 2,
             expected: scope.control + scope.hold.of(instances) * 2,
         };
-        (0..scope.identity.rounds).map(|round| Planned { unit: unit(round), step: round }).collect()
+        let watchers = scope.identity.pair_instances;
+        let pairs = |round: u32| Unit {
+            name: format!("pairs-round-{round:04}"),
+            functions: 1,
+            invocations: u64::from(watchers * coresidency::WAVES),
+            expected: scope.control
+                + scope.hold.of(watchers) * u64::from(coresidency::WAVES)
+                + scope.pause,
+        };
+        let names = (0..scope.identity.rounds)
+            .map(|round| Planned { unit: unit(round), step: IdentityStep::Names { round } });
+        let pairs = (0..scope.identity.pair_rounds)
+            .map(|round| Planned { unit: pairs(round), step: IdentityStep::Pairs { round } });
+        names.chain(pairs).collect()
     }
 
-    async fn run<V: Vantage>(&self, bench: &Bench<'_, V>, round: &u32) -> Vec<Record> {
-        bench.sound(async |attempt| launch_and_again(bench, *round, attempt).await).await
+    async fn run<V: Vantage>(&self, bench: &Bench<'_, V>, step: &IdentityStep) -> Vec<Record> {
+        match *step {
+            IdentityStep::Names { round } => {
+                bench.sound(async |attempt| launch_and_again(bench, round, attempt).await).await
+            }
+            IdentityStep::Pairs { round } => {
+                let records = coresidency::round(bench, round).await;
+                bench.rest(bench.scope.pause).await;
+                records
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The page: one HTML file that needs nothing from outside.
 //!
-//! Order on the page: lead, answers, each experiment, the paper's figures, and how to do it again. Deliberately holds no script.
+//! Order on the page: lead, answers, each experiment, the paper's figures, the instrument's score, and how to do it again. Deliberately holds no script.
 
 mod answer;
 mod answers;
@@ -8,6 +8,7 @@ mod beside;
 mod lead;
 mod section;
 mod table;
+mod trust;
 
 use crate::facts::{ExperimentText, StudyFacts};
 use crate::plot::{self, DARK, LIGHT, Palette, Plot};
@@ -103,6 +104,7 @@ pub(crate) fn page(
                     (lead::contents(shown))
                     @for (i, shown) in shown.iter().enumerate() { (section::section(i + 1, shown, findings)) }
                     @if beside::is_there(findings) { (beside::section(findings)) }
+                    (trust::section(&findings.findings))
                     (lead::homeless_problems(findings, shown))
                 }
                 (lead::foot(findings, facts, links))

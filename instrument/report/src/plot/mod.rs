@@ -10,6 +10,7 @@ mod consistency;
 mod cpu;
 mod ecdf;
 mod exposure;
+mod hosts;
 mod idle;
 mod latency;
 mod lifetime;
@@ -18,6 +19,9 @@ mod pool;
 mod scaling;
 mod source;
 mod style;
+mod tradeoff;
+
+pub use tradeoff::{Tradeoff, tradeoff_svg};
 
 pub(crate) use style::{DARK, LIGHT, Palette, sheet};
 
@@ -108,6 +112,7 @@ pub(crate) fn of_experiment(
     let plots = match experiment {
         "identity" => vec![source::plot(&own, host_source(found))],
         "isolation" => vec![map::meetings(&own, host_source(found))],
+        "hosts" => vec![hosts::plot(found)],
         "exposure" => vec![exposure::plot(found, &own)],
         "coldstart" => vec![ecdf::plot(&own), boxes::plot(&own)],
         "scaling" => vec![scaling::instances(found, &own), scaling::ramp(&own)],
@@ -125,7 +130,11 @@ pub(crate) fn of_experiment(
 fn host_source(findings: &[Finding]) -> Option<&str> {
     let word = findings.iter().find(|f| f.metric == "identity.host_id_source")?;
     match &word.value {
-        analysis::Value::Word(word) if word != "none" && word != "unknown" => Some(word),
+        analysis::Value::Word(word)
+            if !matches!(word.as_str(), "none" | "unknown" | "io_side_channel") =>
+        {
+            Some(word)
+        }
         _ => None,
     }
 }

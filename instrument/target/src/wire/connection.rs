@@ -1,6 +1,7 @@
 //! One open connection: a request's bytes out, a response in.
 
 use super::message::{MessageError, Reader, Reply};
+use model::Span;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: Stream,
+    set_up: Span,
 }
 
 #[derive(Debug)]
@@ -34,8 +36,14 @@ pub(crate) enum ExchangeError {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream) -> Self {
-        Self { stream }
+    /// A connection that took so long to be set up.
+    pub(super) fn new(stream: Stream, set_up: Span) -> Self {
+        Self { stream, set_up }
+    }
+
+    /// How long its setting up took, for the first request over it; zero after that.
+    pub(crate) fn take_set_up(&mut self) -> Span {
+        std::mem::take(&mut self.set_up)
     }
 
     /// The socket, where what is written to it is what is sent: not within TLS.

@@ -4,7 +4,7 @@ use super::connection::{Connection, Stream};
 use crate::uri::{Scheme, Url};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -73,6 +73,7 @@ impl Pool {
 
     async fn connect(&self) -> Result<Connection, ConnectError> {
         let wrong = |error| ConnectError::Connect(self.url.clone(), error);
+        let begun = Instant::now();
         let host = self.url.host.trim_matches(['[', ']']);
         let tcp = TcpStream::connect((host, self.url.port)).await.map_err(wrong)?;
         tcp.set_nodelay(true).map_err(wrong)?;
@@ -82,7 +83,7 @@ impl Pool {
                 Stream::Tls(Box::new(tls.connect(name.clone(), tcp).await.map_err(wrong)?))
             }
         };
-        Ok(Connection::new(stream))
+        Ok(Connection::new(stream, begun.elapsed().into()))
     }
 }
 

@@ -225,6 +225,19 @@ async fn bursts_are_concurrent() {
     assert_eq!(records.len(), BURST);
 }
 
+// Setting a connection up is recorded apart and before the send; a connection that is open already costs nothing.
+#[tokio::test]
+async fn connection_set_up_is_apart() {
+    let (live, _state, _log) = open().await;
+    let function = deployed(&live).await;
+    for number in 0..3 {
+        let record = live.invoke(&function, &Request::default(), Sent::default()).await;
+        assert_eq!(record.outcome, Outcome::Ok, "{}", record.error);
+        assert_eq!(record.connect_ns > 0, number == 0, "{number}: {}", record.connect_ns);
+        assert!(record.connect_ns < record.sent_ns, "it is part of no latency");
+    }
+}
+
 // Half of the kept connections were closed by the other side: none of them is used again, and no invocation is lost.
 #[tokio::test]
 async fn stale_connections_are_replaced() {

@@ -364,7 +364,11 @@ impl Platform {
     pub fn host_id_source(&self) -> &'static str {
         let names = &self.model.reveal.names;
         let host = names.iter().find(|(_, whose)| **whose == Names::Host);
-        host.map_or("none", |(source, _)| source.word())
+        let nameless = match self.model.reveal.disk_counters {
+            Seen::Host => "io_side_channel",
+            Seen::Hidden => "none",
+        };
+        host.map_or(nameless, |(source, _)| source.word())
     }
 
     /// What an instance may use of a host's CPUs, alone, in CPUs.

@@ -1,0 +1,51 @@
+"""The instrument's own score: experiments on random platforms of known truth."""
+
+import csv
+import json
+import subprocess
+
+import pytest
+from conftest import BINARY
+
+PROFILES = 200
+
+
+def calibrate(*arguments):
+    command = [BINARY, "calibrate", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=1500)
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    out = tmp_path_factory.mktemp("score")
+    done = calibrate("--profiles", PROFILES, "--seed", 1, "--json", "--out", out)
+    assert done.stdout, done.stderr
+    return done, json.loads(done.stdout), out
+
+
+# Every metric meets its criterion, on as many platforms as a release's tests ask for.
+def test_criteria(scored):
+    done, score, _ = scored
+    unmet = {metric["metric"]: metric["unmet"] for metric in score["metrics"] if not metric["met"]}
+    assert not unmet
+    assert done.returncode == 0
+    assert score["profiles"] == PROFILES
+    assert len(score["metrics"]) >= 50
+
+
+# The directory has every judgement, every platform's profile, and the same score.
+def test_out(scored):
+    _, score, out = scored
+    assert json.loads((out / "score.json").read_text()) == score
+    with open(out / "judged.csv") as lines:
+        seeds = {int(row["seed"]) for row in csv.DictReader(lines)}
+    assert seeds == set(range(1, PROFILES + 1))
+    checked = subprocess.run([BINARY, "profile", "check", out / "random-7.toml"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+
+
+# The same seeds give the same score, however the platforms are shared out over threads.
+def test_again():
+    first, second = (calibrate("--profiles", 6, "--seed", 40, "--json") for _ in range(2))
+    assert first.stdout == second.stdout
+    assert json.loads(first.stdout)["profiles"] == 6
