@@ -1,6 +1,6 @@
 """The speed of the platform beside peers and limits, all measured in this one run; prints ratios.
 
-Usage: tests/bench [start] [scheduler] [replay] [warm] [cold] [burst] [idle]; all without arguments.
+Usage: tests/bench [start] [scheduler] [replay] [warm] [cold] [burst] [idle] [emulator]; all without arguments.
 """
 
 import http.client
@@ -273,9 +273,42 @@ def private_kib(pid):
     return sum(int(it) for it in re.findall(r"Private_(?:Clean|Dirty):\s+(\d+)", text))
 
 
+def emulated(profile, scale, out):
+    """Seconds, peak MiB and findings of one study in virtual time, report included."""
+    command = [BINARY, "study", "--target", f"emulated:{profile}", "--seed", "1", "--out", out, *scale]
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - began
+    assert process.returncode == 0, f"{command}: {process.returncode}"
+    findings = json.loads((pathlib.Path(out) / "findings.json").read_text())
+    study = json.loads((pathlib.Path(out) / "study.json").read_text())
+    return seconds, used.ru_maxrss / 1024, findings, study["virtual_ms"] / 3.6e6
+
+
+def emulator():
+    print("studies of emulated platforms, report included")
+    for scale, platforms, bar in (
+        (["--quick"], ("aws-2018", "azure-2018", "google-2018", "aws-documented"), "at most 3 s"),
+        (["--full"], ("aws-2018", "azure-2018", "google-2018"), ""),
+    ):
+        all_seconds, peak = 0.0, 0.0
+        for profile in platforms:
+            with tempfile.TemporaryDirectory() as out:
+                seconds, mib, findings, hours = emulated(profile, scale, out)
+            all_seconds, peak = all_seconds + seconds, max(peak, mib)
+            row(f"{profile} {scale[0]}", f"{seconds:.2f} s", bar)
+            row("  virtual time; instances; invocations",
+                f"{hours:,.1f} h; {findings['instances_launched']:,}; {findings['invocations']:,}")
+        if scale == ["--full"]:
+            row("the three --full together", f"{all_seconds:.1f} s", "at most 60 s")
+            row("  most resident memory", f"{peak:.0f} MiB", "at most 1024 MiB")
+
+
 def main():
     global HELLO_BYTES
-    chosen = sys.argv[1:] or ["start", "scheduler", "replay", "warm", "cold", "burst", "idle"]
+    chosen = sys.argv[1:] or ["start", "scheduler", "replay", "warm", "cold", "burst", "idle", "emulator"]
     for name, crate, bench in (("start", "sandbox", "start"), ("scheduler", "scheduler", "events"),
                                ("replay", "replay", "invocations")):
         if name in chosen:
@@ -283,6 +316,8 @@ def main():
                            cwd=ROOT, check=True)
     if "replay" in chosen:
         replay_peer.compare(BINARY, row)
+    if "emulator" in chosen:
+        emulator()
     if not {"warm", "cold", "burst", "idle"} & set(chosen):
         return
     HELLO_BYTES = hello_binary()

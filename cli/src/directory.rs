@@ -33,6 +33,9 @@ pub struct Study {
     pub planned_ms: u64,
     /// Time spent measuring, over all sittings, milliseconds.
     pub measured_ms: u64,
+    /// Virtual time that passed on an emulated platform, milliseconds; 0 on any other.
+    #[serde(default)]
+    pub virtual_ms: u64,
     /// The machine of the vantage point in words.
     pub machine: String,
     /// What the target is, in words.
@@ -122,6 +125,7 @@ impl Study {
             finished_at: now,
             planned_ms: 0,
             measured_ms: 0,
+            virtual_ms: 0,
             machine: machine(),
             about: String::new(),
             limitations: Vec::new(),

@@ -53,6 +53,7 @@ pub(super) fn measure(
     });
     let files = Files::new(directory, study, &plan, Resumption::Replay);
     let mut measured = target.run(measure_on(&target, &plan, files, stop))??;
+    measured.study.virtual_ms = target.region().now().as_nanos() / 1_000_000;
     if measured.ended == Ended::Complete {
         let records = record::read_all(&directory.records())?;
         measured.study.truths = truth::of_region(target.region(), &records);
