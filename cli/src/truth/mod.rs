@@ -235,9 +235,7 @@ mod tests {
         let mut memory = Memory::default();
         let Ok(_) = target.run(run_study(&target, &study, &mut memory, pending())).expect("ends");
         let (mut findings, _) = analysis::analyse(&memory.records);
-        let mut truths =
-            of_platform(&target.region().platform(), &target.region().counts(), &memory.records);
-        truths.extend(Realised::of(&target.region().counts()).truths(&memory.records));
+        let truths = of_region(target.region(), &memory.records);
         analysis::join_truth(&mut findings, &truths);
         findings
     }

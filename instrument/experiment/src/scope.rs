@@ -272,8 +272,7 @@ impl Scope {
     pub fn local(basis: &Basis) -> Self {
         let scale = basis.scale;
         let by = |quick: u32, default, full| scale.pick(quick, default, full);
-        let ladder: Vec<u32> =
-            scale.pick(vec![1, 4, 8], vec![1, 2, 4, 8, 16, 20], (1..=40).collect());
+        let ladder: Vec<u32> = scale.pick(vec![1, 4, 8], vec![1, 2, 4, 10, 20], (1..=40).collect());
         Self {
             scale: basis.scale,
             seed: basis.seed,
@@ -451,10 +450,14 @@ impl CpuScope {
         Self {
             window: scale.pick(Span::from_millis(300), Span::from_millis(400), Span::from_secs(1)),
             rounds: scale.pick(3, 10, 50),
-            memory_mib: basis.sizes(&[128, 256, 512, 1024]),
+            memory_mib: basis.sizes(scale.pick(
+                &[128, 512, 1024][..],
+                &[128, 512, 1024],
+                &[128, 256, 512, 1024],
+            )),
             shared_memory_mib: basis.size(256),
             shared_cores: Some(basis.cores),
-            colevels: scale.pick(vec![2, 6], vec![2, 3, 6], vec![1, 2, 3, 4, 5, 6]),
+            colevels: scale.pick(vec![2, 6], vec![2, 6], vec![1, 2, 3, 4, 5, 6]),
         }
     }
 }

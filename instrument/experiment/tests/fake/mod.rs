@@ -277,25 +277,9 @@ impl Fake {
         all / f64::from(self.state.borrow().computing[&host])
     }
 
-    /// What runs inside the instance.
-    async fn handle(&self, instance: u64, request: &Request, record: &mut Record) {
+    /// What is measured inside the instance.
+    async fn detail(&self, request: &Request, host: u64, memory_mib: u32) -> probe::Response {
         let unix = |time: Time| EPOCH_UNIX_NS + time.as_nanos();
-        let at = |unix_ns: u64| Time::from_nanos(unix_ns.saturating_sub(EPOCH_UNIX_NS));
-        record.started_unix_ns = unix(self.now());
-        if let Some(barrier) = request.barrier_unix_ns {
-            self.sleep_until(at(barrier)).await;
-        }
-        let (host, invocations, memory_mib) = {
-            let state = self.state.borrow();
-            let found = state.instances.iter().find(|other| other.id == instance);
-            record.mark = found.map_or(String::new(), |found| found.mark.clone());
-            found.map_or((0, 0, 0), |found| (found.host, found.invocations, found.memory_mib))
-        };
-        record.instance = format!("{instance:032x}");
-        record.instance_invocations = invocations;
-        if request.identity {
-            record.host_ids = [("cgroup".to_owned(), format!("host-{host}"))].into();
-        }
         let mut detail = probe::Response::default();
         if request.exposure {
             detail.exposure = Some(Vec::new());
@@ -339,6 +323,29 @@ impl Fake {
             let bytes = fill.most_bytes.min(u64::from(DISK_MIB) << 20);
             detail.fill = Some(FillResult { bytes, full: bytes < fill.most_bytes });
         }
+        detail
+    }
+
+    /// What runs inside the instance.
+    async fn handle(&self, instance: u64, request: &Request, record: &mut Record) {
+        let unix = |time: Time| EPOCH_UNIX_NS + time.as_nanos();
+        let at = |unix_ns: u64| Time::from_nanos(unix_ns.saturating_sub(EPOCH_UNIX_NS));
+        record.started_unix_ns = unix(self.now());
+        if let Some(barrier) = request.barrier_unix_ns {
+            self.sleep_until(at(barrier)).await;
+        }
+        let (host, invocations, memory_mib) = {
+            let state = self.state.borrow();
+            let found = state.instances.iter().find(|other| other.id == instance);
+            record.mark = found.map_or(String::new(), |found| found.mark.clone());
+            found.map_or((0, 0, 0), |found| (found.host, found.invocations, found.memory_mib))
+        };
+        record.instance = format!("{instance:032x}");
+        record.instance_invocations = invocations;
+        if request.identity {
+            record.host_ids = [("cgroup".to_owned(), format!("host-{host}"))].into();
+        }
+        let detail = self.detail(request, host, memory_mib).await;
         if detail != probe::Response::default() {
             record.detail = serde_json::to_string(&detail).expect("JSON");
         }
