@@ -135,12 +135,18 @@ pub(super) fn judge(
     }
 }
 
-/// What the pools say of each host's clock.
+/// What the pools say of each host's clock: of each host the first pool there. Later ones go where a tick has just made
+/// room, and so see the next one later than chance would have it.
 fn observations(pools: &[&Pool]) -> Vec<Observation> {
     let mut clocks: BTreeMap<&str, usize> = BTreeMap::new();
     let mut observations = Vec::new();
+    let mut pools = pools.to_vec();
+    pools.sort_by(|a, b| a.from_s.total_cmp(&b.from_s));
     for pool in pools {
         for (clock, launched, alive) in &pool.hosts {
+            if clocks.contains_key(clock.as_str()) {
+                continue;
+            }
             let next = clocks.len();
             observations.push(Observation {
                 clock: *clocks.entry(clock).or_insert(next),
