@@ -133,7 +133,10 @@ fn every_number_is_found() {
     let from = html.find("<div class=\"grid\">").unwrap();
     let to = html.find("<div class=\"score\">").unwrap();
     let mut shown = html[from..to].to_string();
-    for table in html.split("<table>").skip(1) {
+    // The instrument's score is the same in every report: its numbers are of no finding.
+    let findings_end =
+        html.find("<section class=\"experiment\" id=\"trust\"").unwrap_or(html.len());
+    for table in html[..findings_end].split("<table>").skip(1) {
         shown.push_str(table.split("</table>").next().unwrap_or_default());
     }
     let sources = sources(&findings);
