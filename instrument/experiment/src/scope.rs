@@ -292,7 +292,7 @@ impl Scope {
             hosts: basis.hosts((by(1, 2, 10), by(10, 20, 60)), 1024, Span::from_millis(50)),
             exposure: ExposureScope { rounds: by(1, 2, 5) },
             coldstart: ColdStartScope {
-                rounds: by(5, 20, 1_000),
+                rounds: by(5, 15, 1_000),
                 memory_mib: basis.sizes(scale.pick(
                     &[128, 512][..],
                     &[128, 512, 1024],
@@ -301,9 +301,9 @@ impl Scope {
                 warm: by(3, 5, 5),
                 spacing: Span::from_millis(10),
             },
-            scaling: basis.scaling(by(2, 6, 50), &ladder),
+            scaling: basis.scaling(by(2, 5, 50), &ladder),
             placement: PlacementScope {
-                rounds: by(1, 3, 10),
+                rounds: by(1, 2, 10),
                 concurrency: basis
                     .ladder(&scale.pick(vec![1, 3], vec![1, 2, 3, 5], vec![1, 2, 3, 4, 5, 6]), 12),
                 memory_mib: basis.sizes(&[128, 640]),
@@ -451,8 +451,8 @@ impl CpuScope {
             window: scale.pick(Span::from_millis(300), Span::from_millis(400), Span::from_secs(1)),
             rounds: scale.pick(3, 10, 50),
             memory_mib: basis.sizes(scale.pick(
-                &[128, 512, 1024][..],
-                &[128, 512, 1024],
+                &[128, 1024][..],
+                &[128, 1024],
                 &[128, 256, 512, 1024],
             )),
             shared_memory_mib: basis.size(256),
