@@ -12,7 +12,10 @@ const TRIALS_MIN: usize = 10;
 const SHARP_MAX: f64 = 8.0;
 
 /// How far below it that of a constant risk may be: it is so 95 times of 100 by at most 9.3, two limits by at least 12.5.
+///
+/// That is of [`TRIALS_USUAL`] trials. The best falling curve follows more trials at more delays more closely.
 const MEMORYLESS_MAX: f64 = 11.0;
+const TRIALS_USUAL: f64 = 160.0;
 
 /// Shares of instances that other causes end, which are tried beside a constant risk.
 const OTHERS: [f64; 4] = [0.0, 0.005, 0.01, 0.02];
@@ -54,9 +57,10 @@ pub(super) fn survival(trials: &[(f64, bool)]) -> Survival {
         return Survival::AllThere;
     }
     let best = falling(&trials);
+    let more = (trials.len() as f64 / TRIALS_USUAL).max(1.0).sqrt();
     if best - sharp(&trials) < SHARP_MAX {
         Survival::Sharp
-    } else if best - memoryless(&trials) < MEMORYLESS_MAX {
+    } else if best - memoryless(&trials) < MEMORYLESS_MAX * more {
         Survival::Memoryless
     } else {
         Survival::Gradual
@@ -179,6 +183,27 @@ mod tests {
             let two = trials(9.0, |delay| delay < if random.random_bool(0.5) { 6.0 } else { 14.0 });
             assert_eq!(survival(&two), Survival::Gradual, "seed {seed}");
         }
+    }
+
+    // With twice as many trials at twice as many delays both are still told.
+    #[test]
+    fn more_trials_are_judged_alike() {
+        let twice = |limit: f64, alive: &mut dyn FnMut(f64) -> bool| {
+            let mut both = trials(limit, &mut *alive);
+            both.extend(trials(limit * 1.01, alive));
+            survival(&both)
+        };
+        let mut known = 0;
+        for seed in 0..100 {
+            let mut random = Pcg64::seed_from_u64(seed);
+            let mean = random.random_range(2.0..15.0);
+            let found = twice(mean, &mut |delay| random.random::<f64>() < (-delay / mean).exp());
+            known += u32::from(found == Survival::Memoryless);
+            let two =
+                twice(9.0, &mut |delay| delay < if random.random_bool(0.5) { 6.0 } else { 14.0 });
+            assert_eq!(two, Survival::Gradual, "seed {seed}");
+        }
+        assert!(known >= 95, "{known}");
     }
 
     // What was never lost, never there or hardly asked is said to be so.
