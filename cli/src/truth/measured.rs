@@ -1,11 +1,10 @@
 //! For tests: an experiment on an emulated platform, its findings, and their truths beside them.
 
-use crate::calibrate::Memory;
-use crate::truth::{Realised, of_platform};
+use super::trial;
+pub(super) use super::trial::of;
 use analysis::{Finding, Value};
 use emulator::Platform;
-use experiment::{Basis, Kind, Scale, Scope, Study, Vantage, run_study};
-use std::future::pending;
+use experiment::{Basis, Kind, Scale, Scope, Study, Vantage};
 use target::{Emulated, Target, Uri};
 
 /// A built-in platform with lines of its profile replaced; each of `changes` must be there.
@@ -40,24 +39,7 @@ pub(super) fn findings(
     let mut scope = Scope::cloud(&basis);
     shape(&mut scope);
     let study = Study { scope, experiments: vec![kind] };
-    let mut memory = Memory::default();
-    let ended = target.run(run_study(&target, &study, &mut memory, pending()));
-    let Ok(_) = ended.expect("no deadlock");
-    let (mut findings, _) = analysis::analyse(&memory.records);
-    let realised = Realised::of(&target.region().counts()).truths(&memory.records);
-    let truths =
-        of_platform(&target.region().platform(), &target.region().counts(), &memory.records);
-    // What was counted comes first: of truths that are as particular, the first is joined.
-    let truths: Vec<_> = realised.into_iter().chain(truths).collect();
-    analysis::join_truth(&mut findings, &truths);
-    findings
-}
-
-/// The findings of one metric.
-pub(super) fn of<'f>(findings: &'f [Finding], metric: &str) -> Vec<&'f Finding> {
-    let found: Vec<&Finding> = findings.iter().filter(|it| it.metric == metric).collect();
-    assert!(!found.is_empty(), "no {metric}");
-    found
+    trial::found(&target, &study)
 }
 
 /// A number found, or true.

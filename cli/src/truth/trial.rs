@@ -1,11 +1,9 @@
 //! For tests: experiments on an emulated platform, analysed, with the platform's truths beside what was found.
 
 use super::of_region;
+use crate::calibrate::Memory;
 use analysis::{Finding, Value};
-use experiment::{Basis, Kind, Scale, Scope, Sink, Study, Unit, Vantage, run_study};
-use model::Span;
-use record::Record;
-use std::convert::Infallible;
+use experiment::{Basis, Kind, Scale, Scope, Study, Vantage, run_study};
 use std::future::pending;
 use target::{Emulated, Target, Uri};
 
@@ -47,10 +45,10 @@ pub fn of_scale(scale: Scale, target: &Emulated, kinds: &[Kind]) -> Study {
 
 /// What such a study finds, with its truths.
 pub fn found(target: &Emulated, study: &Study) -> Vec<Finding> {
-    let mut records = Kept::default();
-    let Ok(_) = target.run(run_study(target, study, &mut records, pending())).expect("it ends");
-    let (mut findings, _) = analysis::analyse(&records.0);
-    analysis::join_truth(&mut findings, &of_region(target.region(), &records.0));
+    let mut memory = Memory::default();
+    let Ok(_) = target.run(run_study(target, study, &mut memory, pending())).expect("it ends");
+    let (mut findings, _) = analysis::analyse(&memory.records);
+    analysis::join_truth(&mut findings, &of_region(target.region(), &memory.records));
     findings
 }
 
@@ -82,31 +80,4 @@ pub fn holds(finding: &Finding) -> bool {
     let (_, truth) = numbers(finding);
     let (low, high) = finding.ci95.expect("an interval");
     low.is_none_or(|low| low <= truth + 1e-9) && high.is_none_or(|high| truth <= high + 1e-9)
-}
-
-/// Records in memory.
-#[derive(Default)]
-struct Kept(Vec<Record>);
-
-impl Sink for Kept {
-    type Error = Infallible;
-
-    fn is_finished(&self, _: &str, _: &str) -> bool {
-        false
-    }
-
-    fn earlier(&mut self, _: &str) -> Result<Vec<Record>, Infallible> {
-        Ok(Vec::new())
-    }
-
-    fn started(&mut self, _: &str, _: &Unit) {}
-
-    fn progress(&mut self, _: Span, _: Span) {}
-
-    fn finished(&mut self, _: &str, _: &Unit, records: &[Record]) -> Result<(), Infallible> {
-        self.0.extend_from_slice(records);
-        Ok(())
-    }
-
-    fn problem(&mut self, _: &str, _: &str) {}
 }
