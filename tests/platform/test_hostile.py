@@ -4,7 +4,7 @@ import concurrent.futures
 import textwrap
 
 import pytest
-from conftest import wait_until
+from conftest import SLOW
 
 GOOD = "def handler(event, context): return {'echo': event}"
 
@@ -296,13 +296,13 @@ def test_instances_are_apart(platform):
             def handler(event, context):
                 before = os.listdir("/tmp")
                 open("/tmp/" + me, "w").close()
-                time.sleep(3)
+                time.sleep(event)
                 return {"me": me, "before": before}
             """
         ),
     )
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
-        answers = [answer for answer, _, _ in pool.map(lambda _: platform.invoke("apart"), range(20))]
+        answers = [answer for answer, _, _ in pool.map(lambda _: platform.invoke("apart", 3 * SLOW), range(20))]
     assert len({answer["me"] for answer in answers}) == 20
     assert all(answer["before"] == [] for answer in answers), answers
     still_well(platform)
