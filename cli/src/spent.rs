@@ -55,7 +55,7 @@ pub fn findings(study: &Study, records: &[Record]) -> Vec<Finding> {
 }
 
 /// What AWS charges for these requests.
-fn charged_usd(records: &[Record]) -> f64 {
+pub(crate) fn charged_usd(records: &[Record]) -> f64 {
     let ran =
         records.iter().filter(|record| !record.request_id.is_empty() && record.http_status == 200);
     ran.map(|record| {
