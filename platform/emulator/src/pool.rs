@@ -16,6 +16,8 @@ pub(crate) struct Pool {
     /// Units per second at present.
     capacity: f64,
     members: Vec<Member>,
+    /// Most members at one time since there were none.
+    most: u32,
     updated: Time,
     /// Grows whenever rates change: an announcement of an earlier generation is void.
     generation: u64,
@@ -47,6 +49,7 @@ impl Pool {
             nominal: capacity,
             capacity,
             members: Vec::new(),
+            most: 0,
             updated: Time::ZERO,
             generation: 0,
         }
@@ -61,6 +64,11 @@ impl Pool {
         self.members.is_empty()
     }
 
+    /// Most users at one time since nobody used it, the last time with any included.
+    pub(crate) fn most(&self) -> u32 {
+        self.most
+    }
+
     /// What there is from now on, as a part of what the profile has.
     pub(crate) fn vary(&mut self, factor: f64) {
         self.capacity = self.nominal * factor;
@@ -69,7 +77,11 @@ impl Pool {
 
     pub(crate) fn join(&mut self, now: Time, instance: InstanceId, share: Share) {
         self.advance(now);
+        if self.is_idle() {
+            self.most = 0;
+        }
         self.members.push(Member { instance, share, rate: 0.0, served: 0.0 });
+        self.most = self.most.max(self.members.len() as u32);
         self.divide();
     }
 
