@@ -242,4 +242,19 @@ mod tests {
         assert!((pool.leave(at(1.25), InstanceId(2)) - (0.75 * 280.0 + 0.25 * 560.0)).abs() < 1e-9);
         assert_eq!(pool.leave(at(2.0), InstanceId(3)), 0.0);
     }
+
+    // The most users at one time are kept until somebody comes to an empty pool.
+    #[test]
+    fn peaks_are_kept() {
+        let mut pool = Pool::new(10.0);
+        for number in 0..3 {
+            pool.join(at(0.0), InstanceId(number), share(9.0, 1.0, ENDLESS));
+        }
+        for number in 0..3 {
+            pool.leave(at(1.0), InstanceId(number));
+            assert_eq!(pool.most(), 3);
+        }
+        pool.join(at(2.0), InstanceId(7), share(9.0, 1.0, ENDLESS));
+        assert_eq!(pool.most(), 1);
+    }
 }

@@ -308,7 +308,10 @@ mod tests {
     #[test]
     fn only_refusals_are_refusals() {
         let held = |reason: &str| undeclared(reason).1;
-        assert_eq!(held("InvalidParameterValueException: memorySize is at most 10240"), Some(false));
+        assert_eq!(
+            held("InvalidParameterValueException: memorySize is at most 10240"),
+            Some(false)
+        );
         assert_eq!(held("Value '901' at 'timeout' failed to satisfy constraint"), Some(false));
         assert_eq!(held("TooManyRequestsException: Rate exceeded"), None);
         assert_eq!(held("ServiceException: an internal error occurred"), None);
