@@ -57,9 +57,7 @@ pub trait Vantage {
 
     /// CPU time that the machine has been idle for so far, over all of its CPUs; None where the platform runs on machines
     /// of its own, or nobody knows.
-    fn idle_cpu(&self) -> Option<Span> {
-        None
-    }
+    fn idle_cpu(&self) -> Option<Span>;
 }
 
 /// How one request is to be sent.
