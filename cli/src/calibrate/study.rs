@@ -102,7 +102,8 @@ impl Row {
         };
         let end = |end: Option<f64>| end.map_or_else(|| "open".to_owned(), short);
         let interval = self.ci95.map(|(low, high)| format!("{} to {}", end(low), end(high)));
-        let error = match (self.error, self.class) {
+        // No part of nothing.
+        let error = match (self.error.filter(|error| error.is_finite()), self.class) {
             (None, _) => String::new(),
             (Some(error), "abs") => short(error),
             (Some(error), _) => format!("{:.1} %", error * 100.0),

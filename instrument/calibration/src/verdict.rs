@@ -17,9 +17,10 @@ const ROUNDING: f64 = 1e-6;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// The word, the count, or a number within its class's limit.
+    /// The word, the count, a number within its class's limit, or, in a class that is judged by its interval, one that is
+    /// closed and holds the truth.
     Right,
-    /// The number is further off, and its interval, open or wide, holds the truth: it claims no more than is so.
+    /// The number is further off, and its interval holds the truth: it claims no more than is so.
     Wide,
     /// Nothing was claimed.
     Unknown,
@@ -50,9 +51,23 @@ impl Judged {
             Answer::Word { found, truth } if found == truth => Verdict::Right,
             Answer::Word { .. } => Verdict::Wrong,
             Answer::Number { .. } if self.is_within() => Verdict::Right,
+            Answer::Number { ci95: Some((Some(low), Some(high))), truth, .. }
+                if self.is_by_interval() && (low..=high).contains(&truth) =>
+            {
+                Verdict::Right
+            }
             Answer::Number { .. } if self.holds_truth() => Verdict::Wide,
             Answer::Number { .. } => Verdict::Wrong,
         })
+    }
+
+    /// Whether its class asks for an interval with the truth, and no more.
+    fn is_by_interval(&self) -> bool {
+        let by_interval = matches!(
+            self.class,
+            Class::Bracket { .. } | Class::Rare | Class::Tail | Class::Clock { .. }
+        );
+        by_interval && !self.realised
     }
 
     /// The largest error that is right, as [`Judged::error`] counts it.
@@ -105,17 +120,28 @@ mod tests {
     // A tenth is the limit of what is measured, whatever the interval; beyond it only an interval with the truth saves it.
     #[test]
     fn numbers_have_limits() {
-        for metric in ["cpu.share", "idle.max_idle_s", "idle.halving_interval_s", "lifetime.max_s"]
-        {
+        let brackets = ["idle.max_idle_s", "lifetime.max_s"].map(|it| (it, Verdict::Right));
+        let ratios = ["cpu.share", "idle.halving_interval_s"].map(|it| (it, Verdict::Wide));
+        for (metric, held) in brackets.into_iter().chain(ratios) {
             assert_eq!(number(metric, 109.0, Some(108.0), Some(109.5)), Some(Verdict::Right));
-            assert_eq!(number(metric, 111.0, Some(99.0), Some(120.0)), Some(Verdict::Wide));
+            assert_eq!(number(metric, 111.0, Some(99.0), Some(120.0)), Some(held));
             assert_eq!(number(metric, 111.0, Some(101.0), Some(120.0)), Some(Verdict::Wrong));
+            assert_eq!(number(metric, 25.0, Some(25.0), None), Some(Verdict::Wide));
+            assert_eq!(number(metric, 25.0, None, None), Some(Verdict::Wrong));
         }
-        assert_eq!(
-            number("placement.host_memory_mib", 25.0, Some(25.0), None),
-            Some(Verdict::Wide)
-        );
-        assert_eq!(number("cpu.share", 25.0, None, None), Some(Verdict::Wrong));
+    }
+
+    // Where the truth is nothing, no error is a part of it, and the interval says whether it was found.
+    #[test]
+    fn nothing_is_found_by_its_interval() {
+        let nothing = |metric: &str, low: f64| {
+            let ci95 = Some((Some(low), Some(1.0)));
+            verdict(metric, Value::Number(0.1), Value::Number(0.0), ci95)
+        };
+        for metric in ["clock.offset_ms", "consistency.outdated_fraction"] {
+            assert_eq!(nothing(metric, 0.0), Some(Verdict::Right));
+            assert_eq!(nothing(metric, 0.05), Some(Verdict::Wrong));
+        }
     }
 
     // A count is met or not; where failures hide some of it, its interval says so.
