@@ -7,6 +7,7 @@
 
 use crate::bench::{Bench, Setting, Shot, setting};
 use crate::experiment::{About, Experiment, Planned, Unit};
+use crate::memory_time::MemoryTime;
 use crate::scope::{LimitsScope, Scope};
 use crate::vantage::{Function, FunctionSpec, Sent, Vantage};
 use model::Span;
@@ -98,6 +99,12 @@ impl Experiment for Limits {
                 functions,
                 // A configuration that is tried is a record, too.
                 invocations: tries,
+                used: match step {
+                    LimitsStep::Timeout | LimitsStep::Memory => MemoryTime::default(),
+                    LimitsStep::Payload => MemoryTime::of_answers(tries, scope.memory_min_mib),
+                    // Until it is full, or time is up.
+                    LimitsStep::Disk => MemoryTime::of(tries, scope.memory_min_mib, scope.timeout),
+                },
                 expected: match deploys {
                     true => scope.control * tries,
                     false => scope.control * functions + scope.start * tries,
