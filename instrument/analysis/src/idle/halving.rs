@@ -60,9 +60,27 @@ pub(super) struct Observation {
     pub(super) from_s: f64,
     /// When it was probed, s, by the same clock.
     pub(super) to_s: f64,
-    pub(super) delay_ms: u64,
     pub(super) launched: u32,
     pub(super) alive: u32,
+    pub(super) look: Look,
+}
+
+/// How it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Look {
+    /// Once, after a delay.
+    Probe {
+        /// As planned, ms.
+        delay_ms: u64,
+    },
+    /// Among many looks, each soon after the one before.
+    Watch,
+}
+
+impl Look {
+    fn is_watch(self) -> bool {
+        self == Self::Watch
+    }
 }
 
 /// The rule's interval.
@@ -252,22 +270,28 @@ fn left(launched: u32, ticks: usize, floor: u32) -> u32 {
 fn explains(observations: &[Observation], seen: &[Seen], interval_s: f64, likelihood: f64) -> bool {
     let telling = || observations.iter().zip(seen).filter(|(one, _)| one.launched > TELLING_SIZE);
     let shrunk = telling().filter(|(one, _)| one.alive < one.launched).count();
-    let allowed = telling().filter(|(_, seen)| seen.probability(interval_s) > ALLOWED_MIN).count();
+    // Apart, since most of what is watched stays whole from look to look, whatever the rule.
+    let is_allowed = |watch: bool| {
+        let of = || telling().filter(|(one, _)| one.look.is_watch() == watch);
+        let allowed = of().filter(|(_, seen)| seen.probability(interval_s) > ALLOWED_MIN).count();
+        allowed as f64 >= ALLOWED * of().count() as f64
+    };
     shrunk >= TELLING_MIN
-        && allowed as f64 >= ALLOWED * telling().count() as f64
+        && is_allowed(false)
+        && is_allowed(true)
         && likelihood - independent(observations) > ADVANTAGE
 }
 
 /// Log-likelihood where each instance goes for itself, with the same probability at the same delay.
 fn independent(observations: &[Observation]) -> f64 {
-    let mut delays: BTreeMap<u64, (u32, u32)> = BTreeMap::new();
+    let mut delays: BTreeMap<Look, (u32, u32)> = BTreeMap::new();
     for one in observations {
-        let (alive, all) = delays.entry(one.delay_ms).or_default();
+        let (alive, all) = delays.entry(one.look).or_default();
         *alive += one.alive;
         *all += one.launched;
     }
     let likelihood = |one: &Observation| {
-        let (alive, all) = delays[&one.delay_ms];
+        let (alive, all) = delays[&one.look];
         let share = f64::from(alive) / f64::from(all.max(1));
         let power = |count: u32, share: f64| {
             if count == 0 { 0.0 } else { f64::from(count) * share.ln() }
@@ -327,7 +351,7 @@ mod tests {
                         clock,
                         from_s,
                         to_s,
-                        delay_ms,
+                        look: Look::Probe { delay_ms },
                         launched,
                         alive,
                     });
@@ -379,7 +403,7 @@ mod tests {
                     clock,
                     from_s,
                     to_s,
-                    delay_ms,
+                    look: Look::Probe { delay_ms },
                     launched: 20,
                     alive,
                 });

@@ -10,11 +10,13 @@
 //! - pools of instances held together and probed once, five or more per delay, at delays evenly up to the limit: where
 //!   hosts have clocks that are out of step, pools shrink at any time, and every delay tells something. They start one
 //!   after another, so that each stays together on its hosts;
+//! - pools that are used again and again, so that each tick of a host's clock is seen between two looks (`watch`);
 //! - at last, the same limit where another instance keeps the host busy (`busy`).
 
 mod busy;
 mod delays;
 mod survival;
+mod watch;
 
 use self::delays::{geometric, in_gaps, inside, starts};
 use self::survival::Survival;
@@ -54,6 +56,8 @@ pub enum IdleStage {
     Refine(u32),
     /// Many pairs at the bracket's ends and middle.
     Confirm,
+    /// Pools looked at again and again, where they shrink.
+    Watch,
     /// Pairs on hosts that another instance keeps busy.
     Busy,
 }
@@ -75,6 +79,7 @@ impl IdleStage {
             Self::Search => "search",
             Self::Refine(_) => "refine",
             Self::Confirm => "confirm",
+            Self::Watch => "watch",
             Self::Busy => "busy",
         }
     }
@@ -110,10 +115,12 @@ impl Experiment for Idle {
             .chain([IdleStage::Confirm])
             .collect();
         let mut steps = Vec::new();
+        let watch = (watch::pools(scope) > 0).then_some(IdleStage::Watch);
         let busy = (scope.idle.busy.pairs > 0).then_some(IdleStage::Busy);
+        let once: Vec<IdleStage> = watch.into_iter().chain(busy).collect();
         for (number, (runtime, memory_mib)) in scope.idle.settings.iter().enumerate() {
-            // On busy hosts only the first setting is measured.
-            for stage in stages.iter().chain(busy.iter().filter(|_| number == 0)) {
+            // Pools are watched, and hosts kept busy, for the first setting only.
+            for stage in stages.iter().chain(once.iter().filter(|_| number == 0)) {
                 let step =
                     IdleStep { stage: *stage, runtime: runtime.clone(), memory_mib: *memory_mib };
                 steps.push(Planned { unit: unit(scope, &step), step });
@@ -127,6 +134,12 @@ impl Experiment for Idle {
         if step.stage == IdleStage::Busy {
             return match seen.bracket() {
                 Some(bracket) => busy::busy(bench, step, bracket).await,
+                None => Vec::new(),
+            };
+        }
+        if step.stage == IdleStage::Watch {
+            return match seen.halving() {
+                Some(interval) => watch::watch(bench, step, interval).await,
                 None => Vec::new(),
             };
         }
@@ -177,8 +190,10 @@ fn unit(scope: &Scope, step: &IdleStep) -> Unit {
         .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' { c } else { '-' })
         .collect();
     let name = format!("runtime-{runtime}-memory-{}-{stage}", step.memory_mib);
-    if step.stage == IdleStage::Busy {
-        return busy_unit(scope, name);
+    match step.stage {
+        IdleStage::Busy => return busy_unit(scope, name),
+        IdleStage::Watch => return watch::unit(scope, name),
+        _ => {}
     }
     let pairs = match step.stage {
         IdleStage::Confirm => 3 * idle.confirm_pairs,
@@ -238,8 +253,8 @@ fn pairs<V: Vantage>(bench: &Bench<'_, V>, stage: IdleStage, seen: &Survival) ->
     let (delays, rounds) = match (stage, bracket) {
         (IdleStage::Search, _) => (geometric(idle.range, idle.delays), idle.pairs),
         (_, None) => (Vec::new(), 0),
-        // On busy hosts silences are made apart.
-        (IdleStage::Busy, _) => (Vec::new(), 0),
+        // On busy hosts, and of pools that are watched, silences are made apart.
+        (IdleStage::Busy | IdleStage::Watch, _) => (Vec::new(), 0),
         (IdleStage::Refine(_), Some(bracket)) => (inside(bracket, idle.delays), idle.pairs),
         (IdleStage::Confirm, Some((kept, gone))) => {
             let mut delays = inside((kept, gone), 1);

@@ -22,8 +22,21 @@ pub struct IdleScope {
     pub pools: u32,
     /// Delays of pools in the refinement, and again in the confirmation.
     pub pool_delays: u32,
+    /// How pools are watched that shrink.
+    pub watch: WatchScope,
     /// Silences on hosts that are kept busy.
     pub busy: BusyScope,
+}
+
+/// How pools that shrink are looked at again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchScope {
+    /// Pools at the same time, as far as concurrency goes; 0 leaves it out.
+    pub pools: u32,
+    /// Looks at each, after the first one.
+    pub looks: u32,
+    /// Looks in the time in which pools are halved once, as far as the holds leave half of it idle.
+    pub per_interval: u32,
 }
 
 /// How silences on busy hosts are measured, once the limit elsewhere is known.
@@ -35,6 +48,13 @@ pub struct BusyScope {
     pub beyond: Vec<f64>,
     /// Between two uses of a host (the paper: 10 s).
     pub each: Span,
+}
+
+impl WatchScope {
+    /// Ten halvings or so, each known to a fifth of what lies between them: an interval to about a fiftieth.
+    const fn of(pools: u32) -> Self {
+        Self { pools, looks: 48, per_interval: 5 }
+    }
 }
 
 impl IdleScope {
@@ -50,6 +70,7 @@ impl IdleScope {
             pool: 20,
             pools: 5,
             pool_delays: by(4, 4, 8),
+            watch: WatchScope::of(by(0, 0, 5)),
             // No longer than an instance lives.
             busy: BusyScope { pairs: 5, beyond: vec![1.15], each: Span::from_millis(400) },
         }
@@ -67,6 +88,7 @@ impl IdleScope {
             pool: 20,
             pools: 5,
             pool_delays: by(4, 8, 10),
+            watch: WatchScope::of(by(0, 0, 5)),
             busy: BusyScope {
                 pairs: by(5, 5, 10),
                 beyond: vec![1.5, 2.0, 4.0],
