@@ -268,8 +268,13 @@ fn judge(
     (pools, windows): (&[Pool], &[Window]),
 ) -> (Judged, usize) {
     let trials: Vec<(f64, bool)> = pairs.iter().map(|pair| (pair.idle_s, pair.alive)).collect();
-    let limit =
+    let loss =
         beyond(pairs).iter().filter(|pair| !pair.alive).map(|pair| pair.idle_s).reduce(f64::min);
+    // From the last survivor to the first loss nobody knows on which side of the limit a pool was.
+    let limit = loss.map(|loss| {
+        let before = |pair: &&Pair| pair.alive && pair.idle_s < loss;
+        pairs.iter().filter(before).map(|pair| pair.idle_s).fold(0.0, f64::max)
+    });
     let word = match singles::survival(&trials) {
         Survival::TooFew if pairs.is_empty() && !pools.is_empty() => {
             pools::judge(pools, windows, pools::all_gone_s(pools))

@@ -25,7 +25,7 @@ const TICKS_MAX: usize = 12;
 
 /// Intervals tried in the first pass are this factor apart, in the second this.
 const COARSE: f64 = 1.03;
-const FINE: f64 = 1.005;
+const FINE: f64 = 1.0025;
 
 /// How much less likely, in logarithms, than the best an interval may be to share the top.
 const TOP: f64 = 1e-9;
@@ -46,9 +46,9 @@ const TELLING_MIN: usize = 8;
 const ADVANTAGE: f64 = 5.0;
 
 /// Phases of a host's clock that are tried, evenly over one interval.
-const PHASES: u32 = 20;
+const PHASES: u32 = 50;
 
-/// Intervals over which a host's phase is taken to hold: half a step of [`FINE`] then turns it by half a step of phases.
+/// Intervals over which a host's phase is taken to hold: half a step of [`FINE`] then turns it by less than a step of phases.
 const STEADY_TICKS: f64 = 10.0;
 
 /// Part of a pool on one host.
@@ -384,6 +384,71 @@ mod tests {
         // 31 of 36 is the 1 % point of a binomial of 0.95.
         assert!(close >= 31, "{close} of 36");
         assert!(covered >= 31, "{covered} of 36");
+    }
+
+    /// A study's pools, and five more of 20 that are watched on hosts of their own: 48 looks, each held for a while.
+    fn watched(random: &mut Pcg64, interval_s: f64, floor: u32, each_s: f64) -> Vec<Observation> {
+        let mut observations = pools(random, interval_s * 5.4, |_, window, phase, launched| {
+            halved(interval_s, floor, window, phase, launched)
+        });
+        for clock in 1_000..1_005 {
+            let phase = random.random::<f64>();
+            for look in 0..48 {
+                let from_s = 1e5 + f64::from(look) * each_s;
+                let window = (from_s, from_s + 0.8 * each_s);
+                // Now and then one goes for another cause.
+                let other = u32::from(random.random_bool(0.01));
+                let alive = halved(interval_s, floor, window, phase, 20) - other;
+                let (launched, look) = (20, Look::Watch);
+                let (from_s, to_s) = window;
+                observations.push(Observation { clock, from_s, to_s, launched, alive, look });
+            }
+        }
+        observations
+    }
+
+    // Where pools were watched as well the interval is known to 2 %, whatever the guess of it was by which they were looked
+    // at, and its own interval is as narrow.
+    #[test]
+    fn watched_pools_tell_more() {
+        let (mut tried, mut covered) = (0, 0);
+        for per_interval in [2.6, 5.0, 9.0] {
+            for seed in 0..12 {
+                let mut random = Pcg64::seed_from_u64(seed);
+                let interval_s = random.random_range(60.0..900.0);
+                let seen = watched(&mut random, interval_s, 2, interval_s / per_interval);
+                let fit = fit(&seen).expect("halving is told");
+                let error = (fit.interval_s / interval_s - 1.0).abs();
+                assert!(error <= 0.03, "{} for {interval_s}, seed {seed}", fit.interval_s);
+                let ci = fit.ci.unwrap();
+                let width = ci.high.zip(ci.low).map(|(high, low)| (high - low) / interval_s);
+                assert!(width.is_some_and(|width| width <= 0.12), "{ci:?} for {interval_s}");
+                covered += u32::from(ci.contains(interval_s));
+                tried += 1;
+            }
+        }
+        // 31 of 36 is the 1 % point of a binomial of 0.95.
+        assert!(tried == 36 && covered >= 31, "{covered} of {tried}");
+    }
+
+    // Instances that toss for themselves go as often, but not together; that most looks at watched pools find all of them
+    // does not hide it.
+    #[test]
+    fn watched_pools_that_stay_are_not_halving() {
+        for seed in 0..6 {
+            let mut random = Pcg64::seed_from_u64(seed);
+            let mut seen = pools(&mut random, 9.0, |random, (from_s, to_s), _, launched| {
+                let survives = 0.5_f64.powf(((to_s - from_s) / 3.0).floor());
+                (0..launched).filter(|_| random.random_bool(survives)).count() as u32
+            });
+            for look in 0..500 {
+                let from_s = 1e5 + f64::from(look);
+                let (clock, to_s, look) = (1_000, from_s + 0.6, Look::Watch);
+                let (launched, alive) = (20, 20);
+                seen.push(Observation { clock, from_s, to_s, launched, alive, look });
+            }
+            assert_eq!(fit(&seen), None, "seed {seed}");
+        }
     }
 
     // A clock that starts as the pool falls idle bounds the interval between two delays, though one instance of fifty

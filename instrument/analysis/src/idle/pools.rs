@@ -90,8 +90,8 @@ pub(super) fn all_gone_s(pools: &[Pool]) -> Option<f64> {
     pools.iter().map(Pool::idle_s).filter(|idle_s| *idle_s > last).reduce(f64::min)
 }
 
-/// Which rule shrinks pools, given what was seen of those that were watched and the shortest idle time at which single
-/// instances were gone.
+/// Which rule shrinks pools, given what was seen of those that were watched and the longest idle time that single instances
+/// outlived, where longer ones ended them.
 pub(super) fn judge(
     pools: &[Pool],
     windows: &[Window],

@@ -5,7 +5,8 @@
 //! - five or more pairs per delay, each a fresh function, since single pairs err where other causes end instances;
 //! - all delays of a stage are silent together, so a search takes as long as its longest delay, and a limit that varies
 //!   gives a survival curve rather than a wrong answer of a binary search;
-//! - a geometric grid (`search`), even steps in the bracket until it is at most 2 % wide (`refine`), then repetitions at its
+//! - a geometric grid (`search`), where a cloud leaves time begun at any moment, since all instances may be looked at now and
+//!   then together; even steps in the bracket until it is at most 2 % wide (`refine`), then repetitions at its
 //!   ends and middle (`confirm`);
 //! - pools of instances held together and probed once, five or more per delay, at delays evenly up to the limit: where
 //!   hosts have clocks that are out of step, pools shrink at any time, and every delay tells something. They start one
@@ -22,7 +23,7 @@ use self::delays::{geometric, in_gaps, inside, starts};
 use self::survival::Survival;
 use crate::bench::{Bench, Shot, lagging, late, mark, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
-use crate::scope::{IdleScope, Scope};
+use crate::scope::{IdleScope, Scope, SearchStarts};
 use crate::vantage::{Function, Sent, Vantage};
 use futures::future::{join, join_all};
 use futures::lock::Mutex;
@@ -325,7 +326,11 @@ async fn all_silent<V: Vantage>(
     let jobs = functions.iter().zip(silent).map(|(function, silence)| {
         let at = if silence.instances == 1 {
             single += 1;
-            begin + spacing * (single - 1)
+            let slack = match (stage, scope.idle.search) {
+                (IdleStage::Search, SearchStarts::Spread) => scope.idle.range.1 - silence.delay,
+                _ => Span::ZERO,
+            };
+            begin + spacing * (single - 1) + part(slack, silence.number)
         } else {
             begin + spacing * singles + pool_starts.next().unwrap_or(Span::ZERO)
         };
@@ -341,6 +346,13 @@ async fn all_silent<V: Vantage>(
         .map(|(function, silence, at)| pool(bench, stage, (function, silence, at), &turn));
     let (pairs, pools) = join(join_all(pairs), join_all(pools)).await;
     pairs.into_iter().chain(pools).flatten().collect()
+}
+
+/// A part of the time, as even as can be over all numbers: multiples of the golden ratio (Weyl, *Mathematische Annalen* 77,
+/// 1916).
+fn part(of: Span, number: u32) -> Span {
+    const GOLDEN: f64 = 0.618_033_988_749_895;
+    Span::from_secs_f64(of.as_secs_f64() * (f64::from(number) * GOLDEN).fract())
 }
 
 /// One instance, used, silent and asked for again.

@@ -10,6 +10,8 @@ pub struct IdleScope {
     pub settings: Vec<(String, u32)>,
     /// Shortest and longest delay of the search (the paper: 1 and 120 min).
     pub range: (Span, Span),
+    /// When the search's pairs begin.
+    pub search: SearchStarts,
     /// Delays of a stage: a geometric grid in the search, even steps in refinements.
     pub delays: u32,
     /// Pairs per delay in search and refinement.
@@ -26,6 +28,16 @@ pub struct IdleScope {
     pub watch: WatchScope,
     /// Silences on hosts that are kept busy.
     pub busy: BusyScope,
+}
+
+/// When pairs of the search begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchStarts {
+    /// All at once, as far as cold starts allow.
+    Together,
+    /// Spread over the time that the longest delay leaves: who looks for idle instances now and then meets them at any
+    /// idle time, which looks like one limit where all begin together.
+    Spread,
 }
 
 /// How pools that shrink are looked at again and again.
@@ -64,13 +76,15 @@ impl IdleScope {
         Self {
             settings: basis.idle_settings(),
             range: (Span::from_secs(1), Span::from_secs(13)),
+            // Starts would disturb on few cores.
+            search: SearchStarts::Together,
             delays: by(16, 16, 20),
             pairs: 5,
             confirm_pairs: by(5, 10, 34),
             pool: 20,
             pools: 5,
             pool_delays: by(4, 4, 8),
-            watch: WatchScope::of(by(0, 0, 5)),
+            watch: WatchScope::of(by(0, 0, 2)),
             // No longer than an instance lives.
             busy: BusyScope { pairs: 5, beyond: vec![1.15], each: Span::from_millis(400) },
         }
@@ -82,6 +96,7 @@ impl IdleScope {
         Self {
             settings: basis.idle_settings(),
             range: (Span::from_secs(60), Span::from_secs(7_200)),
+            search: SearchStarts::Spread,
             delays: 20,
             pairs: 5,
             confirm_pairs: by(5, 10, 34),
