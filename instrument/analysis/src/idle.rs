@@ -262,11 +262,7 @@ impl One {
 type Judged = Result<(&'static str, Option<halving::Fit>), &'static str>;
 
 /// What kind of rule the pairs and pools of one runtime and memory size follow.
-fn judge(
-    study: &Study,
-    pairs: &[Pair],
-    (pools, windows): (&[Pool], &[Window]),
-) -> (Judged, usize) {
+fn judge(study: &Study, pairs: &[Pair], (pools, windows): (&[Pool], &[Window])) -> (Judged, usize) {
     let trials: Vec<(f64, bool)> = pairs.iter().map(|pair| (pair.idle_s, pair.alive)).collect();
     let loss =
         beyond(pairs).iter().filter(|pair| !pair.alive).map(|pair| pair.idle_s).reduce(f64::min);

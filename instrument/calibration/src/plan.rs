@@ -68,8 +68,7 @@ pub fn plan(
     scope.accounting.rounds = 10;
     scope.accounting.memory_mib = vec![smallest];
     scope.limits.disk_rounds = 1;
-    let experiments = if std::env::var("SB_IDLE").is_ok() { vec![Kind::Identity, Kind::ColdStart, Kind::Idle] } else { Kind::ALL.to_vec() };
-    Study { scope, experiments }
+    Study { scope, experiments: Kind::ALL.to_vec() }
 }
 
 /// The largest burst of a plan: spread over more hosts than that is one host each.

@@ -23,8 +23,8 @@ pub use experiments::{
 pub use scope::{
     AccountingScope, Basis, BurstSpan, BusyScope, ColdStartScope, ConsistencyScope, CpuScope,
     DiskScope, ExposureScope, HostsScope, IdentityScope, IdleScope, IsolationScope, LifetimeScope,
-    LimitsScope, NetworkScope, PlacementScope, Scale, ScalingScope, Scope, ScopeError, SearchStarts,
-    SharingScope, StartsScope, WatchScope,
+    LimitsScope, NetworkScope, PlacementScope, Scale, ScalingScope, Scope, ScopeError,
+    SearchStarts, SharingScope, StartsScope, WatchScope,
 };
 pub use study::{Ended, Planning, Sink, Study, run_study};
 pub use vantage::{Change, Code, Function, FunctionSpec, Report, Sent, Vantage, VantageError};

@@ -118,7 +118,7 @@ pub(super) fn fit(observations: &[Observation]) -> Option<Fit> {
     if !explains(observations, &seen, interval_s, best) {
         return None;
     }
-    let fine = grid(interval_s / 1.3, interval_s * 1.3, FINE);
+    let fine = grid(interval_s / 1.5, interval_s * 1.5, FINE);
     let mut clocks: BTreeMap<usize, Vec<&Seen>> = BTreeMap::new();
     for (one, seen) in observations.iter().zip(&seen) {
         clocks.entry(one.clock).or_default().push(seen);

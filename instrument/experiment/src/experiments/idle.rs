@@ -330,7 +330,7 @@ async fn all_silent<V: Vantage>(
                 (IdleStage::Search, SearchStarts::Spread) => scope.idle.range.1 - silence.delay,
                 _ => Span::ZERO,
             };
-            begin + spacing * (single - 1) + part(slack, silence.number)
+            begin + spacing * (single - 1) + part_of(slack, silence.number)
         } else {
             begin + spacing * singles + pool_starts.next().unwrap_or(Span::ZERO)
         };
@@ -350,9 +350,9 @@ async fn all_silent<V: Vantage>(
 
 /// A part of the time, as even as can be over all numbers: multiples of the golden ratio (Weyl, *Mathematische Annalen* 77,
 /// 1916).
-fn part(of: Span, number: u32) -> Span {
+fn part_of(span: Span, number: u32) -> Span {
     const GOLDEN: f64 = 0.618_033_988_749_895;
-    Span::from_secs_f64(of.as_secs_f64() * (f64::from(number) * GOLDEN).fract())
+    Span::from_secs_f64(span.as_secs_f64() * (f64::from(number) * GOLDEN).fract())
 }
 
 /// One instance, used, silent and asked for again.

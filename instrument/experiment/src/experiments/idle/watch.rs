@@ -6,7 +6,7 @@
 //! interval by all its ticks together. A clock that starts as a pool falls idle is never heard so: that is for pools
 //! probed once. Deliberately judges nothing: which instances were still there is for the analysis to see.
 
-use super::IdleStep;
+use super::{IdleStep, part_of};
 use crate::bench::{Bench, Shot, setting};
 use crate::experiment::Unit;
 use crate::scope::Scope;
@@ -77,8 +77,8 @@ async fn looks<V: Vantage>(
     let idle = &bench.scope.idle;
     let hold = bench.scope.hold.of(idle.pool);
     let mut records = Vec::new();
+    let mut intended = begin;
     for look in 0..=idle.watch.looks {
-        let intended = begin + each * u64::from(look);
         let forced_by = if look == 0 { Forced::FreshFunction } else { Sent::default().forced_by };
         let shot = Shot {
             phase: "look",
@@ -92,6 +92,9 @@ async fn looks<V: Vantage>(
             sent: Sent { intended, forced_by, ..Sent::default() },
         };
         records.extend(bench.burst(function, &shot, idle.pool).await);
+        // Between three and five quarters, since evenly spaced looks might miss every tick, or meet it.
+        intended += Span::from_nanos(each.as_nanos() * 3 / 4)
+            + part_of(Span::from_nanos(each.as_nanos() / 2), look);
     }
     records
 }
