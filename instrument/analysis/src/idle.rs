@@ -284,7 +284,11 @@ fn judge(study: &Study, pairs: &[Pair], (pools, windows): (&[Pool], &[Window])) 
         Survival::Gradual => {
             Err("single instances go gradually, but not as by chance alone; more delays would tell")
         }
-        Survival::Memoryless => Ok(("random", None)),
+        Survival::Memoryless { rate } if pools::go_sooner(pools, rate) => Err(
+            "single instances go by chance, and pools sooner than that, so something else shrinks those; a rule of both \
+                 has no word",
+        ),
+        Survival::Memoryless { .. } => Ok(("random", None)),
         Survival::AllThere => pools::judge(pools, windows, limit),
         Survival::Sharp => pools::judge(pools, windows, limit),
     };

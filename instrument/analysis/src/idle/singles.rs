@@ -31,7 +31,7 @@ const EARLY_MAX: f64 = 0.05;
 const LATE_MAX: f64 = 0.005;
 
 /// The shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Survival {
     /// Too few trials.
     TooFew,
@@ -42,7 +42,10 @@ pub(super) enum Survival {
     /// One limit for all.
     Sharp,
     /// The same risk at any time.
-    Memoryless,
+    Memoryless {
+        /// Losses in a second, of what is there.
+        rate: f64,
+    },
     /// Anything else.
     Gradual,
 }
@@ -66,17 +69,13 @@ pub(super) fn survival(trials: &[(f64, bool)]) -> Survival {
     let more = (trials.len() as f64 / TRIALS_USUAL).max(1.0).sqrt();
     if best - sharp(&trials) < SHARP_MAX {
         Survival::Sharp
-    } else if is_memoryless(&trials, best, more) {
-        Survival::Memoryless
     } else {
-        Survival::Gradual
+        let (memoryless, rate) = memoryless(&trials);
+        // About as likely as the best curve, and two limits are hardly more likely.
+        let is_likely =
+            best - memoryless < MEMORYLESS_MAX * more && two_limits(&trials) - memoryless < TWO_MAX;
+        if is_likely { Survival::Memoryless { rate } } else { Survival::Gradual }
     }
-}
-
-/// Whether a constant risk is about as likely as the best curve, and two limits are hardly more likely.
-fn is_memoryless(trials: &[(f64, bool)], best: f64, more: f64) -> bool {
-    let memoryless = memoryless(trials);
-    best - memoryless < MEMORYLESS_MAX * more && two_limits(trials) - memoryless < TWO_MAX
 }
 
 /// `count` * ln(`share`), 0 where nothing is counted.
@@ -154,9 +153,9 @@ fn gone(alive: &[usize], first: usize) -> f64 {
     term(alive, late) + term(all - alive, 1.0 - late)
 }
 
-/// The largest log-likelihood of a constant risk, over rates from one in a thousand longest delays to a thousand in the
+/// The largest log-likelihood of a constant risk, and that risk, over rates from one in a thousand longest delays to a thousand in the
 /// shortest, and over shares that other causes end.
-fn memoryless(trials: &[(f64, bool)]) -> f64 {
+fn memoryless(trials: &[(f64, bool)]) -> (f64, f64) {
     let least = trials[0].0.max(1e-6);
     let most = trials[trials.len() - 1].0.max(least);
     let (from, to) = ((1e-3 / most).ln(), (1e3 / least).ln());
@@ -169,9 +168,9 @@ fn memoryless(trials: &[(f64, bool)]) -> f64 {
                 let chance = if *alive { stays(*idle) } else { 1.0 - stays(*idle) };
                 chance.max(1e-300).ln()
             };
-            trials.iter().map(one).sum::<f64>()
+            (trials.iter().map(one).sum::<f64>(), rate)
         })
-        .fold(f64::NEG_INFINITY, f64::max)
+        .fold((f64::NEG_INFINITY, 0.0), |best, one| if one.0 > best.0 { one } else { best })
 }
 
 #[cfg(test)]
@@ -209,7 +208,7 @@ mod tests {
             let found =
                 survival(&trials(mean, |delay| random.random::<f64>() < (-delay / mean).exp()));
             assert_ne!(found, Survival::Sharp, "mean {mean}, seed {seed}");
-            known += u32::from(found == Survival::Memoryless);
+            known += u32::from(matches!(found, Survival::Memoryless { .. }));
         }
         assert!(known >= 90, "{known}");
     }
@@ -253,7 +252,7 @@ mod tests {
             let mut random = Pcg64::seed_from_u64(seed);
             let mean = random.random_range(2.0..15.0);
             let found = twice(mean, &mut |delay| random.random::<f64>() < (-delay / mean).exp());
-            known += u32::from(found == Survival::Memoryless);
+            known += u32::from(matches!(found, Survival::Memoryless { .. }));
             let two =
                 twice(9.0, &mut |delay| delay < if random.random_bool(0.5) { 6.0 } else { 14.0 });
             assert_eq!(two, Survival::Gradual, "seed {seed}");
