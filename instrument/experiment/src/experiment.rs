@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of any one experiment, nor of the order in which they run.
 
 use crate::bench::Bench;
+use crate::memory_time::MemoryTime;
 use crate::scope::Scope;
 use crate::vantage::Vantage;
 use model::Span;
@@ -68,6 +69,9 @@ pub struct Unit {
     pub functions: u64,
     /// Invocations it makes at most, repetitions of void rounds aside.
     pub invocations: u64,
+    /// Memory and running time of these invocations, what happens before a function's handler not counted: what a plan
+    /// can expect to be billed. Requests that are held count from their sending.
+    pub used: MemoryTime,
     /// How long it is expected to take.
     pub expected: Span,
 }

@@ -8,6 +8,7 @@ mod bench;
 mod experiment;
 mod experiments;
 mod ledger;
+mod memory_time;
 mod scope;
 mod study;
 mod vantage;
@@ -20,6 +21,7 @@ pub use experiments::{
     Exposure, Hosts, Identity, IdentityStep, Idle, IdleStage, IdleStep, Isolation, Lifetime,
     Limits, LimitsStep, Network, Placement, PlacementStep, Scaling, ScalingStep,
 };
+pub use memory_time::MemoryTime;
 pub use scope::{
     AccountingScope, Basis, BurstSpan, BusyScope, ColdStartScope, ConsistencyScope, CpuScope,
     DiskScope, ExposureScope, HostsScope, IdentityScope, IdleScope, IsolationScope, LifetimeScope,

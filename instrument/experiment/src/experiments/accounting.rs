@@ -7,6 +7,7 @@
 
 use crate::bench::{Bench, Setting, Shot, mark, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
+use crate::memory_time::{ANSWER, MemoryTime};
 use crate::scope::Scope;
 use crate::vantage::{Function, Report, Sent, Vantage};
 use futures::future::join_all;
@@ -61,17 +62,23 @@ impl Experiment for Accounting {
                 name: "background".to_owned(),
                 functions,
                 invocations: functions * 2,
+                used: MemoryTime::of_answers(functions * 2, scope.memory_min_mib),
                 expected: control(functions) + scope.start * (1 + functions / 2) + longest,
             },
             step: AccountingStep::Background,
         };
         let functions = (accounting.memory_mib.len() * accounting.durations.len()) as u64;
         let longest = accounting.durations.iter().copied().max().unwrap_or(Span::ZERO);
+        let two = |size: u32| move |each: &Span| MemoryTime::of(2, size, (*each).max(ANSWER));
+        let sizes = accounting.memory_mib.iter();
+        let used: MemoryTime =
+            sizes.flat_map(|size| accounting.durations.iter().map(two(*size))).sum();
         let billing = |round| Planned {
             unit: Unit {
                 name: format!("billing-round-{round:04}"),
                 functions,
                 invocations: functions * 2,
+                used,
                 expected: control(functions) + scope.start * (1 + functions / 2) + longest * 2,
             },
             step: AccountingStep::Billing { round },

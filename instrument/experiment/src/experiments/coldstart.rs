@@ -11,6 +11,7 @@ mod extras;
 
 use crate::bench::{Bench, Setting, Shot, Try};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
+use crate::memory_time::MemoryTime;
 use crate::scope::Scope;
 use crate::vantage::{Report, Sent, Vantage};
 use probe::Request;
@@ -64,11 +65,15 @@ impl Experiment for ColdStart {
 
     fn plan(&self, scope: &Scope) -> Vec<Planned<ColdStartStep>> {
         let settings = (scope.runtimes.len() * scope.coldstart.memory_mib.len()) as u64;
+        let starts = scope.runtimes.len() as u64 * u64::from(1 + scope.coldstart.warm);
+        let sizes = scope.coldstart.memory_mib.iter();
+        let used: MemoryTime = sizes.map(|size| MemoryTime::of_answers(starts, *size)).sum();
         let each = scope.control + scope.start + scope.coldstart.spacing;
         let unit = |round: u32| Unit {
             name: format!("round-{round:04}"),
             functions: settings,
             invocations: settings * u64::from(1 + scope.coldstart.warm),
+            used,
             expected: each * settings,
         };
         let step = |round| Planned { unit: unit(round), step: ColdStartStep::Round(round) };

@@ -8,6 +8,7 @@
 
 use crate::bench::{Bench, Setting, Shot, Try, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
+use crate::memory_time::{ANSWER, MemoryTime};
 use crate::scope::{ConsistencyScope, Scope};
 use crate::vantage::{Change, Function, Sent, Vantage};
 use futures::future::join_all;
@@ -90,11 +91,19 @@ impl Experiment for Consistency {
         let requests = |update: &Update| {
             u64::from(update.concurrency) * u64::from(2 + again(update, &scope.consistency))
         };
+        let used = |update: &Update| {
+            let answers = u64::from(update.concurrency);
+            let again = answers * u64::from(again(update, &scope.consistency));
+            let each = keep(scope, update.concurrency).max(ANSWER);
+            MemoryTime::of(answers * 2, scope.memory_min_mib, each)
+                + MemoryTime::of_answers(again, scope.memory_min_mib)
+        };
         let took = batches.iter().map(|batch| expected(scope, batch));
         let unit = |round: u32| Unit {
             name: format!("round-{round:04}"),
             functions,
             invocations: batches.iter().flatten().map(requests).sum(),
+            used: batches.iter().flatten().map(used).sum(),
             expected: took.clone().fold(Span::ZERO, |sum, span| sum + span),
         };
         (0..scope.consistency.rounds)

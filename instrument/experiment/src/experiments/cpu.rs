@@ -13,6 +13,7 @@
 use super::{alternating, note_few_cores};
 use crate::bench::{Bench, Setting, Shot, Try, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
+use crate::memory_time::MemoryTime;
 use crate::scope::Scope;
 use crate::vantage::{Sent, Vantage};
 use probe::Request;
@@ -62,11 +63,15 @@ impl Experiment for Cpu {
 
     fn plan(&self, scope: &Scope) -> Vec<Planned<CpuStep>> {
         let sizes = scope.cpu.memory_mib.len() as u64;
+        let each = scope.cpu.memory_mib.iter();
+        let used_alone: MemoryTime =
+            each.map(|size| MemoryTime::of(1, *size, scope.cpu.window)).sum();
         let alone = |round| Planned {
             unit: Unit {
                 name: format!("alone-round-{round:04}"),
                 functions: sizes,
                 invocations: sizes,
+                used: used_alone,
                 expected: (scope.control + scope.start + scope.cpu.window) * sizes,
             },
             step: CpuStep::Alone { round },
@@ -76,6 +81,11 @@ impl Experiment for Cpu {
                 name: format!("shared-round-{round:04}-colevel-{colevel:03}"),
                 functions: 1,
                 invocations: u64::from(colevel),
+                used: MemoryTime::of(
+                    u64::from(colevel),
+                    scope.cpu.shared_memory_mib,
+                    scope.hold.of(colevel) + scope.cpu.window,
+                ),
                 expected: scope.control + scope.hold.of(colevel) + scope.cpu.window + scope.pause,
             },
             step: CpuStep::Shared { round, colevel },

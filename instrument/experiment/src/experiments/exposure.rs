@@ -7,6 +7,7 @@
 
 use crate::bench::{Bench, Setting, Shot};
 use crate::experiment::{About, Experiment, Planned, Unit};
+use crate::memory_time::MemoryTime;
 use crate::scope::Scope;
 use crate::vantage::{Sent, Vantage};
 use probe::Request;
@@ -39,6 +40,7 @@ impl Experiment for Exposure {
             name: format!("round-{round:04}"),
             functions: runtimes,
             invocations: runtimes,
+            used: MemoryTime::of_answers(runtimes, scope.memory_min_mib),
             expected: (scope.control + scope.start) * runtimes,
         };
         (0..scope.exposure.rounds).map(|round| Planned { unit: unit(round), step: round }).collect()

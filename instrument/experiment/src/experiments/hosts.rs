@@ -7,6 +7,7 @@
 
 use crate::bench::{Bench, Shot, Try, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
+use crate::memory_time::MemoryTime;
 use crate::scope::Scope;
 use crate::vantage::{Sent, Vantage};
 use record::{Forced, Record};
@@ -39,6 +40,11 @@ impl Experiment for Hosts {
             name: format!("round-{round:04}"),
             functions: 1,
             invocations: u64::from(instances),
+            used: MemoryTime::of(
+                u64::from(instances),
+                scope.hosts.memory_mib,
+                scope.hold.of(instances),
+            ),
             expected: scope.control + scope.hold.of(instances) + scope.hosts.spacing,
         };
         (0..scope.hosts.rounds).map(|round| Planned { unit: unit(round), step: round }).collect()

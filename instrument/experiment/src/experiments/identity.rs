@@ -10,6 +10,7 @@ mod coresidency;
 
 use crate::bench::{Bench, Shot, Try, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
+use crate::memory_time::MemoryTime;
 use crate::scope::Scope;
 use crate::vantage::{Sent, Vantage};
 use record::{Forced, Record};
@@ -55,10 +56,14 @@ impl Experiment for Identity {
 
     fn plan(&self, scope: &Scope) -> Vec<Planned<IdentityStep>> {
         let instances = scope.identity.instances;
+        let held = |requests: u32, each: u32| {
+            MemoryTime::of(u64::from(requests), scope.memory_min_mib, scope.hold.of(each))
+        };
         let unit = |round: u32| Unit {
             name: format!("round-{round:04}"),
             functions: 1,
             invocations: u64::from(instances) * 2,
+            used: held(instances * 2, instances),
             expected: scope.control + scope.hold.of(instances) * 2,
         };
         let watchers = scope.identity.pair_instances;
@@ -66,6 +71,7 @@ impl Experiment for Identity {
             name: format!("pairs-round-{round:04}"),
             functions: 1,
             invocations: u64::from(watchers * coresidency::WAVES),
+            used: held(watchers * coresidency::WAVES, watchers),
             expected: scope.control
                 + scope.hold.of(watchers) * u64::from(coresidency::WAVES)
                 + scope.pause,

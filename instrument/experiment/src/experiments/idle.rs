@@ -23,6 +23,7 @@ use self::delays::{geometric, in_gaps, inside, starts};
 use self::survival::Survival;
 use crate::bench::{Bench, Shot, lagging, late, mark, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
+use crate::memory_time::MemoryTime;
 use crate::scope::{IdleScope, Scope, SearchStarts};
 use crate::vantage::{Function, Sent, Vantage};
 use futures::future::{join, join_all};
@@ -192,8 +193,8 @@ fn unit(scope: &Scope, step: &IdleStep) -> Unit {
         .collect();
     let name = format!("runtime-{runtime}-memory-{}-{stage}", step.memory_mib);
     match step.stage {
-        IdleStage::Busy => return busy_unit(scope, name),
-        IdleStage::Watch => return watch::unit(scope, name),
+        IdleStage::Busy => return busy_unit(scope, name, step.memory_mib),
+        IdleStage::Watch => return watch::unit(scope, name, step.memory_mib),
         _ => {}
     }
     let pairs = match step.stage {
@@ -211,11 +212,17 @@ fn unit(scope: &Scope, step: &IdleStep) -> Unit {
         name,
         functions: u64::from(pairs + pools),
         invocations: u64::from(pairs + pools * idle.pool) * 2,
+        used: MemoryTime::of_answers(u64::from(pairs) * 2, step.memory_mib)
+            + MemoryTime::of(
+                u64::from(pools * idle.pool) * 2,
+                step.memory_mib,
+                scope.hold.of(idle.pool),
+            ),
         expected: control + longest + scope.hold.of(idle.pool) * 2,
     }
 }
 
-fn busy_unit(scope: &Scope, name: String) -> Unit {
+fn busy_unit(scope: &Scope, name: String, memory_mib: u32) -> Unit {
     let idle = &scope.idle;
     let factor = idle.busy.beyond.iter().copied().fold(1.0, f64::max);
     // As elsewhere, half of the range is as good a guess of the limit as any.
@@ -225,6 +232,7 @@ fn busy_unit(scope: &Scope, name: String) -> Unit {
         name,
         functions: 1 + u64::from(requests),
         invocations: busy::invocations(&idle.busy, idle.range.1),
+        used: busy::used(&idle.busy, idle.range.1, (memory_mib, scope.hold.of(requests))),
         expected: scope.control * u64::from(requests / 8) + scope.hold.of(requests) + guess,
     }
 }

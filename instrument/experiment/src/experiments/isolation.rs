@@ -8,6 +8,7 @@
 
 use crate::bench::{Bench, Shot, Try, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
+use crate::memory_time::MemoryTime;
 use crate::scope::{IsolationScope, Scope};
 use crate::vantage::{Function, FunctionSpec, Sent, Vantage};
 use futures::future::join_all;
@@ -53,6 +54,7 @@ impl Experiment for Isolation {
             name: format!("round-{round:04}"),
             functions: parties,
             invocations: u64::from(all),
+            used: MemoryTime::of(u64::from(all), scope.memory_min_mib, scope.hold.of(all)),
             expected: scope.control * 2 + scope.hold.of(all) + scope.pause,
         };
         (0..scope.isolation.rounds)

@@ -8,6 +8,7 @@
 
 use crate::bench::{Bench, Setting, Shot, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
+use crate::memory_time::MemoryTime;
 use crate::scope::{LifetimeScope, Scope};
 use crate::vantage::{Function, Sent, Vantage};
 use futures::future::join_all;
@@ -49,11 +50,13 @@ impl Experiment for Lifetime {
     fn plan(&self, scope: &Scope) -> Vec<Planned<()>> {
         let watched = watched(&scope.lifetime);
         let requests = |it: &Watched| requests(&scope.lifetime, it.interval);
+        let used = |it: &Watched| MemoryTime::of_answers(requests(it), it.memory_mib);
         let control = Span::from_nanos((scope.control * watched.len() as u64).as_nanos() / 8);
         let unit = Unit {
             name: "watch".to_owned(),
             functions: watched.len() as u64,
             invocations: watched.iter().map(requests).sum(),
+            used: watched.iter().map(used).sum(),
             expected: control + scope.lifetime.watch,
         };
         vec![Planned { unit, step: () }]

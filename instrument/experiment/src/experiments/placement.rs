@@ -8,6 +8,7 @@
 use super::alternating;
 use crate::bench::{Bench, Shot, Try, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
+use crate::memory_time::MemoryTime;
 use crate::scope::Scope;
 use crate::vantage::{Function, Sent, Vantage};
 use futures::future::join;
@@ -50,11 +51,19 @@ impl Experiment for Placement {
 
     fn plan(&self, scope: &Scope) -> Vec<Planned<PlacementStep>> {
         let fill = scope.placement.fill;
+        // The second burst comes in the middle of the first one's hold.
+        let used = |memory_mib, concurrency: u32| {
+            let hold = scope.hold.of(concurrency + fill);
+            let half = Span::from_nanos(hold.as_nanos() / 2);
+            MemoryTime::of(u64::from(concurrency), memory_mib, hold)
+                + MemoryTime::of(u64::from(fill), scope.memory_min_mib, half)
+        };
         let step = |round, memory_mib, concurrency| Planned {
             unit: Unit {
                 name: format!("round-{round:04}-memory-{memory_mib}-concurrency-{concurrency:04}"),
                 functions: 2,
                 invocations: u64::from(concurrency + fill),
+                used: used(memory_mib, concurrency),
                 expected: scope.control * 2 + scope.hold.of(concurrency + fill) + scope.pause,
             },
             step: PlacementStep { round, memory_mib, concurrency },

@@ -8,6 +8,7 @@
 use super::alternating;
 use crate::bench::{Bench, Shot, Try, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
+use crate::memory_time::MemoryTime;
 use crate::scope::Scope;
 use crate::vantage::{Sent, Vantage};
 use record::{Forced, Record};
@@ -49,6 +50,11 @@ impl Experiment for Scaling {
                 name: format!("round-{round:04}-concurrency-{concurrency:04}"),
                 functions: 1,
                 invocations: u64::from(concurrency),
+                used: MemoryTime::of(
+                    u64::from(concurrency),
+                    scope.scaling.memory_mib,
+                    scope.hold.of(concurrency),
+                ),
                 expected: scope.control + scope.hold.of(concurrency) + scope.pause,
             },
             step: ScalingStep { round, concurrency },

@@ -8,6 +8,7 @@
 use super::{alternating, note_few_cores};
 use crate::bench::{Bench, Setting, Shot, Try, setting};
 use crate::experiment::{Planned, Unit};
+use crate::memory_time::MemoryTime;
 use crate::scope::{Scope, SharingScope};
 use crate::vantage::{Function, FunctionSpec, Sent, Vantage};
 use model::Span;
@@ -52,10 +53,17 @@ impl Load<'_> {
         let shared =
             |colevel: &u32| self.scope.barrier.of(*colevel) + self.takes(*colevel) + scope.pause;
         let expected = scope.control * functions + (scope.start + self.alone) * alone;
+        let sizes = self.scope.memory_mib.iter();
+        let used_alone: MemoryTime = sizes.map(|size| MemoryTime::of(1, *size, self.alone)).sum();
+        let used_shared = |colevel: &u32| {
+            let each = self.scope.barrier.of(*colevel) + self.takes(*colevel);
+            MemoryTime::of(u64::from(*colevel), self.scope.shared_memory_mib, each)
+        };
         let unit = |round: u32| Unit {
             name: format!("round-{round:04}"),
             functions,
             invocations: alone + colevels.iter().map(|colevel| u64::from(*colevel)).sum::<u64>(),
+            used: used_alone + colevels.iter().map(used_shared).sum(),
             expected: colevels.iter().map(shared).fold(expected, |sum, span| sum + span),
         };
         (0..self.scope.rounds).map(|round| Planned { unit: unit(round), step: round }).collect()

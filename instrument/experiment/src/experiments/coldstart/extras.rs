@@ -9,6 +9,7 @@ use super::ColdStartStep;
 use crate::bench::{Bench, CONTROL_CONCURRENCY, Setting, Shot, Try, lagging, mark, setting};
 use crate::experiment::{Planned, Unit};
 use crate::experiments::alternating;
+use crate::memory_time::MemoryTime;
 use crate::scope::Scope;
 use crate::vantage::{Change, Code, Function, FunctionSpec, Sent, Vantage};
 use model::Span;
@@ -23,6 +24,7 @@ pub(super) fn plan(scope: &Scope) -> Vec<Planned<ColdStartStep>> {
             name: format!("package-round-{round:04}"),
             functions: sizes,
             invocations: sizes * 2,
+            used: MemoryTime::of_answers(sizes * 2, scope.memory_min_mib),
             expected: (scope.control * 2 + starts.start * 2 + scope.coldstart.spacing) * sizes,
         },
         step: ColdStartStep::Package { round },
@@ -32,6 +34,7 @@ pub(super) fn plan(scope: &Scope) -> Vec<Planned<ColdStartStep>> {
             name: format!("together-round-{round:04}-colevel-{colevel:03}"),
             functions: 1,
             invocations: u64::from(colevel),
+            used: MemoryTime::of(u64::from(colevel), scope.memory_min_mib, starts.hold.of(colevel)),
             expected: scope.control + starts.hold.of(colevel),
         },
         step: ColdStartStep::AtOnce { round, colevel },
@@ -50,6 +53,7 @@ pub(super) fn plan(scope: &Scope) -> Vec<Planned<ColdStartStep>> {
             name: "chain".to_owned(),
             functions: chain,
             invocations: chain,
+            used: MemoryTime::of_answers(chain, starts.chain_memory_mib),
             expected: scope.control * chain.div_ceil(CONTROL_CONCURRENCY as u64)
                 + starts.start * chain,
         };

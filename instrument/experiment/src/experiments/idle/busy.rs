@@ -7,6 +7,7 @@
 
 use super::{IdleStep, Silence, numbered};
 use crate::bench::{Bench, Shot, lagging, mark, setting};
+use crate::memory_time::MemoryTime;
 use crate::scope::BusyScope;
 use crate::vantage::{Function, Sent, Vantage};
 use futures::future::{join, join_all};
@@ -28,6 +29,16 @@ pub fn invocations(scope: &BusyScope, longest: Span) -> u64 {
     let silent = silent(scope);
     let uses = 2 + longest.as_nanos() / scope.each.as_nanos().max(1);
     u64::from(silent) * 2 + u64::from(keepers(silent)) * uses
+}
+
+/// Memory and time of these requests: each instance is held once, keepers then run for a part of every interval.
+pub fn used(scope: &BusyScope, longest: Span, (memory_mib, hold): (u32, Span)) -> MemoryTime {
+    let (silent, keepers) = (u64::from(silent(scope)), u64::from(keepers(silent(scope))));
+    let uses = 1 + longest.as_nanos() / scope.each.as_nanos().max(1);
+    let each = Span::from_nanos(scope.each.as_nanos() / BUSY_PART);
+    MemoryTime::of(silent + keepers, memory_mib, hold)
+        + MemoryTime::of_answers(silent, memory_mib)
+        + MemoryTime::of(keepers * uses, memory_mib, each)
 }
 
 fn silent(scope: &BusyScope) -> u32 {

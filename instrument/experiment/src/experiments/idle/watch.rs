@@ -9,6 +9,7 @@
 use super::{IdleStep, part_of};
 use crate::bench::{Bench, Shot, setting};
 use crate::experiment::Unit;
+use crate::memory_time::MemoryTime;
 use crate::scope::Scope;
 use crate::vantage::{Function, Sent, Vantage};
 use futures::future::join_all;
@@ -25,16 +26,18 @@ pub fn pools(scope: &Scope) -> u32 {
 }
 
 /// The stage as it is planned.
-pub fn unit(scope: &Scope, name: String) -> Unit {
+pub fn unit(scope: &Scope, name: String, memory_mib: u32) -> Unit {
     let pools = pools(scope);
     // Half of the longest delay is as good a guess of the limit as any, and five halvings before it.
     let interval = Span::from_nanos(scope.idle.range.1.as_nanos() / 10);
-    let looks = u64::from(scope.idle.watch.looks);
+    let looks = 1 + u64::from(scope.idle.watch.looks);
+    let invocations = u64::from(pools * scope.idle.pool) * looks;
     Unit {
         name,
         functions: u64::from(pools),
-        invocations: u64::from(pools * scope.idle.pool) * (1 + looks),
-        expected: scope.control + each(scope, interval) * (1 + looks),
+        invocations,
+        used: MemoryTime::of(invocations, memory_mib, scope.hold.of(scope.idle.pool)),
+        expected: scope.control + each(scope, interval) * looks,
     }
 }
 
