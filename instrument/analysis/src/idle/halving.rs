@@ -462,7 +462,7 @@ mod tests {
     fn watched_pools_tell_more() {
         let (mut tried, mut covered) = (0, 0);
         for per_interval in [2.6, 5.0, 9.0] {
-            for seed in 0..12 {
+            for seed in 0..4 {
                 let mut random = Pcg64::seed_from_u64(seed);
                 let interval_s = random.random_range(60.0..900.0);
                 let seen = watched(&mut random, interval_s, 2, interval_s / per_interval);
@@ -476,8 +476,8 @@ mod tests {
                 tried += 1;
             }
         }
-        // 31 of 36 is the 1 % point of a binomial of 0.95.
-        assert!(tried == 36 && covered >= 31, "{covered} of {tried}");
+        // 10 of 12 is the 1 % point of a binomial of 0.95.
+        assert!(tried == 12 && covered >= 10, "{covered} of {tried}");
     }
 
     // Instances that toss for themselves go as often, but not together; that most looks at watched pools find all of them
