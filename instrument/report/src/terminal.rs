@@ -57,7 +57,7 @@ fn table(rows: &[[String; 5]], out: &mut String) {
     }
     if any_truth {
         out.push_str(
-            "\n✓ agrees with what the target declares   ≈ within 2 %   ✗ differs   ? not known\n",
+            "\n✓ agrees with what the target declares   ≈ close   ✗ differs   ? not known\n",
         );
     }
 }

@@ -369,6 +369,7 @@ impl State {
         let before = it.pool(resource).generation();
         let got = it.pool(resource).leave(now, user);
         if it.pool(resource).generation() != before {
+            self.note_beside(user.instance, resource);
             self.announce(host, resource);
         }
         got
@@ -394,6 +395,7 @@ impl State {
         let done = pool.take_done(now);
         self.announce(host, resource);
         for User { instance, invocation } in done {
+            self.note_beside(instance, resource);
             match invocation {
                 None => self.started_in_turn(instance),
                 Some(invocation) => self.work_done(invocation),

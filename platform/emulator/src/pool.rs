@@ -5,6 +5,7 @@
 //! nothing of what is divided.
 
 use model::{InstanceId, InvocationId, Span, Time};
+use std::collections::BTreeSet;
 
 /// What is left of some work counts as nothing below this part of a unit.
 const NOTHING: f64 = 1e-9;
@@ -19,6 +20,8 @@ pub(crate) struct Pool {
     members: Vec<Member>,
     /// Whether two of them are of one instance.
     crowded: bool,
+    /// Most instances at one time since there were none.
+    most: u32,
     updated: Time,
     /// Grows whenever rates change: an announcement of an earlier generation is void.
     generation: u64,
@@ -59,6 +62,7 @@ impl Pool {
             capacity,
             members: Vec::new(),
             crowded: false,
+            most: 0,
             updated: Time::ZERO,
             generation: 0,
         }
@@ -73,6 +77,22 @@ impl Pool {
         self.members.is_empty()
     }
 
+    /// Most instances at one time since nobody used it, the last time with any included.
+    pub(crate) fn most(&self) -> u32 {
+        self.most
+    }
+
+    /// Instances that use it.
+    fn instances(&self) -> u32 {
+        match self.crowded {
+            true => {
+                let users = self.members.iter().map(|it| it.user.instance);
+                users.collect::<BTreeSet<_>>().len() as u32
+            }
+            false => self.members.len() as u32,
+        }
+    }
+
     /// What there is from now on, as a part of what the profile has.
     pub(crate) fn vary(&mut self, factor: f64) {
         self.capacity = self.nominal * factor;
@@ -81,8 +101,12 @@ impl Pool {
 
     pub(crate) fn join(&mut self, now: Time, user: User, share: Share) {
         self.advance(now);
+        if self.is_idle() {
+            self.most = 0;
+        }
         self.crowded |= self.members.iter().any(|it| it.user.instance == user.instance);
         self.members.push(Member { user, share, rate: 0.0, served: 0.0 });
+        self.most = self.most.max(self.instances());
         self.divide();
     }
 
@@ -299,5 +323,20 @@ mod tests {
         assert!((pool.leave(at(1.0), alone(1)) - (0.25 * 560.0 + 0.75 * 280.0)).abs() < 1e-9);
         assert!((pool.leave(at(1.25), alone(2)) - (0.75 * 280.0 + 0.25 * 560.0)).abs() < 1e-9);
         assert_eq!(pool.leave(at(2.0), alone(3)), 0.0);
+    }
+
+    // The most users at one time are kept until somebody comes to an empty pool.
+    #[test]
+    fn peaks_are_kept() {
+        let mut pool = Pool::new(10.0);
+        for number in 0..3 {
+            pool.join(at(0.0), alone(number), share(9.0, 1.0, ENDLESS));
+        }
+        for number in 0..3 {
+            pool.leave(at(1.0), alone(number));
+            assert_eq!(pool.most(), 3);
+        }
+        pool.join(at(2.0), alone(7), share(9.0, 1.0, ENDLESS));
+        assert_eq!(pool.most(), 1);
     }
 }

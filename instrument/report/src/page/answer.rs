@@ -98,7 +98,7 @@ impl Figure {
 pub(super) fn mark(verdict: Verdict, truth: &str) -> Markup {
     let words = match verdict {
         Verdict::Agrees => "true: ",
-        Verdict::Close => "within 2 % of true: ",
+        Verdict::Close => "close to true: ",
         Verdict::Differs => "differs from true: ",
         Verdict::Open => "not found; true: ",
     };

@@ -96,7 +96,7 @@ pub(super) fn foot(findings: &Findings, facts: &StudyFacts, links: &Links) -> Ma
             }
             p class="fine" {
                 "Intervals hold the true value in 95 of 100 studies. A mark compares a finding with what the target declares: "
-                "✓ the same, or inside the interval; ≈ within 2 %; ✗ neither; ? not found. The paper is Wang et al., "
+                "✓ the same, or inside the interval; ≈ within 2 %, or within what a metric judged by absolute error may differ; ✗ neither; ? not found. The paper is Wang et al., "
                 em { "Peeking Behind the Curtains of Serverless Platforms" } ", USENIX ATC 2018."
             }
         }

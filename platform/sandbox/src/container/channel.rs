@@ -59,22 +59,26 @@ impl Channel {
     }
 
     /// Sends one message, made of `parts`, with descriptors.
-    pub(super) fn send(&self, parts: &[&[u8]], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    pub(super) fn send<const PARTS: usize>(
+        &self,
+        parts: &[&[u8]; PARTS],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
         self.send_with(parts, descriptors, SendFlags::NOSIGNAL)
     }
 
     /// As [`Channel::send`], or an error of kind `WouldBlock` where there is no room.
-    pub(super) fn try_send(
+    pub(super) fn try_send<const PARTS: usize>(
         &self,
-        parts: &[&[u8]],
+        parts: &[&[u8]; PARTS],
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
         self.send_with(parts, descriptors, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
     }
 
-    fn send_with(
+    fn send_with<const PARTS: usize>(
         &self,
-        parts: &[&[u8]],
+        parts: &[&[u8]; PARTS],
         descriptors: &[BorrowedFd<'_>],
         flags: SendFlags,
     ) -> io::Result<()> {
@@ -94,7 +98,8 @@ impl Channel {
         if !descriptors.is_empty() {
             control.push(SendAncillaryMessage::ScmRights(descriptors));
         }
-        let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        // Not a vector: the first process of a sandbox sends when it has no heap any more.
+        let slices = parts.map(IoSlice::new);
         loop {
             match rustix::net::sendmsg(&self.0, &slices, &mut control, flags) {
                 Err(rustix::io::Errno::INTR) => {}

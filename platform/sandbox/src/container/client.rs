@@ -316,9 +316,9 @@ impl Connection {
     }
 
     /// Sends one message with descriptors, waiting for room.
-    pub(super) async fn send(
+    pub(super) async fn send<const PARTS: usize>(
         &self,
-        parts: &[&[u8]],
+        parts: &[&[u8]; PARTS],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), Failure> {
         let cannot = || "cannot ask the starter".to_owned();

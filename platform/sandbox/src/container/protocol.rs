@@ -279,6 +279,20 @@ pub(super) fn encode(message: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
+/// As [`encode`], into `space` and without allocation: the bytes that hold the message.
+pub(super) fn encode_into<'a>(
+    space: &'a mut [u8],
+    message: &impl Serialize,
+) -> io::Result<&'a [u8]> {
+    let (head, mut body) =
+        space.split_at_mut_checked(4).ok_or_else(|| io::Error::from(io::ErrorKind::WriteZero))?;
+    let room = body.len();
+    serde_json::to_writer(&mut body, message)?;
+    let length = room - body.len();
+    head.copy_from_slice(&(length as u32).to_le_bytes());
+    Ok(&space[..4 + length])
+}
+
 /// The message in `bytes`, and what follows it.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<(T, &[u8])> {
     let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidData, text.to_owned());
@@ -311,5 +325,15 @@ mod tests {
         assert_eq!(strings(rest).expect("terminated"), [c"one", c""]);
         assert!(decode::<Request>(&bytes[..9]).is_err());
         assert!(strings(b"one").is_err());
+    }
+    // Without allocation the bytes are the same, for the longest report too; no space is an error.
+    #[test]
+    fn messages_fit_into_given_space() {
+        let mut space = [0; 64];
+        let longest = Status::Exited(i32::MIN);
+        assert_eq!(encode_into(&mut space, &longest).expect("fits"), encode(&longest));
+        for length in [0, 4, 9] {
+            assert!(encode_into(&mut space[..length], &longest).is_err(), "{length}");
+        }
     }
 }

@@ -356,6 +356,30 @@ pub(super) fn forget(mut memory: Vec<u8>) {
     std::hint::black_box(&memory);
 }
 
+/// Unmaps the heap of this process, which from here on may neither use, free nor allocate any of it.
+///
+/// What a process forked from a large one keeps of that one's heap is memory that both paid for once and, as soon as the
+/// parent writes to its half, is this process's alone. Where the heap cannot be found, or holds this thread's own data as in
+/// a static program, it stays.
+pub(super) fn unmap_heap() {
+    /// Place of start_brk in /proc/PID/stat after the name, which may hold blanks: field 47 of proc_pid_stat(5), the
+    /// name being the second.
+    const START_AFTER_NAME: usize = 44;
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
+    let start = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().nth(START_AFTER_NAME)?.parse::<usize>().ok());
+    drop(stat);
+    // SAFETY: sbrk of nothing only tells where the heap ends, and errno's address is this thread's own.
+    let (end, own) = unsafe { (libc::sbrk(0) as usize, libc::__errno_location() as usize) };
+    let Some(start) = start.filter(|start| (1..end).contains(start)) else { return };
+    if (start..end).contains(&own) {
+        return;
+    }
+    // SAFETY: callers use nothing of the heap afterwards, and nothing else is mapped between its start and its end.
+    unsafe { libc::munmap(start as *mut libc::c_void, end - start) };
+}
+
 /// Attaches `file` to a free loop device, which lets go of it by itself when it is no longer used.
 /// Returns the device, open, and its path.
 pub(super) fn attach_loop(file: BorrowedFd<'_>) -> io::Result<(OwnedFd, CString)> {
