@@ -7,7 +7,7 @@ use analysis::Problem;
 use anyhow::Context;
 use experiment::{Basis, Ended, Kind, Scale, Scope, Unit};
 use model::Span;
-use record::Record;
+use record::{Record, UnitWriter};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::future::Future;
@@ -332,6 +332,8 @@ struct Files<'a> {
     /// What each experiment still needs.
     left: BTreeMap<String, Span>,
     resumption: Resumption,
+    /// The file of the unit that is under way, where its records come in parts.
+    begun: Option<UnitWriter>,
 }
 
 /// How a study that was stopped goes on.
@@ -373,13 +375,32 @@ impl experiment::Sink for Files<'_> {
         self.progress.set(Duration::from(done));
     }
 
+    fn part(
+        &mut self,
+        experiment: &str,
+        unit: &Unit,
+        records: Vec<Record>,
+    ) -> anyhow::Result<Vec<Record>> {
+        if !self.is_written(experiment, &unit.name) {
+            let writer = match self.begun.take() {
+                Some(writer) => writer,
+                None => UnitWriter::create(&self.directory.records(), experiment, &unit.name)?,
+            };
+            self.begun.insert(writer).write(&records)?;
+        }
+        Ok(Vec::new())
+    }
+
     fn finished(
         &mut self,
         experiment: &str,
         unit: &Unit,
         records: &[Record],
     ) -> anyhow::Result<()> {
-        if !self.is_written(experiment, &unit.name) {
+        if let Some(mut begun) = self.begun.take() {
+            begun.write(records)?;
+            begun.finish()?;
+        } else if !self.is_written(experiment, &unit.name) {
             record::write_unit(&self.directory.records(), experiment, &unit.name, records)?;
         }
         if let Some(left) = self.left.get_mut(experiment) {
@@ -423,6 +444,7 @@ impl<'a> Files<'a> {
             began: Instant::now(),
             left,
             resumption,
+            begun: None,
         }
     }
 

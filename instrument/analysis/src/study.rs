@@ -3,6 +3,7 @@
 use crate::answers::Answers;
 use crate::clock::Clock;
 use crate::placed::HostSource;
+use crate::thin::LeftOut;
 use record::Record;
 use std::collections::BTreeMap;
 
@@ -22,6 +23,8 @@ pub(crate) struct Study<'a> {
     /// By runtime: each has its own way to read the wall clock, some to a millisecond.
     pub(crate) clocks: BTreeMap<&'a str, Clock>,
     pub(crate) host: HostSource,
+    /// What is not among the records, since it says no more than they do.
+    pub(crate) left_out: LeftOut,
 }
 
 impl<'a> Study<'a> {
@@ -33,7 +36,12 @@ impl<'a> Study<'a> {
         }
         let clocks =
             clocks.into_iter().map(|(runtime, records)| (runtime, Clock::of(&records))).collect();
-        Self { records, clocks, host }
+        Self { records, clocks, host, left_out: LeftOut::default() }
+    }
+
+    /// The same where these records were left out.
+    pub(crate) fn without(self, left_out: LeftOut) -> Self {
+        Self { left_out, ..self }
     }
 
     /// The clock of the functions of a runtime; one that needs no correction where no exchange tells of it.
@@ -47,8 +55,8 @@ impl<'a> Study<'a> {
         let sound: Vec<&Record> = all.iter().copied().filter(|record| is_sound(record)).collect();
         if let Some(void) = all.iter().find_map(|record| record.setting.get(VOID)) {
             let count = all.len() - sound.len();
-            let text =
-                format!("{count} of {} requests are void and in no figure: {void}", all.len());
+            let requests = all.len() as u64 + self.left_out.of(experiment);
+            let text = format!("{count} of {requests} requests are void and in no figure: {void}");
             answers.note(experiment, &text);
         }
         let undeployed = self
