@@ -8,6 +8,7 @@ mod doctor;
 mod draw;
 mod profile;
 mod progress;
+mod reading;
 mod replay;
 mod serve;
 mod spent;

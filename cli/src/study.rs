@@ -2,8 +2,9 @@
 
 use crate::directory::{Directory, Study, now};
 use crate::progress::{Progress, short};
+use crate::reading::Reading;
 use crate::{draw, serve, truth};
-use analysis::Problem;
+use analysis::{Problem, Thinned};
 use anyhow::Context;
 use experiment::{Basis, Ended, Kind, Scale, Scope, Unit};
 use model::Span;
@@ -350,6 +351,8 @@ enum Resumption {
 struct Measured {
     study: Study,
     ended: Ended,
+    /// Its records, where they have been read already.
+    reading: Option<Reading>,
 }
 
 impl experiment::Sink for Files<'_> {
@@ -468,7 +471,9 @@ async fn measure_live(
     let mut measured = measured?;
     if measured.ended == Ended::Complete && matches!(measured.study.target.parse(), Ok(Uri::Local))
     {
-        measured.study.truths = truths(directory, &measured.study)?;
+        let reading = Reading::of(directory)?;
+        measured.study.truths = truths(directory, &measured.study, &reading)?;
+        measured.reading = Some(reading);
     }
     Ok(measured)
 }
@@ -490,21 +495,25 @@ async fn measure<T: Target>(
             &format!("function {name} is left: {reason}"),
         );
     }
-    Ok(Measured { study: files.study, ended: ended? })
+    Ok(Measured { study: files.study, ended: ended?, reading: None })
 }
 
 /// Draws the report, or says how to finish the study.
 fn finish(
     arguments: &Arguments,
     directory: &Directory,
-    Measured { study, ended }: Measured,
+    Measured { study, ended, reading }: Measured,
 ) -> anyhow::Result<ExitCode> {
     directory.save(&study)?;
     if ended == Ended::Stopped {
         eprintln!("stopped; finish it with: peek study --resume {}", directory.path().display());
         return Ok(ExitCode::from(STOPPED));
     }
-    let (findings, paths) = draw::draw(directory, &study)?;
+    let reading = match reading {
+        Some(reading) => reading,
+        None => Reading::of(directory)?,
+    };
+    let (findings, paths) = draw::draw(directory, &study, &reading)?;
     if arguments.json {
         println!(
             "{}",
@@ -547,11 +556,15 @@ fn describe<T: Target>(study: &mut Study, target: &T) {
 }
 
 /// What profile and journals of the local platform say.
-fn truths(directory: &Directory, study: &Study) -> anyhow::Result<Vec<analysis::Truth>> {
-    let records = record::read_all(&directory.records())?;
-    let mut truths = truth::of_profile(&serve::profile(&study.profile)?, &records);
+fn truths(
+    directory: &Directory,
+    study: &Study,
+    reading: &Reading,
+) -> anyhow::Result<Vec<analysis::Truth>> {
+    let Thinned { records, left_out } = &reading.thinned;
+    let mut truths = truth::of_profile(&serve::profile(&study.profile)?, records);
     truths.push(truth::clock::same());
-    truths.extend(truth::Realised::read_all(directory.path())?.truths(&records));
+    truths.extend(truth::Realised::read_all(directory.path())?.truths(records, left_out));
     Ok(truths)
 }
 

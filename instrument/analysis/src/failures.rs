@@ -18,8 +18,7 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
         let records: Vec<&Record> = study.requests(&experiment).collect();
         let left_out = study.left_out.of(&experiment) as usize;
         let rows = |hit: fn(&Record) -> bool| -> Vec<Row<bool>> {
-            let kept =
-                records.iter().map(|record| Row::new(u64::from(record.round), hit(record)));
+            let kept = records.iter().map(|record| Row::new(u64::from(record.round), hit(record)));
             // What is left out was answered.
             let rounds = study.left_out.rounds(&experiment);
             let answered = rounds.flat_map(|(round, records)| {

@@ -80,10 +80,7 @@ fn analyse_with(records: &[Record], left_out: &LeftOut) -> (Vec<Finding>, Vec<Pr
     (findings, problems)
 }
 
-fn analyse_sandbox(
-    mut records: Vec<&Record>,
-    left_out: LeftOut,
-) -> (Vec<Finding>, Vec<Problem>) {
+fn analyse_sandbox(mut records: Vec<&Record>, left_out: LeftOut) -> (Vec<Finding>, Vec<Problem>) {
     // Sums of the same numbers in another order differ in their last bits.
     records.sort_by_key(|record| {
         (&record.experiment, &record.unit, record.sent_ns, &record.function, record.sequence)

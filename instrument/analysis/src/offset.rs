@@ -52,8 +52,7 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
             hosts.entry(host).or_default().push(record);
         }
     }
-    let unknown =
-        Finding::new(EXPERIMENT, "clock.offset_ms", "ms").with_method(METHOD, rows);
+    let unknown = Finding::new(EXPERIMENT, "clock.offset_ms", "ms").with_method(METHOD, rows);
     if hosts.is_empty() {
         let why = "no one offset fits all exchanges: clocks step, drift, or differ from host to host; names of hosts \
                    would tell which";

@@ -154,7 +154,8 @@ impl Clock {
 
     /// Keeps the record in place of one that bounds less; returns the one that is not needed.
     fn bound(&mut self, record: Record) -> Option<Record> {
-        let record = better(&mut self.low, record, |one, other| bounds_ns(one).0 > bounds_ns(other).0)?;
+        let record =
+            better(&mut self.low, record, |one, other| bounds_ns(one).0 > bounds_ns(other).0)?;
         better(&mut self.high, record, |one, other| bounds_ns(one).1 < bounds_ns(other).1)
     }
 }
@@ -256,7 +257,8 @@ mod tests {
     fn watched(seed: u64) -> Vec<Record> {
         let random = &mut Pcg64::seed_from_u64(seed);
         let grain_ns = [1, 1_000, 1_000_000][random.random_range(0..3)];
-        let (sandboxes, offset_ns) = (random.random_range(1..3), random.random_range(0..40_000_000));
+        let (sandboxes, offset_ns) =
+            (random.random_range(1..3), random.random_range(0..40_000_000));
         let mut records = Vec::new();
         for function in 0..6_u32 {
             let mut instance = 0;
@@ -271,7 +273,8 @@ mod tests {
                     _ => Outcome::Ok,
                 };
                 records.push(Record {
-                    experiment: if function == 5 { "idle" } else { lifetime::EXPERIMENT }.to_owned(),
+                    experiment: if function == 5 { "idle" } else { lifetime::EXPERIMENT }
+                        .to_owned(),
                     unit: "watch".to_owned(),
                     phase: "watch".to_owned(),
                     round: function % 3,
@@ -322,7 +325,7 @@ mod tests {
     // What tells of hosts, failed, is void or came from elsewhere is never left out.
     #[test]
     fn what_tells_more_is_kept() {
-        let dull = watched(1).into_iter().find(|record| is_dull(record)).expect("most are");
+        let dull = watched(1).into_iter().find(is_dull).expect("most are");
         let setting = |name: &str| [(name.to_owned(), "why".to_owned())].into();
         for record in [
             Record { outcome: Outcome::FunctionError, ..dull.clone() },
