@@ -126,19 +126,16 @@ impl Engine {
         }
     }
 
-    /// Looks at what this invocation will touch.
-    pub(crate) fn glance(&self, arrival: &Arrival) -> u64 {
-        let ran = self.functions.get(arrival.function as usize).map_or(0, |it| it.ran);
-        self.scheduler.glance(FunctionId(u64::from(arrival.function))) ^ u64::from(ran)
-    }
-
-    /// Looks at what will end next, roughly: the beginning of a heap holds most of what leaves it soon.
-    pub(crate) fn glance_ends(&self, most: usize) -> u64 {
-        let ends = self.agenda.iter().take(most).map(|Reverse(due)| match due.what {
-            What::Finished(instance, _) => self.scheduler.glance_at(instance),
-            What::Ready(_) | What::Started(_) => 0,
-        });
-        ends.fold(0, |sum, it| sum ^ it)
+    /// Looks at what these invocations will touch, and at what will end next, roughly: the beginning of a heap holds most of
+    /// what leaves it soon.
+    pub(crate) fn glance(&self, arrivals: &[Arrival]) -> u64 {
+        let comes: Vec<FunctionId> =
+            arrivals.iter().map(|it| FunctionId(u64::from(it.function))).collect();
+        let ends: Vec<InstanceId> =
+            self.agenda.iter().take(2 * arrivals.len()).filter_map(instance_of).collect();
+        let books = arrivals.iter().filter_map(|it| self.functions.get(it.function as usize));
+        let ran = books.fold(0, |sum, it| sum ^ it.ran);
+        self.scheduler.glance(&comes, &ends) ^ u64::from(ran)
     }
 
     /// Takes in one invocation; functions that are new are deployed first. Arrivals come in the order of time.
@@ -383,6 +380,14 @@ impl Engine {
             self.counts.busy.take(self.now, mib);
         }
         Some(gone)
+    }
+}
+
+/// The instance whose invocation ends then.
+fn instance_of(Reverse(due): &Reverse<Due>) -> Option<InstanceId> {
+    match due.what {
+        What::Finished(instance, _) => Some(instance),
+        What::Ready(_) | What::Started(_) => None,
     }
 }
 

@@ -99,21 +99,31 @@ pub struct FunctionView {
 }
 
 impl Scheduler {
-    /// Looks at what an invocation of this function would touch, and changes nothing: a driver that knows which come next
-    /// looks at several at once, so that their cache misses overlap. The number says nothing.
-    pub fn glance(&self, function: FunctionId) -> u64 {
-        let Some(state) = self.functions.get(function) else { return 0 };
-        let account = self.accounts[state.account as usize].in_flight;
-        let idle = state.idle.youngest().map_or(0, |instance| self.glance_at(instance));
-        account ^ state.revision ^ u64::from(state.in_flight) ^ idle
-    }
-
-    /// The same for the end of what this instance runs.
-    pub fn glance_at(&self, instance: InstanceId) -> u64 {
-        let Some(it) = self.instances.get(instance) else { return 0 };
-        let host = self.hosts.get(it.host).map_or(0, |host| host.idle as u64);
-        let function = self.functions.get(it.function).map_or(0, |it| u64::from(it.in_flight));
-        it.end.as_nanos() ^ it.since.as_nanos() ^ host ^ function
+    /// Looks at what invocations of these functions would touch, and at what would the ends of what these instances run;
+    /// changes nothing, and the number says nothing. A driver that knows what comes next calls it ahead of time.
+    ///
+    /// It goes from kind to kind, not from invocation to invocation: looks of one loop do not wait for each other, so their
+    /// cache misses overlap, while an instance is only known once its function has been looked at.
+    pub fn glance(&self, comes: &[FunctionId], ends: &[InstanceId]) -> u64 {
+        let mut seen = 0;
+        let mut instances = Vec::with_capacity(comes.len() + ends.len());
+        for state in comes.iter().filter_map(|&function| self.functions.get(function)) {
+            seen ^= state.glance();
+            instances.extend(state.idle.youngest());
+        }
+        instances.extend_from_slice(ends);
+        let mut found = Vec::with_capacity(instances.len());
+        for it in instances.iter().filter_map(|&instance| self.instances.get(instance)) {
+            seen ^= it.glance();
+            found.push((it.host, it.function));
+        }
+        for host in found.iter().filter_map(|&(host, _)| self.hosts.get(host)) {
+            seen ^= host.glance();
+        }
+        for state in found.iter().rev().take(ends.len()).filter_map(|it| self.functions.get(it.1)) {
+            seen ^= state.glance() ^ self.accounts[state.account as usize].in_flight;
+        }
+        seen
     }
 
     /// Every host, oldest first.
