@@ -47,24 +47,28 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     truths
 }
 
-/// All truths of an emulated platform after a study of which this is left.
-pub fn of_thinned(region: &emulator::Region, thinned: &Thinned) -> Vec<Truth> {
-    truths_of(region, &thinned.records, &thinned.left_out)
+/// All truths of an emulated platform that counted this in a study of which that is left.
+pub fn of_thinned(platform: &Platform, counts: &Counts, thinned: &Thinned) -> Vec<Truth> {
+    truths_of(platform, counts, &thinned.records, &thinned.left_out)
 }
 
 /// All truths of an emulated platform after a study.
 pub fn of_region(region: &emulator::Region, records: &[Record]) -> Vec<Truth> {
-    truths_of(region, records, &LeftOut::default())
+    truths_of(&region.platform(), &region.counts(), records, &LeftOut::default())
 }
 
-fn truths_of(region: &emulator::Region, records: &[Record], left_out: &LeftOut) -> Vec<Truth> {
-    let (platform, counts) = (region.platform(), region.counts());
+fn truths_of(
+    platform: &Platform,
+    counts: &Counts,
+    records: &[Record],
+    left_out: &LeftOut,
+) -> Vec<Truth> {
     // What was counted comes first: of truths that are as particular, the first is joined.
-    let realised = Realised::of(&counts);
+    let realised = Realised::of(counts);
     let mut truths = realised.truths(records, left_out);
-    truths.extend(clock::truths(&platform, &counts));
-    truths.extend(hosts::truths(&platform, &counts, records));
-    truths.extend(of_platform(&platform, &counts, records));
+    truths.extend(clock::truths(platform, counts));
+    truths.extend(hosts::truths(platform, counts, records));
+    truths.extend(of_platform(platform, counts, records));
     truths.extend(sharing::worst_slowdown(&truths, &realised, records));
     truths
 }

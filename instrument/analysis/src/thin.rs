@@ -7,16 +7,17 @@
 //! what is left is what they would find in all records, to the last bit. Deliberately knows nothing of files.
 
 use crate::clock::bounds_ns;
-use crate::lifetime;
 use crate::offset::COARSEST_GRAIN_NS;
 use crate::study::{KNOWN, is_sound};
+use crate::{consistency, lifetime};
 use record::{Outcome, Record};
 use std::collections::BTreeMap;
 
 /// Records without the dull ones, and how many these were.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Thinned {
-    /// What is left: in the order taken, then what was kept of dull ones.
+    /// What is left: in the order taken, then what was kept of dull ones. Request ids, roles, versions and, but for the
+    /// experiment on consistency, marks are empty.
     pub records: Vec<Record>,
     /// What is not.
     pub left_out: LeftOut,
@@ -178,7 +179,8 @@ fn divisor(one: u64, other: u64) -> u64 {
 
 impl Thinning {
     /// Takes one record.
-    pub fn take(&mut self, record: Record) {
+    pub fn take(&mut self, mut record: Record) {
+        drop_unread(&mut record);
         if !is_dull(&record) {
             return self.kept.push(record);
         }
@@ -228,6 +230,17 @@ impl Thinning {
         if let Some(over) = clock.bound(record) {
             self.left_out.add(&over);
         }
+    }
+}
+
+/// Empties what no finding, truth or plot of a large study reads.
+fn drop_unread(record: &mut Record) {
+    record.request_id = String::new();
+    record.role = String::new();
+    record.version = String::new();
+    if record.experiment != consistency::EXPERIMENT {
+        record.mark = String::new();
+        record.mark_acknowledged = String::new();
     }
 }
 
