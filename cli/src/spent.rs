@@ -3,12 +3,9 @@
 //! Deliberately no analysis: the plan and the clock of the program that measured are not in the records.
 
 use crate::directory::Study;
+use crate::price;
 use analysis::Finding;
 use record::Record;
-
-/// Price of a GiB-second and of a request on AWS, x86 in US East (AWS Lambda pricing page, first tier; other regions and
-/// arm64 differ by up to a third), USD.
-const AWS_USD: (f64, f64) = (0.000_016_666_7, 0.000_000_2);
 
 /// What the invocations of a study took, summed as their records come.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -60,6 +57,13 @@ pub fn findings(study: &Study, spent: &Spent) -> Vec<Finding> {
             }
         }
         "aws" => {
+            // Studies of earlier programs did not say what they expected.
+            if study.planned_requests > 0 {
+                let method =
+                    "what the plan expects every request to run, by AWS's public price list";
+                let usd = price::aws_usd(study.planned_requests, study.planned_gib_s);
+                findings.push(finding("study.cost_usd", "usd", "planned", method, usd));
+            }
             let method = "run time and memory of every request by AWS's public price list; instances that start are \
                           not in it";
             findings.push(finding("study.cost_usd", "usd", "spent", method, spent.aws_usd));
@@ -70,17 +74,16 @@ pub fn findings(study: &Study, spent: &Spent) -> Vec<Finding> {
 }
 
 /// What AWS charges for a request.
-fn charged_usd(record: &Record) -> f64 {
+pub(crate) fn charged_usd(record: &Record) -> f64 {
     if record.request_id.is_empty() || record.http_status != 200 {
         return 0.0;
     }
-    let (of_gib_s, of_request) = AWS_USD;
     let ran_ms = match record.billed_ms > 0.0 {
         true => record.billed_ms,
         // Billed by the millisecond, rounded up (AWS Lambda pricing page).
         false => (record.function_ns as f64 / 1e6).ceil(),
     };
-    of_request + ran_ms / 1e3 * f64::from(record.memory_mib) / 1024.0 * of_gib_s
+    price::aws_usd(1, ran_ms / 1e3 * f64::from(record.memory_mib) / 1024.0)
 }
 
 #[cfg(test)]
@@ -138,5 +141,21 @@ mod tests {
         );
         assert_eq!(numbers("local", &[])[1].1, 100.0);
         assert_eq!(numbers("aws:eu-west-1", &[]).len(), 3);
+    }
+
+    // What AWS is expected to charge stands beside what it does: 100 GiB-seconds are 0.17 cents, 5,000
+    // requests 0.1.
+    #[test]
+    fn aws_has_an_expected_cost() {
+        let mut study = Study::begin("aws:eu-west-1", "study", 1);
+        (study.planned_ms, study.planned_requests, study.planned_gib_s) = (90_000, 5_000, 100.0);
+        let found = findings(&study, &Spent::default());
+        let planned = found.iter().find(|it| {
+            it.metric == "study.cost_usd" && it.setting["kind"].as_str() == Some("planned")
+        });
+        let Some(Value::Number(usd)) = planned.map(|it| it.value.clone()) else {
+            panic!("{found:?}")
+        };
+        assert!((usd - 0.002_666_67).abs() < 1e-8, "{usd}");
     }
 }

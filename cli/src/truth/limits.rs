@@ -53,4 +53,24 @@ mod tests {
             }
         }
     }
+
+    // Crashes, lost answers and failed starts are no refusals: the limit is found, or unknown where no try tells.
+    #[test]
+    fn failures_are_no_limits() {
+        let faults = [
+            ("lost_reply = 0.0", "lost_reply = 0.05"),
+            ("crash = 0.0", "crash = 0.05"),
+            ("start_failure = 0.0", "start_failure = 0.05"),
+        ];
+        let mut exact = 0;
+        for seed in 1..=8 {
+            let found = findings(platform("aws-2018", &faults), Kind::Limits, seed, |_| {});
+            let payload = of(&found, "limits.payload_mib")[0];
+            if payload.value != analysis::Value::Null {
+                assert_eq!(number(&payload.value), truth(payload), "seed {seed}");
+                exact += 1;
+            }
+        }
+        assert!(exact >= 6, "{exact} of 8");
+    }
 }

@@ -1,11 +1,12 @@
 //! What really happened, as the platform saw it: the realised truth that findings are held against.
 
 use crate::call::Answer;
+use crate::host::Resource;
 use crate::profile::HostType;
 use crate::region::State;
 use crate::reveal;
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What happened so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,6 +48,9 @@ pub struct FunctionCounts {
     pub answers: Answers,
     /// Answers to requests that were sent after an update.
     pub updated: Vec<Updated>,
+    /// How many instances used the CPUs, the disk or the network of one host at one time, at most from when nobody did
+    /// until nobody did again, one of this function being the last.
+    pub beside: BTreeSet<u32>,
     /// Hosts on which its instances ran.
     pub hosts: BTreeMap<HostId, FirstRun>,
 }
@@ -199,6 +203,16 @@ impl State {
             outdated,
             new: it.first.is_none_or(|first| first >= updated),
         });
+    }
+
+    /// An instance no longer uses a resource of its host; whoever was the last to do so says how many there were.
+    pub(crate) fn note_beside(&mut self, instance: InstanceId, resource: Resource) {
+        let Some(it) = self.instances.get(&instance) else { return };
+        let Some(host) = self.hosts.get_mut(&it.host) else { return };
+        let pool = host.pool(resource);
+        if resource != Resource::Starter && pool.is_idle() {
+            self.counts.of(&it.version.function).beside.insert(pool.most());
+        }
     }
 
     /// An instance runs for the first time.

@@ -349,6 +349,7 @@ impl State {
         let before = it.pool(resource).generation();
         let got = it.pool(resource).leave(now, instance);
         if it.pool(resource).generation() != before {
+            self.note_beside(instance, resource);
             self.announce(host, resource);
         }
         got
@@ -374,6 +375,7 @@ impl State {
         let done = pool.take_done(now);
         self.announce(host, resource);
         for instance in done {
+            self.note_beside(instance, resource);
             match resource {
                 Resource::Starter => self.started_in_turn(instance),
                 _ => self.work_done(instance),

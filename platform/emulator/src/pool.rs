@@ -16,6 +16,8 @@ pub(crate) struct Pool {
     /// Units per second at present.
     capacity: f64,
     members: Vec<Member>,
+    /// Most members at one time since there were none.
+    most: u32,
     updated: Time,
     /// Grows whenever rates change: an announcement of an earlier generation is void.
     generation: u64,
@@ -47,6 +49,7 @@ impl Pool {
             nominal: capacity,
             capacity,
             members: Vec::new(),
+            most: 0,
             updated: Time::ZERO,
             generation: 0,
         }
@@ -61,6 +64,11 @@ impl Pool {
         self.members.is_empty()
     }
 
+    /// Most users at one time since nobody used it, the last time with any included.
+    pub(crate) fn most(&self) -> u32 {
+        self.most
+    }
+
     /// What there is from now on, as a part of what the profile has.
     pub(crate) fn vary(&mut self, factor: f64) {
         self.capacity = self.nominal * factor;
@@ -69,7 +77,11 @@ impl Pool {
 
     pub(crate) fn join(&mut self, now: Time, instance: InstanceId, share: Share) {
         self.advance(now);
+        if self.is_idle() {
+            self.most = 0;
+        }
         self.members.push(Member { instance, share, rate: 0.0, served: 0.0 });
+        self.most = self.most.max(self.members.len() as u32);
         self.divide();
     }
 
@@ -229,5 +241,20 @@ mod tests {
         assert!((pool.leave(at(1.0), InstanceId(1)) - (0.25 * 560.0 + 0.75 * 280.0)).abs() < 1e-9);
         assert!((pool.leave(at(1.25), InstanceId(2)) - (0.75 * 280.0 + 0.25 * 560.0)).abs() < 1e-9);
         assert_eq!(pool.leave(at(2.0), InstanceId(3)), 0.0);
+    }
+
+    // The most users at one time are kept until somebody comes to an empty pool.
+    #[test]
+    fn peaks_are_kept() {
+        let mut pool = Pool::new(10.0);
+        for number in 0..3 {
+            pool.join(at(0.0), InstanceId(number), share(9.0, 1.0, ENDLESS));
+        }
+        for number in 0..3 {
+            pool.leave(at(1.0), InstanceId(number));
+            assert_eq!(pool.most(), 3);
+        }
+        pool.join(at(2.0), InstanceId(7), share(9.0, 1.0, ENDLESS));
+        assert_eq!(pool.most(), 1);
     }
 }

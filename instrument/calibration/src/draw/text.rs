@@ -5,6 +5,9 @@
 use super::{Broken, Draw, Drawn, IdleDrawn, PlacementDrawn, RUNTIMES, SOURCES};
 use rand::RngExt;
 
+/// Largest memory size of a function, where hosts take it, MiB.
+const LARGEST_MIB: u32 = 2_048;
+
 impl Draw {
     pub(super) fn text(&mut self, drawn: &Drawn) -> String {
         // Kinds of host differ in model and memory; what an instance gets of their CPUs would be a mixture else.
@@ -64,7 +67,7 @@ account_concurrency = {concurrency}
 queue = 1000
 queue_wait_s = 60.0
 memory_min_mib = 128
-memory_max_mib = 2048
+memory_max_mib = {}
 timeout_max_s = 300.0
 memory_reserve_mib = 0
 [billing]
@@ -74,7 +77,10 @@ init = \"{init}\"
 after_ms = 5.0
 [reveal]
 host = \"none\"",
-            drawn.seed, drawn.host_memory_mib
+            drawn.seed,
+            drawn.host_memory_mib,
+            // A function larger than a host would have a host made for it, larger than the profile says hosts are.
+            drawn.host_memory_mib.min(LARGEST_MIB)
         )
     }
 
@@ -215,7 +221,7 @@ roles = 4",
         // than a factor of eight would be known no better than to a tenth; platforms of the paper differ by 7 to 140.
         let least_ms = (8.0 * (there_ms + warm_ms)).max(90.0);
         for runtime in RUNTIMES {
-            for memory_mib in [128, 2_048] {
+            for memory_mib in [128, LARGEST_MIB] {
                 let latency = self.latency(least_ms, least_ms.max(300.0) * 4.0, 1.2);
                 text += &format!(
                     "[[emulated.cold]]\nruntime = \"{runtime}\"\nmemory_mib = {memory_mib}\nlatency = {latency}\n"

@@ -2,8 +2,8 @@
 //!
 //! The paper (table 1) has them from the vendors' documents. Here each is searched: timeouts and memory sizes by deploying
 //! functions until one is refused, requests by sending larger and smaller ones, /tmp by taking room until there is none.
-//! A search ends where neighbours differ, so what is found is exact; what is refused for another reason than its size, as by
-//! a rate, is asked again.
+//! A search ends where neighbours differ, so what is found is exact. Only a refusal is one: what a rate stops, what is lost
+//! on its way, and a function that fails tell nothing of a limit, and are asked again within bounds.
 
 use crate::bench::{Bench, Setting, Shot, setting};
 use crate::experiment::{About, Experiment, Planned, Unit};
@@ -16,6 +16,18 @@ use record::{Forced, Outcome, Record};
 
 /// Tries of one level that tell nothing, after which its search ends.
 const TRIES: u32 = 3;
+
+/// HTTP status of a request that is refused for what it is: `RequestTooLargeException` is 413,
+/// `InvalidRequestContentException` 400 (AWS Lambda, API of Invoke, 2026-11).
+const REFUSED: [u16; 2] = [400, 413];
+
+/// Words in the errors of a control operation that a rate stopped.
+const RATES: [&str; 3] = ["TooManyRequests", "Throttl", "RequestLimitExceeded"];
+
+/// Words in the errors of one that was lost, or failed by the platform's own fault: `ServiceException` is Lambda's, the
+/// last two are the SDK's.
+const FAULTS: [&str; 5] =
+    ["ServiceException", "ServiceUnavailable", "InternalFailure", "dispatch failure", "timed out"];
 
 /// Bytes of a request beside its padding: `{"padding":""}`.
 const REQUEST_BYTES: u64 = 14;
@@ -145,7 +157,7 @@ impl Experiment for Limits {
 async fn search<V: Vantage>(
     bench: &Bench<'_, V>,
     step: LimitsStep,
-    attempt: impl AsyncFn(u64) -> Record,
+    attempt: impl AsyncFn(u64) -> Tried,
 ) -> Vec<Record> {
     let (from, count, size) = step.levels(&bench.scope.limits);
     let (mut holds, mut fails) = (0, count);
@@ -172,22 +184,24 @@ async fn search<V: Vantage>(
     records
 }
 
+/// One try of a level.
+struct Tried {
+    record: Record,
+    /// Whether it was accepted or refused; None where this tells neither.
+    held: Option<bool>,
+}
+
 /// Whether a level holds; None where no try tells.
 async fn told<V: Vantage>(
     bench: &Bench<'_, V>,
     step: LimitsStep,
     level: u64,
-    attempt: impl AsyncFn(u64) -> Record,
+    attempt: impl AsyncFn(u64) -> Tried,
     records: &mut Vec<Record>,
 ) -> Option<bool> {
     let mut reason = String::new();
     for sequence in 0..TRIES {
-        let record = attempt(level).await;
-        let held = match record.outcome {
-            Outcome::Ok => Some(true),
-            Outcome::Throttled | Outcome::TimedOut => None,
-            Outcome::Failed | Outcome::FunctionError => Some(false),
-        };
+        let Tried { record, held } = attempt(level).await;
         reason.clone_from(&record.error);
         let mut labels = labels(step);
         labels.insert("level".to_owned(), level.to_string());
@@ -208,25 +222,23 @@ fn labels(step: LimitsStep) -> Setting {
 }
 
 /// A function with this configuration, removed at once: whether it can be.
-async fn declare<V: Vantage>(bench: &Bench<'_, V>, spec: FunctionSpec) -> Record {
+async fn declare<V: Vantage>(bench: &Bench<'_, V>, spec: FunctionSpec) -> Tried {
     let sent = bench.vantage.now().as_nanos();
     let (runtime, memory_mib) = (spec.runtime.clone(), spec.memory_mib);
     let deployed = bench.vantage.deploy(spec).await;
     let received_ns = bench.vantage.now().as_nanos();
-    let (outcome, function, error) = match deployed {
+    let (outcome, held, function, error) = match deployed {
         Ok(function) => {
             let name = function.name.clone();
             bench.remove(function).await;
-            (Outcome::Ok, name, String::new())
+            (Outcome::Ok, Some(true), name, String::new())
         }
         Err(error) => {
-            let rate = ["TooManyRequests", "Throttl", "RequestLimitExceeded"];
-            let throttled = rate.iter().any(|word| error.reason.contains(word));
-            let outcome = if throttled { Outcome::Throttled } else { Outcome::Failed };
-            (outcome, error.function.clone(), error.to_string())
+            let (outcome, held) = undeclared(&error.reason);
+            (outcome, held, error.function.clone(), error.to_string())
         }
     };
-    Record {
+    let record = Record {
         function,
         runtime,
         memory_mib,
@@ -238,15 +250,32 @@ async fn declare<V: Vantage>(bench: &Bench<'_, V>, spec: FunctionSpec) -> Record
         outcome,
         error,
         ..Record::default()
+    };
+    Tried { record, held }
+}
+
+/// What became of a configuration that was not taken, and whether that is a refusal.
+fn undeclared(reason: &str) -> (Outcome, Option<bool>) {
+    let any = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    match (any(&RATES), any(&FAULTS)) {
+        (true, _) => (Outcome::Throttled, None),
+        (false, true) => (Outcome::Failed, None),
+        (false, false) => (Outcome::Failed, Some(false)),
     }
 }
 
 /// A request of exactly so many KiB.
-async fn send<V: Vantage>(bench: &Bench<'_, V>, function: &Function, kib: u64) -> Record {
+async fn send<V: Vantage>(bench: &Bench<'_, V>, function: &Function, kib: u64) -> Tried {
     let padding = "x".repeat((kib * 1024).saturating_sub(REQUEST_BYTES) as usize);
     let request = Request { padding, ..Request::default() };
     let sent = Sent { intended: bench.soon(1), ..Sent::default() };
-    bench.vantage.invoke(function, &request, sent).await
+    let record = bench.vantage.invoke(function, &request, sent).await;
+    let held = match record.outcome {
+        Outcome::Ok => Some(true),
+        Outcome::Failed if REFUSED.contains(&record.http_status) => Some(false),
+        Outcome::Failed | Outcome::FunctionError | Outcome::Throttled | Outcome::TimedOut => None,
+    };
+    Tried { record, held }
 }
 
 /// Takes all of /tmp on fresh instances.
@@ -276,4 +305,23 @@ async fn disk<V: Vantage>(bench: &Bench<'_, V>, spec: FunctionSpec) -> Vec<Recor
         bench.remove(function).await;
     }
     records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A rate and a fault of the platform are no refusal of a configuration; a size that it does not take is.
+    #[test]
+    fn only_refusals_are_refusals() {
+        let held = |reason: &str| undeclared(reason).1;
+        assert_eq!(
+            held("InvalidParameterValueException: memorySize is at most 10240"),
+            Some(false)
+        );
+        assert_eq!(held("Value '901' at 'timeout' failed to satisfy constraint"), Some(false));
+        assert_eq!(held("TooManyRequestsException: Rate exceeded"), None);
+        assert_eq!(held("ServiceException: an internal error occurred"), None);
+        assert_eq!(held("dispatch failure: connection reset"), None);
+    }
 }
