@@ -2,6 +2,7 @@
 
 use crate::directory::{Directory, Study};
 use crate::draw;
+use crate::reading::Reading;
 use analysis::Problem;
 use anyhow::{Context, bail};
 use foreign::{Intake, Mapping, Table};
@@ -61,12 +62,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     study.problems = problems;
     study.experiments = experiments(&records);
     let findings = match &arguments.out {
-        None => draw::findings(&study, &records),
+        None => draw::findings(&study, &Reading::of_records(records)),
         Some(out) => {
             let directory = Directory::create(out)?;
             keep(&directory, &records)?;
             directory.save(&study)?;
-            let (findings, paths) = draw::draw(&directory, &study)?;
+            let (findings, paths) = draw::draw(&directory, &study, &Reading::of(&directory)?)?;
             eprintln!("{}", paths.html.display());
             findings
         }

@@ -1,10 +1,10 @@
 //! `peek report`: findings and report from the records alone. Also the last step of a study.
 
 use crate::directory::{Directory, Study};
+use crate::reading::Reading;
 use crate::spent;
 use analysis::{Findings, PaperPlatform, PeekVersion, TargetName};
 use anyhow::Context;
-use record::Record;
 use report::{ExperimentText, ReportPaths, StudyFacts};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -21,30 +21,34 @@ pub struct Arguments {
 /// Draws the report again.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (directory, study) = Directory::open(&arguments.directory)?;
-    let (_, paths) = draw(&directory, &study)?;
+    let (_, paths) = draw(&directory, &study, &Reading::of(&directory)?)?;
     println!("{}", paths.html.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the records of a study, computes its findings, and writes `findings.json` and the report.
-pub fn draw(directory: &Directory, study: &Study) -> anyhow::Result<(Findings, ReportPaths)> {
-    let records = record::read_all(&directory.records())?;
-    let findings = findings(study, &records);
+/// Computes the findings of a study that was read, and writes `findings.json` and the report.
+pub fn draw(
+    directory: &Directory,
+    study: &Study,
+    reading: &Reading,
+) -> anyhow::Result<(Findings, ReportPaths)> {
+    let findings = findings(study, reading);
     report::write_findings(&findings, directory.path())?;
-    let paths = report::draw(&findings, &records, &facts(directory, study), directory.path())
+    let records = &reading.thinned.records;
+    let paths = report::draw(&findings, records, &facts(directory, study), directory.path())
         .with_context(|| format!("cannot draw the report of {}", directory.path().display()))?;
     Ok((findings, paths))
 }
 
 /// What the records say, with what the study knows beside them.
-pub fn findings(study: &Study, records: &[Record]) -> Findings {
-    let (mut findings, mut problems) = analysis::analyse(records);
-    findings.extend(spent::findings(study, records));
+pub fn findings(study: &Study, reading: &Reading) -> Findings {
+    let (mut findings, mut problems) = analysis::analyse_thinned(&reading.thinned);
+    findings.extend(spent::findings(study, &reading.spent));
     problems.extend(study.problems.iter().cloned());
     analysis::join_truth(&mut findings, &study.truths);
     analysis::join_paper(&mut findings, PaperPlatform::of_target(&study.target));
-    let instances: BTreeSet<_> =
-        records.iter().map(|record| &record.instance).filter(|it| !it.is_empty()).collect();
+    let instances = reading.thinned.records.iter().map(|record| &record.instance);
+    let instances: BTreeSet<_> = instances.filter(|it| !it.is_empty()).collect();
     Findings {
         schema: 1,
         target: TargetName {
@@ -59,7 +63,7 @@ pub fn findings(study: &Study, records: &[Record]) -> Findings {
         started_at: study.started_at.clone(),
         finished_at: study.finished_at.clone(),
         instances_launched: instances.len() as u64,
-        invocations: records.len() as u64,
+        invocations: reading.invocations(),
         findings,
         problems,
     }

@@ -9,6 +9,7 @@ mod draw;
 mod price;
 mod profile;
 mod progress;
+mod reading;
 mod replay;
 mod serve;
 mod spent;

@@ -2,12 +2,13 @@
 
 use crate::directory::{Directory, Study, now};
 use crate::progress::Progress;
+use crate::reading::Reading;
 use crate::{draw, serve, truth};
-use analysis::Problem;
+use analysis::{Problem, Thinned};
 use anyhow::Context;
 use experiment::{Basis, Ended, Kind, MemoryTime, Scale, Scope, Unit};
 use model::Span;
-use record::Record;
+use record::{Record, UnitWriter};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::future::Future;
@@ -309,6 +310,8 @@ struct Files<'a> {
     /// What each experiment still needs.
     left: BTreeMap<String, Span>,
     resumption: Resumption,
+    /// The file of the unit that is under way, where its records come in parts.
+    begun: Option<UnitWriter>,
 }
 
 /// How a study that was stopped goes on.
@@ -325,6 +328,8 @@ enum Resumption {
 struct Measured {
     study: Study,
     ended: Ended,
+    /// Its records, where they have been read already.
+    reading: Option<Reading>,
 }
 
 impl experiment::Sink for Files<'_> {
@@ -350,13 +355,32 @@ impl experiment::Sink for Files<'_> {
         self.progress.set(Duration::from(done));
     }
 
+    fn part(
+        &mut self,
+        experiment: &str,
+        unit: &Unit,
+        records: Vec<Record>,
+    ) -> anyhow::Result<Vec<Record>> {
+        if !self.is_written(experiment, &unit.name) {
+            let writer = match self.begun.take() {
+                Some(writer) => writer,
+                None => UnitWriter::create(&self.directory.records(), experiment, &unit.name)?,
+            };
+            self.begun.insert(writer).write(&records)?;
+        }
+        Ok(Vec::new())
+    }
+
     fn finished(
         &mut self,
         experiment: &str,
         unit: &Unit,
         records: &[Record],
     ) -> anyhow::Result<()> {
-        if !self.is_written(experiment, &unit.name) {
+        if let Some(mut begun) = self.begun.take() {
+            begun.write(records)?;
+            begun.finish()?;
+        } else if !self.is_written(experiment, &unit.name) {
             record::write_unit(&self.directory.records(), experiment, &unit.name, records)?;
         }
         if let Some(left) = self.left.get_mut(experiment) {
@@ -406,6 +430,7 @@ impl<'a> Files<'a> {
             began: Instant::now(),
             left,
             resumption,
+            begun: None,
         }
     }
 
@@ -429,7 +454,9 @@ async fn measure_live(
     let mut measured = measured?;
     if measured.ended == Ended::Complete && matches!(measured.study.target.parse(), Ok(Uri::Local))
     {
-        measured.study.truths = truths(directory, &measured.study)?;
+        let reading = Reading::of(directory)?;
+        measured.study.truths = truths(directory, &measured.study, &reading)?;
+        measured.reading = Some(reading);
     }
     Ok(measured)
 }
@@ -451,21 +478,25 @@ async fn measure<T: Target>(
             &format!("function {name} is left: {reason}"),
         );
     }
-    Ok(Measured { study: files.study, ended: ended? })
+    Ok(Measured { study: files.study, ended: ended?, reading: None })
 }
 
 /// Draws the report, or says how to finish the study.
 fn finish(
     arguments: &Arguments,
     directory: &Directory,
-    Measured { study, ended }: Measured,
+    Measured { study, ended, reading }: Measured,
 ) -> anyhow::Result<ExitCode> {
     directory.save(&study)?;
     if ended == Ended::Stopped {
         eprintln!("stopped; finish it with: peek study --resume {}", directory.path().display());
         return Ok(ExitCode::from(STOPPED));
     }
-    let (findings, paths) = draw::draw(directory, &study)?;
+    let reading = match reading {
+        Some(reading) => reading,
+        None => Reading::of(directory)?,
+    };
+    let (findings, paths) = draw::draw(directory, &study, &reading)?;
     if arguments.json {
         println!(
             "{}",
@@ -508,11 +539,15 @@ fn describe<T: Target>(study: &mut Study, target: &T) {
 }
 
 /// What profile and journals of the local platform say.
-fn truths(directory: &Directory, study: &Study) -> anyhow::Result<Vec<analysis::Truth>> {
-    let records = record::read_all(&directory.records())?;
-    let mut truths = truth::of_profile(&serve::profile(&study.profile)?, &records);
+fn truths(
+    directory: &Directory,
+    study: &Study,
+    reading: &Reading,
+) -> anyhow::Result<Vec<analysis::Truth>> {
+    let Thinned { records, left_out } = &reading.thinned;
+    let mut truths = truth::of_profile(&serve::profile(&study.profile)?, records);
     truths.push(truth::clock::same());
-    truths.extend(truth::Realised::read_all(directory.path())?.truths(&records));
+    truths.extend(truth::Realised::read_all(directory.path())?.truths(records, left_out));
     Ok(truths)
 }
 

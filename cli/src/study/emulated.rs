@@ -4,6 +4,7 @@ use super::{
     Arguments, Files, Measured, Resumption, describe, measure as measure_on, plan, stop_asked,
 };
 use crate::directory::{Directory, Study};
+use crate::reading::Reading;
 use crate::truth;
 use anyhow::Context;
 use experiment::Ended;
@@ -55,8 +56,12 @@ pub(super) fn measure(
     let mut measured = target.run(measure_on(&target, &plan, files, stop))??;
     measured.study.virtual_ms = target.region().now().as_nanos() / 1_000_000;
     if measured.ended == Ended::Complete {
-        let records = record::read_all(&directory.records())?;
-        measured.study.truths = truth::of_region(target.region(), &records);
+        let (platform, counts) = (target.region().platform(), target.region().counts());
+        // A platform that ran for days is large itself.
+        drop(target);
+        let reading = Reading::of(directory)?;
+        measured.study.truths = truth::of_thinned(&platform, &counts, &reading.thinned);
+        measured.reading = Some(reading);
     }
     Ok(measured)
 }

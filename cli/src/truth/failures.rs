@@ -1,18 +1,18 @@
 //! Requests without an answer of the function, as they really were.
 
 use super::{Realised, at, number, realised as realised_as};
-use analysis::Truth;
+use analysis::{LeftOut, Truth};
 use record::Record;
 use std::collections::BTreeMap;
 
-pub(super) fn realised(realised: &Realised, records: &[Record]) -> Vec<Truth> {
+pub(super) fn realised(realised: &Realised, records: &[Record], left_out: &LeftOut) -> Vec<Truth> {
     let mut experiments: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
     for record in records.iter().filter(|record| record.phase != "deploy") {
         experiments.entry(record.experiment.as_str()).or_default().push(record);
     }
     let mut truths = Vec::new();
     for (experiment, records) in experiments {
-        let rows = records.len() as f64;
+        let rows = (records.len() as u64 + left_out.of(experiment)) as f64;
         let (mut answered, mut failed, mut refused) = (0.0, 0.0, 0.0);
         for it in realised.of_functions(records.into_iter()) {
             answered += f64::from(it.answers.answered);

@@ -25,7 +25,7 @@ mod starts;
 #[cfg(test)]
 pub mod trial;
 
-use analysis::{Truth, Value};
+use analysis::{LeftOut, Thinned, Truth, Value};
 use emulator::{Counts, Expected, FunctionCounts, Platform, Updated};
 use model::HostId;
 use record::Record;
@@ -47,15 +47,28 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     truths
 }
 
+/// All truths of an emulated platform that counted this in a study of which that is left.
+pub fn of_thinned(platform: &Platform, counts: &Counts, thinned: &Thinned) -> Vec<Truth> {
+    truths_of(platform, counts, &thinned.records, &thinned.left_out)
+}
+
 /// All truths of an emulated platform after a study.
 pub fn of_region(region: &emulator::Region, records: &[Record]) -> Vec<Truth> {
-    let (platform, counts) = (region.platform(), region.counts());
+    truths_of(&region.platform(), &region.counts(), records, &LeftOut::default())
+}
+
+fn truths_of(
+    platform: &Platform,
+    counts: &Counts,
+    records: &[Record],
+    left_out: &LeftOut,
+) -> Vec<Truth> {
     // What was counted comes first: of truths that are as particular, the first is joined.
-    let realised = Realised::of(&counts);
-    let mut truths = realised.truths(records);
-    truths.extend(clock::truths(&platform, &counts));
-    truths.extend(hosts::truths(&platform, &counts, records));
-    truths.extend(of_platform(&platform, &counts, records));
+    let realised = Realised::of(counts);
+    let mut truths = realised.truths(records, left_out);
+    truths.extend(clock::truths(platform, counts));
+    truths.extend(hosts::truths(platform, counts, records));
+    truths.extend(of_platform(platform, counts, records));
     truths.extend(sharing::worst_slowdown(&truths, &realised, records));
     truths
 }
@@ -117,14 +130,14 @@ impl Realised {
         }
     }
 
-    /// Truths of kind *realised* for the functions that `records` name.
-    pub fn truths(&self, records: &[Record]) -> Vec<Truth> {
+    /// Truths of kind *realised* for the functions that `records` name, beside which others were left out.
+    pub fn truths(&self, records: &[Record], left_out: &LeftOut) -> Vec<Truth> {
         let mut truths = scaling::realised(self, records);
         truths.extend(placement::realised(self, records));
         truths.extend(isolation::realised(&self.hosts, records));
         truths.extend(consistency::counted(&self.updated, records));
         if self.has_answers {
-            truths.extend(failures::realised(self, records));
+            truths.extend(failures::realised(self, records, left_out));
         }
         truths
     }

@@ -17,7 +17,8 @@ use crate::study::{Study, between, group, setting};
 use record::{Outcome, Record};
 use std::collections::{BTreeMap, BTreeSet};
 
-const EXPERIMENT: &str = "consistency";
+/// Name of the experiment.
+pub(crate) const EXPERIMENT: &str = "consistency";
 
 /// Requests sent so long after an acknowledgement, or after the wait that was planned, are right after it, ns.
 const RIGHT_AFTER_NS: u64 = 1_000_000_000;

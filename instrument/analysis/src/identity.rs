@@ -19,7 +19,7 @@ mod coresidency;
 use crate::answers::Answers;
 use crate::finding::Finding;
 use crate::placed::{HostSource, together};
-use crate::study::{Study, group, is_sound};
+use crate::study::{Study, is_sound};
 use record::{Outcome, Record};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -202,43 +202,78 @@ fn identified<'a>(records: &[&'a Record]) -> Vec<&'a Record> {
     records.iter().copied().filter(asked).collect()
 }
 
-fn verdicts(records: &[&Record]) -> Vec<(&'static str, Verdict)> {
-    SOURCES.into_iter().map(|source| (source, verdict(source, records))).collect()
+/// Records with the number of each one's instance, instances in ascending order of their names.
+struct Numbered<'a> {
+    records: Vec<(&'a Record, usize)>,
+    instances: usize,
 }
 
-fn verdict(source: &str, records: &[&Record]) -> Verdict {
-    let mut instances: BTreeMap<&str, &str> = BTreeMap::new();
-    for record in records {
+impl<'a> Numbered<'a> {
+    fn of(records: &[&'a Record]) -> Self {
+        // Names by their beginnings first, so that few of a million need be looked up.
+        let beginning = |name: &str| {
+            let mut bytes = [0; 8];
+            bytes.iter_mut().zip(name.bytes()).for_each(|(byte, own)| *byte = own);
+            u64::from_be_bytes(bytes)
+        };
+        let name = |at: usize| records[at].instance.as_str();
+        let mut order: Vec<(u64, usize)> =
+            (0..records.len()).map(|at| (beginning(name(at)), at)).collect();
+        order.sort_unstable_by(|one, other| {
+            one.0.cmp(&other.0).then_with(|| name(one.1).cmp(name(other.1)))
+        });
+        let mut numbered: Vec<_> = records.iter().map(|record| (*record, 0)).collect();
+        let mut instances = 0;
+        for same in order.chunk_by(|one, other| one.0 == other.0 && name(one.1) == name(other.1)) {
+            for (_, at) in same {
+                numbered[*at].1 = instances;
+            }
+            instances += 1;
+        }
+        Self { records: numbered, instances }
+    }
+}
+
+fn verdicts(records: &[&Record]) -> Vec<(&'static str, Verdict)> {
+    let numbered = Numbered::of(records);
+    SOURCES.into_iter().map(|source| (source, verdict(source, &numbered))).collect()
+}
+
+fn verdict(source: &str, Numbered { records, instances }: &Numbered) -> Verdict {
+    let mut values: Vec<&str> = vec![""; *instances];
+    for (record, number) in records {
         let Some(value) = record.host_ids.get(source).filter(|value| !value.is_empty()) else {
             return Verdict::Missing;
         };
-        if *instances.entry(&record.instance).or_insert(value) != value {
+        if values[*number].is_empty() {
+            values[*number] = value;
+        } else if values[*number] != value {
             return Verdict::Unsteady;
         }
     }
-    let values: BTreeSet<&str> = instances.values().copied().collect();
-    if instances.len() < 2 {
+    let distinct = values.iter().collect::<BTreeSet<_>>().len();
+    if *instances < 2 {
         return Verdict::Missing;
-    } else if values.len() == 1 {
+    } else if distinct == 1 {
         return Verdict::Constant;
-    } else if values.len() == instances.len() {
+    } else if distinct == *instances {
         return Verdict::NamesInstance;
     }
-    let value_of = |record: &Record| instances[record.instance.as_str()].to_owned();
     if !MADE_BY_HOST.contains(&source) {
-        let by_function = group(records, |record| record.function.clone());
-        let one_each = by_function.values().all(|records| {
-            records.iter().map(|record| value_of(record)).collect::<BTreeSet<_>>().len() == 1
-        });
-        if one_each && by_function.len() > 1 {
+        let mut by_function: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut by_value: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
+        for (record, number) in records {
+            by_function.entry(&record.function).or_default().insert(values[*number]);
+            by_value.entry(values[*number]).or_default().push(record);
+        }
+        if by_function.len() > 1 && by_function.values().all(|values| values.len() == 1) {
             return Verdict::NamesFunction;
         }
-        let shared = group(records, value_of).values().any(|records| together(records).len() > 1);
-        if !shared {
+        if !by_value.values().any(|records| together(records).len() > 1) {
             return Verdict::NamesSlot;
         }
     }
-    Verdict::NamesHost(numbered(instances.values().copied()))
+    Verdict::NamesHost(numbered(values.into_iter()))
 }
 
 /// Groups by number, in the order in which they first appear, so that equal groupings are equal lists.

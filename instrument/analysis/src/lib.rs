@@ -31,11 +31,13 @@ mod scaling;
 mod sharing;
 pub mod statistics;
 mod study;
+mod thin;
 mod truth;
 
 pub use finding::{Finding, Findings, Paper, PeekVersion, Problem, Setting, TargetName, Value};
 pub use hosts::host_type;
 pub use paper::{PaperPlatform, join_paper};
+pub use thin::{LeftOut, Thinned, Thinning};
 pub use truth::{Truth, join_truth};
 
 use answers::Answers;
@@ -49,15 +51,24 @@ use study::Study;
 /// several kinds of sandbox were measured, each is analysed by itself and named in the setting `sandbox`. The same
 /// records give the same findings, to the last bit.
 pub fn analyse(records: &[Record]) -> (Vec<Finding>, Vec<Problem>) {
+    analyse_with(records, &LeftOut::default())
+}
+
+/// Everything that the records say of which these are left: the same as [`analyse`] of all of them.
+pub fn analyse_thinned(thinned: &Thinned) -> (Vec<Finding>, Vec<Problem>) {
+    analyse_with(&thinned.records, &thinned.left_out)
+}
+
+fn analyse_with(records: &[Record], left_out: &LeftOut) -> (Vec<Finding>, Vec<Problem>) {
     let sandboxes: BTreeSet<&str> = records.iter().map(|record| record.sandbox.as_str()).collect();
     // A record that failed may not say its kind; beside one kind it can only be of that.
     if sandboxes.iter().filter(|sandbox| !sandbox.is_empty()).count() < 2 {
-        return analyse_sandbox(records.iter().collect());
+        return analyse_sandbox(records.iter().collect(), left_out.clone());
     }
     let (mut findings, mut problems) = (Vec::new(), Vec::new());
     for sandbox in sandboxes {
         let of_it = records.iter().filter(|record| record.sandbox == sandbox).collect();
-        let (found, unsolved) = analyse_sandbox(of_it);
+        let (found, unsolved) = analyse_sandbox(of_it, left_out.in_sandbox(sandbox));
         let named = if sandbox.is_empty() { "unknown" } else { sandbox };
         findings.extend(found.into_iter().map(|finding| finding.with_setting("sandbox", named)));
         problems.extend(
@@ -69,7 +80,7 @@ pub fn analyse(records: &[Record]) -> (Vec<Finding>, Vec<Problem>) {
     (findings, problems)
 }
 
-fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
+fn analyse_sandbox(mut records: Vec<&Record>, left_out: LeftOut) -> (Vec<Finding>, Vec<Problem>) {
     // Sums of the same numbers in another order differ in their last bits.
     records.sort_by_key(|record| {
         (&record.experiment, &record.unit, record.sent_ns, &record.function, record.sequence)
@@ -77,7 +88,7 @@ fn analyse_sandbox(mut records: Vec<&Record>) -> (Vec<Finding>, Vec<Problem>) {
     let disturbed = disturbances(&records);
     let mut answers = Answers::default();
     let host = identity::host_source(&records);
-    let study = Study::of_records(records, host);
+    let study = Study::of_records(records, host).without(left_out);
     identity::analyse(&study, &mut answers);
     isolation::analyse(&study, &mut answers);
     hosts::analyse(&study, &mut answers);

@@ -13,7 +13,8 @@ use crate::study::{Study, group, setting};
 use record::{Outcome, Record};
 use std::collections::BTreeMap;
 
-const EXPERIMENT: &str = "lifetime";
+/// Name of the experiment.
+pub(crate) const EXPERIMENT: &str = "lifetime";
 
 /// One interval and memory size.
 struct One {

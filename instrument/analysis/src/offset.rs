@@ -10,6 +10,7 @@ use crate::clock::bounds_ns;
 use crate::finding::Finding;
 use crate::statistics::bracket;
 use crate::study::{KNOWN, Study, is_sound};
+use crate::thin::LeftOut;
 use record::{Outcome, Record};
 use std::collections::BTreeMap;
 
@@ -20,10 +21,13 @@ const EXPERIMENT: &str = "study";
 const HOSTS_MOST: usize = 10;
 
 /// Grains in which clocks are read, ns: milliseconds as JavaScript has them, microseconds.
-const GRAINS_NS: [u64; 2] = [1_000_000, 1_000];
+const GRAINS_NS: [u64; 2] = [COARSEST_GRAIN_NS, 1_000];
+
+/// The coarsest grain, which the others divide.
+pub(crate) const COARSEST_GRAIN_NS: u64 = 1_000_000;
 
 /// Readings that must all be whole before a clock is taken to be read in that grain.
-const READINGS_MIN: usize = 10;
+const READINGS_MIN: u64 = 10;
 
 /// Adds the offset, where any answer tells of it.
 pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
@@ -35,9 +39,10 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
             && !record.setting.contains_key(KNOWN)
     };
     let records: Vec<&Record> = study.records.iter().copied().filter(tells).collect();
-    let grains = grains(&records);
+    let grains = grains(&records, &study.left_out);
     let Some(all) = offset(&records, &grains) else { return };
-    if let Some(found) = finding(&all, records.len()) {
+    let rows = records.len() + study.left_out.all() as usize;
+    if let Some(found) = finding(&all, rows) {
         answers.add(found);
         return;
     }
@@ -47,8 +52,7 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
             hosts.entry(host).or_default().push(record);
         }
     }
-    let unknown =
-        Finding::new(EXPERIMENT, "clock.offset_ms", "ms").with_method(METHOD, records.len());
+    let unknown = Finding::new(EXPERIMENT, "clock.offset_ms", "ms").with_method(METHOD, rows);
     if hosts.is_empty() {
         let why = "no one offset fits all exchanges: clocks step, drift, or differ from host to host; names of hosts \
                    would tell which";
@@ -108,19 +112,20 @@ fn finding(&(low_ns, high_ns): &Bounds, rows: usize) -> Option<Finding> {
 }
 
 /// By runtime, the grain in which it reads the clock, ns.
-fn grains<'a>(records: &[&'a Record]) -> BTreeMap<&'a str, f64> {
+fn grains<'a>(records: &[&'a Record], left_out: &LeftOut) -> BTreeMap<&'a str, f64> {
     let mut stamps: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for record in records {
         let own = stamps.entry(&record.runtime).or_default();
         own.extend([record.started_unix_ns, record.finished_unix_ns]);
     }
-    let grain = |stamps: &[u64]| {
+    let grain = |runtime: &str, stamps: &[u64]| {
         let whole = |grain: &u64| stamps.iter().all(|stamp| stamp.is_multiple_of(*grain));
-        GRAINS_NS.into_iter().find(whole).filter(|_| stamps.len() >= READINGS_MIN)
+        let readings = stamps.len() as u64 + 2 * left_out.of_runtime(runtime);
+        GRAINS_NS.into_iter().find(whole).filter(|_| readings >= READINGS_MIN)
     };
     stamps
         .into_iter()
-        .filter_map(|(runtime, stamps)| Some((runtime, grain(&stamps)? as f64)))
+        .filter_map(|(runtime, stamps)| Some((runtime, grain(runtime, &stamps)? as f64)))
         .collect()
 }
 

@@ -3,6 +3,7 @@
 use crate::answers::Answers;
 use crate::clock::Clock;
 use crate::placed::HostSource;
+use crate::thin::LeftOut;
 use record::Record;
 use std::collections::BTreeMap;
 
@@ -19,9 +20,13 @@ pub(crate) const KNOWN: &str = "known";
 /// What every analysis reads.
 pub(crate) struct Study<'a> {
     pub(crate) records: Vec<&'a Record>,
+    /// The same by experiment.
+    experiments: BTreeMap<&'a str, Vec<&'a Record>>,
     /// By runtime: each has its own way to read the wall clock, some to a millisecond.
     pub(crate) clocks: BTreeMap<&'a str, Clock>,
     pub(crate) host: HostSource,
+    /// What is not among the records, since it says no more than they do.
+    pub(crate) left_out: LeftOut,
 }
 
 impl<'a> Study<'a> {
@@ -33,7 +38,16 @@ impl<'a> Study<'a> {
         }
         let clocks =
             clocks.into_iter().map(|(runtime, records)| (runtime, Clock::of(&records))).collect();
-        Self { records, clocks, host }
+        let mut experiments: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
+        for record in &records {
+            experiments.entry(&record.experiment).or_default().push(record);
+        }
+        Self { records, experiments, clocks, host, left_out: LeftOut::default() }
+    }
+
+    /// The same where these records were left out.
+    pub(crate) fn without(self, left_out: LeftOut) -> Self {
+        Self { left_out, ..self }
     }
 
     /// The clock of the functions of a runtime; one that needs no correction where no exchange tells of it.
@@ -47,14 +61,11 @@ impl<'a> Study<'a> {
         let sound: Vec<&Record> = all.iter().copied().filter(|record| is_sound(record)).collect();
         if let Some(void) = all.iter().find_map(|record| record.setting.get(VOID)) {
             let count = all.len() - sound.len();
-            let text =
-                format!("{count} of {} requests are void and in no figure: {void}", all.len());
+            let requests = all.len() as u64 + self.left_out.of(experiment);
+            let text = format!("{count} of {requests} requests are void and in no figure: {void}");
             answers.note(experiment, &text);
         }
-        let undeployed = self
-            .records
-            .iter()
-            .filter(|record| record.experiment == experiment && record.phase == DEPLOY);
+        let undeployed = self.all(experiment).filter(|record| record.phase == DEPLOY);
         if let Some(first) = undeployed.clone().next() {
             let text =
                 format!("{} functions were not created: {}", undeployed.count(), first.error);
@@ -63,12 +74,18 @@ impl<'a> Study<'a> {
         sound
     }
 
+    /// Names of the experiments, ascending.
+    pub(crate) fn experiments(&self) -> impl Iterator<Item = &'a str> {
+        self.experiments.keys().copied()
+    }
+
     /// All requests of one experiment, void ones included.
     pub(crate) fn requests(&self, experiment: &str) -> impl Iterator<Item = &'a Record> {
-        self.records
-            .iter()
-            .copied()
-            .filter(move |record| record.experiment == experiment && record.phase != DEPLOY)
+        self.all(experiment).filter(|record| record.phase != DEPLOY)
+    }
+
+    fn all(&self, experiment: &str) -> impl Iterator<Item = &'a Record> + Clone {
+        self.experiments.get(experiment).into_iter().flatten().copied()
     }
 }
 

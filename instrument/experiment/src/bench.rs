@@ -27,6 +27,9 @@ pub(crate) const CONTROL_CONCURRENCY: usize = 8;
 const LAG_ALLOWED: Span = Span::from_millis(1);
 const LAG_ALLOWED_FRACTION: u64 = 20;
 
+/// Records that are passed on together, before their unit is finished.
+const PART: usize = 8 * 1024;
+
 /// One unit of work: where, of what scope, and what earlier units found.
 pub struct Bench<'a, V> {
     /// Where requests are sent and timed.
@@ -39,6 +42,9 @@ pub struct Bench<'a, V> {
     pub earlier: &'a [Record],
     random: RefCell<Pcg64Mcg>,
     problems: RefCell<Vec<String>>,
+    /// Records that wait to be passed on.
+    passed: RefCell<Vec<Record>>,
+    pass: Option<&'a dyn Fn(Vec<Record>)>,
 }
 
 /// One request, and where its record belongs.
@@ -79,12 +85,33 @@ impl<'a, V: Vantage> Bench<'a, V> {
             earlier: &[],
             random: RefCell::new(generator(scope.seed, &name)),
             problems: RefCell::default(),
+            passed: RefCell::default(),
+            pass: None,
         }
     }
 
     /// The same with records of the experiment's finished units.
     pub fn after(self, earlier: &'a [Record]) -> Self {
         Self { earlier, ..self }
+    }
+
+    /// The same where parts of a unit's records go before it is finished.
+    pub fn passing(self, pass: &'a dyn Fn(Vec<Record>)) -> Self {
+        Self { pass: Some(pass), ..self }
+    }
+
+    /// Takes a record of a unit whose records are too many to be held until it is finished.
+    pub(crate) fn pass_on(&self, record: Record) {
+        let mut passed = self.passed.borrow_mut();
+        passed.push(record);
+        if let (PART.., Some(pass)) = (passed.len(), self.pass) {
+            pass(std::mem::take(&mut passed));
+        }
+    }
+
+    /// What was taken by [`Self::pass_on`] and has not gone: the unit's last records.
+    pub(crate) fn not_passed(&self) -> Vec<Record> {
+        self.passed.take()
     }
 
     /// What went wrong, in words.

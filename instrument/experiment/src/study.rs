@@ -13,6 +13,7 @@ use model::Span;
 use probe::Request;
 use rand::seq::SliceRandom;
 use record::{Outcome, Record};
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
 
@@ -54,7 +55,22 @@ pub trait Sink {
     /// Of the expected time of all units, this much is done, units of earlier runs included.
     fn progress(&mut self, done: Span, expected: Span);
 
-    /// A unit is finished; its records must be kept before this returns. There may be none.
+    /// Some records of a unit that is under way, since it has too many to be held until it is finished. They count only
+    /// once it is. Returns those that it does not take: they come again with the last ones.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    fn part(
+        &mut self,
+        _experiment: &str,
+        _unit: &Unit,
+        records: Vec<Record>,
+    ) -> Result<Vec<Record>, Self::Error> {
+        Ok(records)
+    }
+
+    /// A unit is finished; its records, after those that were taken in parts, must be kept before this returns. There
+    /// may be none.
     ///
     /// # Errors
     /// Where they cannot be kept.
@@ -129,6 +145,57 @@ pub async fn run_study<V: Vantage, S: Sink>(
     ended
 }
 
+/// What the study writes on the records of a unit.
+#[derive(Clone, Copy)]
+struct Label<'a> {
+    experiment: &'a str,
+    unit: &'a Unit,
+    /// Whether the platform was quiet, where that was asked.
+    quiet: &'a Option<Result<(), String>>,
+}
+
+impl Label<'_> {
+    fn on(self, mut records: Vec<Record>) -> Vec<Record> {
+        for record in &mut records {
+            record.experiment = self.experiment.to_owned();
+            record.unit = self.unit.name.clone();
+        }
+        if let Some(Err(disturbed)) = self.quiet {
+            mark(&mut records, "disturbed", disturbed);
+        }
+        records
+    }
+}
+
+/// The way of a unit's records to the sink before the unit is finished.
+struct Parts<'a, S: Sink> {
+    sink: RefCell<&'a mut S>,
+    label: Label<'a>,
+    /// What the sink did not take, or why it failed.
+    left: RefCell<Result<Vec<Record>, S::Error>>,
+}
+
+impl<'a, S: Sink> Parts<'a, S> {
+    fn new(sink: &'a mut S, label: Label<'a>) -> Self {
+        Self { sink: RefCell::new(sink), label, left: RefCell::new(Ok(Vec::new())) }
+    }
+
+    fn take(&self, records: Vec<Record>) {
+        let Label { experiment, unit, .. } = self.label;
+        let mut left = self.left.borrow_mut();
+        // After a failure nothing more is written: the study ends with it once the unit is done.
+        let Ok(all) = left.as_mut() else { return };
+        match self.sink.borrow_mut().part(experiment, unit, self.label.on(records)) {
+            Ok(back) => all.extend(back),
+            Err(error) => *left = Err(error),
+        }
+    }
+
+    fn end(self) -> Result<Vec<Record>, S::Error> {
+        self.left.into_inner()
+    }
+}
+
 struct Run<'a, V, S> {
     ledger: &'a Ledger<'a, V>,
     scope: &'a Scope,
@@ -158,19 +225,20 @@ impl<V: Vantage, S: Sink> Run<'_, V, S> {
                     quiet = Some(self.wait_until_quiet().await);
                 }
                 self.sink.started(about.name, &unit);
-                let bench = Bench::new(self.ledger, self.scope, about.name, &unit).after(&earlier);
-                let mut records = experiment.run(&bench, &planned.step).await;
-                for text in bench.problems() {
+                let label = Label { experiment: about.name, unit: &unit, quiet: &quiet };
+                let parts = Parts::new(&mut *self.sink, label);
+                let pass = |records| parts.take(records);
+                let bench = Bench::new(self.ledger, self.scope, about.name, &unit)
+                    .after(&earlier)
+                    .passing(&pass);
+                let last = experiment.run(&bench, &planned.step).await;
+                let problems = bench.problems();
+                let mut records = parts.end()?;
+                records.extend(label.on(last));
+                for text in problems {
                     self.sink.problem(about.name, &text);
                 }
                 self.clear(about.name).await;
-                for record in &mut records {
-                    record.experiment = about.name.to_owned();
-                    record.unit = unit.name.clone();
-                }
-                if let Some(Err(disturbed)) = &quiet {
-                    mark(&mut records, "disturbed", disturbed);
-                }
                 self.sink.finished(about.name, &unit, &records)?;
                 if about.adapts {
                     earlier.extend(records);

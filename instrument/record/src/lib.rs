@@ -13,9 +13,11 @@ mod write;
 
 pub use csv::write_csv;
 pub use name::{NameError, UnitName};
-pub use read::{ReadError, finished_units, is_finished, read_all, read_experiment, read_unit};
+pub use read::{
+    ReadError, each, finished_units, is_finished, read_all, read_experiment, read_unit,
+};
 pub use row::{Forced, Outcome, Record};
-pub use write::{WriteError, write_unit};
+pub use write::{UnitWriter, WriteError, write_unit};
 
 /// Version of the files' schema. A column more does not change it; a column less, or another meaning, does.
 pub const SCHEMA_VERSION: u32 = 1;

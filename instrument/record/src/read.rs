@@ -11,7 +11,7 @@ use parquet::errors::ParquetError;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 /// Why records could not be read. Each names the file.
@@ -64,7 +64,9 @@ pub enum ReadError {
 /// # Errors
 /// [`ReadError`] names the file, and the column where one is missing or wrong.
 pub fn read_unit(directory: &Path, name: &UnitName) -> Result<Vec<Record>, ReadError> {
-    read_file(&path_of(directory, name))
+    let mut records = Vec::new();
+    read_file(&path_of(directory, name), &mut |record| records.push(record))?;
+    Ok(records)
 }
 
 /// Reads the records of one experiment's finished units, ordered by the names of the units.
@@ -72,9 +74,11 @@ pub fn read_unit(directory: &Path, name: &UnitName) -> Result<Vec<Record>, ReadE
 /// # Errors
 /// As [`read_unit`].
 pub fn read_experiment(directory: &Path, experiment: &str) -> Result<Vec<Record>, ReadError> {
-    let units = finished_units(directory)?;
-    let names = units.iter().filter(|name| name.experiment() == experiment);
-    collect(names.map(|name| read_unit(directory, name)))
+    let mut records = Vec::new();
+    for name in finished_units(directory)?.iter().filter(|name| name.experiment() == experiment) {
+        read_file(&path_of(directory, name), &mut |record| records.push(record))?;
+    }
+    Ok(records)
 }
 
 /// Reads the records of all finished units, ordered by the names of experiments and units.
@@ -82,7 +86,20 @@ pub fn read_experiment(directory: &Path, experiment: &str) -> Result<Vec<Record>
 /// # Errors
 /// As [`read_unit`].
 pub fn read_all(directory: &Path) -> Result<Vec<Record>, ReadError> {
-    collect(finished_units(directory)?.iter().map(|name| read_unit(directory, name)))
+    let mut records = Vec::new();
+    each(directory, |record| records.push(record))?;
+    Ok(records)
+}
+
+/// Passes on the records of all finished units one by one, in the order of [`read_all`]; none is kept.
+///
+/// # Errors
+/// As [`read_unit`]; records of that file may have been passed on before.
+pub fn each(directory: &Path, mut take: impl FnMut(Record)) -> Result<(), ReadError> {
+    for name in &finished_units(directory)? {
+        read_file(&path_of(directory, name), &mut take)?;
+    }
+    Ok(())
 }
 
 /// Names of the units whose files are there. None where the directory is not there; files of other names are left
@@ -112,16 +129,6 @@ pub fn is_finished(directory: &Path, experiment: &str, unit: &str) -> bool {
     UnitName::new(experiment, unit).is_ok_and(|name| path_of(directory, &name).is_file())
 }
 
-fn collect(
-    units: impl Iterator<Item = Result<Vec<Record>, ReadError>>,
-) -> Result<Vec<Record>, ReadError> {
-    let mut records = Vec::new();
-    for unit in units {
-        records.extend(unit?);
-    }
-    Ok(records)
-}
-
 fn names_in(folder: &Path) -> Result<Vec<String>, ReadError> {
     let open = |source| ReadError::Open { path: folder.to_owned(), source };
     let entries = match fs::read_dir(folder) {
@@ -136,14 +143,14 @@ fn names_in(folder: &Path) -> Result<Vec<String>, ReadError> {
 }
 
 /// The Parquet decoder checks most of what it reads but asserts some of it, so its panics are damage too.
-fn read_file(path: &Path) -> Result<Vec<Record>, ReadError> {
-    catch_unwind(|| decode(path)).unwrap_or_else(|_| {
+fn read_file(path: &Path, take: &mut impl FnMut(Record)) -> Result<(), ReadError> {
+    catch_unwind(AssertUnwindSafe(|| decode(path, take))).unwrap_or_else(|_| {
         let source = ParquetError::General("its metadata contradict each other".to_owned());
         Err(ReadError::Damaged { path: path.to_owned(), source })
     })
 }
 
-fn decode(path: &Path) -> Result<Vec<Record>, ReadError> {
+fn decode(path: &Path, take: &mut impl FnMut(Record)) -> Result<(), ReadError> {
     let path = || path.to_owned();
     let file = File::open(path()).map_err(|source| ReadError::Open { path: path(), source })?;
     let damaged = |source| ReadError::Damaged { path: path(), source };
@@ -159,10 +166,9 @@ fn decode(path: &Path) -> Result<Vec<Record>, ReadError> {
     // An empty file has no batch in which a column could be missed.
     let wrong = |source| ReadError::Column { path: path(), source };
     column::check(reader.schema()).map_err(wrong)?;
-    let mut records = Vec::new();
     for batch in reader.build().map_err(damaged)? {
         let batch = batch.map_err(|source| ReadError::Rows { path: path(), source })?;
-        records.extend(column::records(&batch).map_err(wrong)?);
+        column::records(&batch).map_err(wrong)?.into_iter().for_each(&mut *take);
     }
-    Ok(records)
+    Ok(())
 }

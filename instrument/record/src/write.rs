@@ -15,6 +15,12 @@ use std::path::{Path, PathBuf};
 /// Ending of files of records.
 pub(crate) const ENDING: &str = "parquet";
 
+/// Rows of one group of a file: what the writer holds in memory until it is full.
+const GROUP_ROWS: usize = 128 * 1024;
+
+/// Rows that are turned into columns at a time.
+const BATCH_ROWS: usize = 8 * 1024;
+
 /// Why a unit's records could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -50,8 +56,7 @@ pub enum WriteError {
 
 /// Writes the records of a finished unit to `directory/<experiment>/<unit>.parquet`, replacing an earlier file.
 ///
-/// The file appears whole or not at all, also where the machine stops: it is written aside, synchronised and renamed.
-/// What an interrupted write leaves aside is never read, and is overwritten by the next one.
+/// As [`UnitWriter`], in one step.
 ///
 /// # Errors
 /// [`WriteError`] names the file, or the name that cannot be one.
@@ -61,37 +66,83 @@ pub fn write_unit(
     unit: &str,
     records: &[Record],
 ) -> Result<(), WriteError> {
-    let name = &UnitName::new(experiment, unit).map_err(|source| WriteError::Name {
-        experiment: experiment.to_owned(),
-        unit: unit.to_owned(),
-        source,
-    })?;
-    let folder = directory.join(name.experiment());
-    fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
-    let path = path_of(directory, name);
-    let aside = folder.join(format!(".{}.{ENDING}.part", name.unit()));
-    let file = File::create(&aside).map_err(failed("create", &aside))?;
-    let encode = |source| WriteError::Encode { path: aside.clone(), source };
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_key_value_metadata(Some(vec![KeyValue::new(
-            SCHEMA_KEY.to_owned(),
-            SCHEMA_VERSION.to_string(),
-        )]))
-        .build();
-    let mut writer =
-        ArrowWriter::try_new(&file, column::schema(), Some(properties)).map_err(encode)?;
-    let batch = column::batch(records).map_err(|error| encode(error.into()))?;
-    writer.write(&batch).map_err(encode)?;
-    writer.close().map_err(encode)?;
-    file.sync_all().map_err(failed("synchronise", &aside))?;
-    fs::rename(&aside, &path).map_err(failed("rename", &aside))?;
-    for folder in [folder.as_path(), directory] {
-        let opened = File::open(folder).map_err(failed("open", folder))?;
-        opened.sync_all().map_err(failed("synchronise", folder))?;
+    let mut writer = UnitWriter::create(directory, experiment, unit)?;
+    writer.write(records)?;
+    writer.finish()
+}
+
+/// The file of a unit whose records come in parts.
+///
+/// The file appears whole or not at all, also where the machine stops: it is written aside, synchronised and renamed.
+/// What an interrupted write leaves aside is never read, and is overwritten by the next one.
+pub struct UnitWriter {
+    writer: ArrowWriter<File>,
+    directory: PathBuf,
+    folder: PathBuf,
+    aside: PathBuf,
+    path: PathBuf,
+}
+
+impl UnitWriter {
+    /// Begins the file aside.
+    ///
+    /// # Errors
+    /// [`WriteError`] names the file, or the name that cannot be one.
+    pub fn create(directory: &Path, experiment: &str, unit: &str) -> Result<Self, WriteError> {
+        let name = &UnitName::new(experiment, unit).map_err(|source| WriteError::Name {
+            experiment: experiment.to_owned(),
+            unit: unit.to_owned(),
+            source,
+        })?;
+        let folder = directory.join(name.experiment());
+        fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
+        let path = path_of(directory, name);
+        let aside = folder.join(format!(".{}.{ENDING}.part", name.unit()));
+        let file = File::create(&aside).map_err(failed("create", &aside))?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_max_row_group_row_count(Some(GROUP_ROWS))
+            .set_key_value_metadata(Some(vec![KeyValue::new(
+                SCHEMA_KEY.to_owned(),
+                SCHEMA_VERSION.to_string(),
+            )]))
+            .build();
+        let writer = ArrowWriter::try_new(file, column::schema(), Some(properties))
+            .map_err(|source| WriteError::Encode { path: aside.clone(), source })?;
+        Ok(Self { writer, directory: directory.to_owned(), folder, aside, path })
     }
-    Ok(())
+
+    /// Adds records.
+    ///
+    /// # Errors
+    /// [`WriteError::Encode`] names the file.
+    pub fn write(&mut self, records: &[Record]) -> Result<(), WriteError> {
+        let encode = |source| WriteError::Encode { path: self.aside.clone(), source };
+        // A batch is a copy of its records: of many, only some at a time.
+        for records in records.chunks(BATCH_ROWS) {
+            let batch = column::batch(records).map_err(|error| encode(error.into()))?;
+            self.writer.write(&batch).map_err(encode)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the file the unit's, replacing an earlier one.
+    ///
+    /// # Errors
+    /// [`WriteError`] names the file.
+    pub fn finish(self) -> Result<(), WriteError> {
+        let Self { writer, directory, folder, aside, path } = self;
+        let encode = |source| WriteError::Encode { path: aside.clone(), source };
+        let file = writer.into_inner().map_err(encode)?;
+        file.sync_all().map_err(failed("synchronise", &aside))?;
+        fs::rename(&aside, &path).map_err(failed("rename", &aside))?;
+        for folder in [&folder, &directory] {
+            let opened = File::open(folder).map_err(failed("open", folder))?;
+            opened.sync_all().map_err(failed("synchronise", folder))?;
+        }
+        Ok(())
+    }
 }
 
 /// Where a unit's file is.

@@ -8,7 +8,7 @@ use record::Record;
 use std::path::{Path, PathBuf};
 
 /// Invocations up to which the raw CSV is written; beyond, it would be hundreds of MB and the Parquet files serve better.
-const INVOCATIONS_CSV_MOST: usize = 200_000;
+pub const INVOCATIONS_CSV_MOST: usize = 200_000;
 
 /// Name of the raw table.
 const INVOCATIONS_CSV: &str = "invocations.csv";
@@ -58,7 +58,8 @@ pub enum DrawError {
 
 /// Draws the report of one study into `out_dir`, which is made where it is missing; older files of the same names are replaced.
 ///
-/// `records` are all invocations of the study, in any order; they are used for distributions, maps and raw tables only.
+/// `records` are all invocations of the study, in any order, or where they are more than [`INVOCATIONS_CSV_MOST`] what is
+/// left of them (`analysis::Thinned`); they are used for distributions, maps and raw tables only.
 ///
 /// # Errors
 /// [`DrawError`], naming the file.
@@ -75,7 +76,9 @@ pub fn draw(
         .collect();
     let plots = write_plots(&shown, &out_dir.join("plots"))?;
     let mut tables = write_tables(findings, &shown, &out_dir.join("csv"))?;
-    let invocations = write_invocations(records, &out_dir.join("csv"))?;
+    let is_short = findings.invocations <= INVOCATIONS_CSV_MOST as u64;
+    let whole = if is_short { records } else { &[] };
+    let invocations = write_invocations(whole, &out_dir.join("csv"))?;
     let links =
         Links { invocations: invocations.is_some().then(|| format!("csv/{INVOCATIONS_CSV}")) };
     tables.extend(invocations);
@@ -125,7 +128,7 @@ fn write_tables(
 }
 
 fn write_invocations(records: &[Record], folder: &Path) -> Result<Option<PathBuf>, DrawError> {
-    if records.is_empty() || records.len() > INVOCATIONS_CSV_MOST {
+    if records.is_empty() {
         return Ok(None);
     }
     let path = folder.join(INVOCATIONS_CSV);

@@ -13,7 +13,7 @@ mod table;
 mod terminal;
 mod verdict;
 
-pub use draw::{DrawError, ReportPaths, draw, write_findings};
+pub use draw::{DrawError, INVOCATIONS_CSV_MOST, ReportPaths, draw, write_findings};
 pub use facts::{ExperimentText, StudyFacts};
 pub use plot::{Tradeoff, tradeoff_svg};
 pub use terminal::terminal_table;
