@@ -5,6 +5,7 @@
 
 use crate::directory::Directory;
 use crate::draw;
+use crate::reading::Reading;
 use analysis::{Finding, Problem, Value};
 use anyhow::bail;
 use calibration::{Knowable, Verdict, judge};
@@ -65,8 +66,7 @@ fn judged(path: &Path) -> anyhow::Result<JudgedStudy> {
             study.target
         );
     }
-    let records = record::read_all(&directory.records())?;
-    let found = draw::findings(&study, &records);
+    let found = draw::findings(&study, &Reading::of(&directory)?);
     let rows = found.findings.iter().filter_map(|finding| Row::of(finding, study.seed));
     Ok(JudgedStudy {
         study: path.to_owned(),
