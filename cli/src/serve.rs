@@ -59,6 +59,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 /// The profile of this name, or in this file.
 pub fn profile(name: &str) -> anyhow::Result<Profile> {
+    let profile = read_profile(name)?;
+    server::check(&profile).with_context(|| format!("cannot serve profile {name}"))?;
+    Ok(profile)
+}
+
+fn read_profile(name: &str) -> anyhow::Result<Profile> {
     match name {
         "local" => Ok(Profile::default()),
         "study" => Ok(Profile::study()),
@@ -125,4 +131,25 @@ fn announce(ready: &server::Ready) {
          --payload '{{\"n\": 1}}' /dev/stdout"
     );
     println!("ready");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A profile by which instances take several requests at once is refused with its setting and what to do instead.
+    #[test]
+    fn several_requests_at_once_are_refused() {
+        let text = include_str!("../../profiles/local.toml");
+        let file = std::env::temp_dir().join(format!("several-{}.toml", std::process::id()));
+        let section = "[scaling]\nrequests_per_instance = 8\n\n[cpu]";
+        std::fs::write(&file, text.replacen("[cpu]", section, 1)).expect("written");
+        let refused = profile(&file.to_string_lossy()).expect_err("refused");
+        std::fs::remove_file(&file).expect("removed");
+        let refused = format!("{refused:#}");
+        for words in ["scaling.requests_per_instance is 8", "set it to 1", "emulated:FILE"] {
+            assert!(refused.contains(words), "{refused}");
+        }
+        assert!(profile("local").is_ok() && profile("study").is_ok());
+    }
 }

@@ -37,7 +37,7 @@ pub fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
     let mut truths = identity::of_profile(profile);
     truths.extend(isolation::expected(profile, records));
     truths.extend(placement::of_profile(profile, records));
-    truths.extend(scaling::of_profile());
+    truths.extend(scaling::of_local());
     truths.extend(idle::of_profile(profile));
     truths.extend(cpu::of_profile(profile, records));
     truths.extend(consistency::of_profile(profile));
@@ -80,7 +80,7 @@ fn of_platform(platform: &Platform, counts: &Counts, records: &[Record]) -> Vec<
     let mut truths = identity::of_platform(platform);
     truths.extend(isolation::expected(profile, records));
     truths.extend(placement::of_profile(profile, records));
-    truths.extend(scaling::of_profile());
+    truths.extend(scaling::expected(profile, &expected, records));
     truths.extend(exposure::of_platform(platform));
     truths.extend(idle::of_profile(profile));
     truths.extend(idle::expected(&expected, records));

@@ -29,6 +29,8 @@ pub struct Reply {
     pub answer: Answer,
     /// What the platform says of the run; None where nothing ran.
     pub report: Option<PlatformReport>,
+    /// Whether it ran on an instance that had ended another invocation before.
+    pub again: bool,
 }
 
 /// What an answer says.

@@ -1,6 +1,6 @@
 //! What really happened, as the platform saw it: the realised truth that findings are held against.
 
-use crate::call::Answer;
+use crate::call::{Answer, Reply};
 use crate::host::Resource;
 use crate::profile::HostType;
 use crate::region::State;
@@ -86,7 +86,7 @@ pub struct FirstRun {
 pub struct Answers {
     /// The function answered.
     pub answered: u32,
-    /// Of them, on an instance that had served another invocation.
+    /// Of them, on an instance that had ended another invocation before they began.
     pub again: u32,
     /// The function ran and failed.
     pub failed: u32,
@@ -109,11 +109,11 @@ impl Counts {
 }
 
 impl Answers {
-    pub(crate) fn add(&mut self, answer: &Answer) {
-        match answer {
-            Answer::Response(response) => {
+    pub(crate) fn add(&mut self, reply: &Reply) {
+        match &reply.answer {
+            Answer::Response(_) => {
                 self.answered += 1;
-                self.again += u32::from(response.invocations > 1);
+                self.again += u32::from(reply.again);
             }
             Answer::FunctionError(_) => self.failed += 1,
             Answer::Refused { status: 429, .. } => self.throttled += 1,

@@ -5,7 +5,7 @@
 use crate::call::{Answer, Call, PlatformReport, Reply};
 use crate::host::{Host, Resource};
 use crate::latency::{chance, varied};
-use crate::pool::Share;
+use crate::pool::{Share, User};
 use crate::region::{Happening, SlotKey, State, Told};
 use crate::run::{Instance, Part, Pending, Run};
 use crate::work::MEMORY_USED_MIB;
@@ -55,6 +55,7 @@ impl State {
             answer: None,
             report: None,
             instance: None,
+            again: false,
             sent: self.now,
             updated: None,
         };
@@ -97,8 +98,15 @@ impl State {
     /// An answer is at the vantage point.
     pub(crate) fn deliver(&mut self, invocation: InvocationId) {
         let Some(pending) = self.pending.remove(&invocation) else { return };
-        let Pending { function, waiting: Some(key), answer: Some(answer), report, updated, .. } =
-            pending
+        let Pending {
+            function,
+            waiting: Some(key),
+            answer: Some(answer),
+            report,
+            updated,
+            again,
+            ..
+        } = pending
         else {
             return;
         };
@@ -106,7 +114,7 @@ impl State {
             self.counts.functions.entry(function).or_default().updated.push(updated);
         }
         let request_id = format!("00000000-0000-4000-8000-{:012x}", invocation.0);
-        let reply = Reply { received: self.now, request_id, answer, report };
+        let reply = Reply { received: self.now, request_id, answer, report, again };
         self.tell(key, Told::Reply(Box::new(reply)));
     }
 
@@ -141,7 +149,7 @@ impl State {
                 self.answer(invocation, Answer::Refused { status, reason });
             }
             Action::Expire { invocation, instance, timeout } => {
-                self.stop_run(instance);
+                self.stop_run(instance, invocation);
                 let text = format!("Sandbox.Timedout: task timed out after {timeout}");
                 self.answer(invocation, Answer::FunctionError(text));
             }
@@ -201,8 +209,8 @@ impl State {
             cpu_factor,
             served: 0,
             first: None,
-            run: None,
-            generation: 0,
+            runs: Vec::new(),
+            used: false,
             background: None,
         };
         let memory = it.version.state.memory;
@@ -210,7 +218,7 @@ impl State {
         self.take_memory(host, memory);
         if serial_ms > 0.0 {
             let share = Share { ceiling: 1.0, weight: 1.0, work: serial_ms / 1e3 };
-            self.join(instance, Resource::Starter, share);
+            self.join(start_of(instance), Resource::Starter, share);
         } else {
             self.started_in_turn(instance);
         }
@@ -240,24 +248,30 @@ impl State {
         let Some(it) = self.instances.get_mut(&instance) else { return };
         let Some(pending) = self.pending.get_mut(&invocation) else { return };
         pending.instance = Some(instance);
-        it.generation += 1;
+        pending.again = it.used;
         it.first = it.first.or(Some(self.now));
-        assert!(it.run.is_none(), "{instance:?} runs two invocations");
-        it.run = Some(Box::new(Run {
-            invocation,
+        let most = self.platform.scheduler.scaling.requests_per_instance as usize;
+        assert!(it.runs.len() < most, "{instance:?} runs more than {most} invocations");
+        it.runs.push(invocation);
+        let run = Run {
+            instance,
+            number: 0,
             request: pending.request.take().unwrap_or_default(),
             response: Response::default(),
             part: Part::Coming,
             since: self.now,
             part_since: self.now,
             rounds: 0,
-        }));
-        let (function, host, generation) = (it.function, it.host, it.generation);
+        };
+        self.runs.insert(invocation, run);
+        let (function, host, alone) = (it.function, it.host, it.runs.len() == 1);
         self.note_version(instance, invocation);
         let version = &self.instances[&instance].version;
         let (name, memory) = (version.function.clone(), version.state.memory);
-        self.running.begin(&mut self.counts, (function, &name), (host, memory));
-        self.agenda.put(self.now + wait, Happening::PartOver(instance, generation));
+        if alone {
+            self.running.begin(&mut self.counts, (function, &name), (host, memory));
+        }
+        self.agenda.put(self.now + wait, Happening::PartOver(invocation));
     }
 
     /// A run is over.
@@ -267,44 +281,45 @@ impl State {
         invocation: InvocationId,
         answer: Answer,
     ) {
-        self.count_out(instance);
+        self.count_out(instance, invocation);
         self.answer(invocation, answer);
         self.events.push_back(Event::Finished { instance, invocation });
         self.feed(Event::Idle { instance });
     }
 
-    /// Answers the invocation that an instance runs.
-    pub(crate) fn answer_of(&mut self, instance: InstanceId, answer: Answer) {
-        let run = self.instances.get(&instance).and_then(|it| it.run.as_ref());
-        if let Some(invocation) = run.map(|run| run.invocation) {
-            self.answer(invocation, answer);
-        }
-    }
-
-    /// A runtime dies in its run.
+    /// A runtime dies, and all that it runs with it.
     pub(crate) fn die(&mut self, instance: InstanceId) {
-        self.stop_run(instance);
+        for invocation in self.runs_of(instance) {
+            let text = "Runtime.ExitError: the runtime exited".to_owned();
+            self.answer(invocation, Answer::FunctionError(text));
+            self.stop_run(instance, invocation);
+        }
         self.feed(Event::Died { instance });
     }
 
+    fn runs_of(&self, instance: InstanceId) -> Vec<InvocationId> {
+        self.instances.get(&instance).map_or_else(Vec::new, |it| it.runs.clone())
+    }
+
     /// Ends what an instance runs, without an answer.
-    fn stop_run(&mut self, instance: InstanceId) {
-        let Some(it) = self.instances.get_mut(&instance) else { return };
-        it.generation += 1;
-        if it.run.take().is_some() {
-            self.count_out(instance);
+    fn stop_run(&mut self, instance: InstanceId, invocation: InvocationId) {
+        if self.runs.contains_key(&invocation) {
+            let user = User { instance, invocation: Some(invocation) };
             for resource in
                 [Resource::Cpu, Resource::DiskWrite, Resource::DiskRead, Resource::Network]
             {
-                self.leave_pool(instance, resource);
+                self.leave_pool(user, resource);
             }
+            self.count_out(instance, invocation);
         }
     }
 
     /// Ends an instance.
     fn stop(&mut self, instance: InstanceId) {
-        self.stop_run(instance);
-        self.leave_pool(instance, Resource::Starter);
+        for invocation in self.runs_of(instance) {
+            self.stop_run(instance, invocation);
+        }
+        self.leave_pool(start_of(instance), Resource::Starter);
         let Some(it) = self.instances.remove(&instance) else { return };
         if let Some(host) = self.hosts.get_mut(&it.host) {
             host.used = host.used - it.version.state.memory;
@@ -320,36 +335,41 @@ impl State {
         }
     }
 
-    fn count_out(&mut self, instance: InstanceId) {
-        if let Some(it) = self.instances.get(&instance) {
+    /// An invocation runs no more on its instance, which may run others.
+    fn count_out(&mut self, instance: InstanceId, invocation: InvocationId) {
+        self.runs.remove(&invocation);
+        let Some(it) = self.instances.get_mut(&instance) else { return };
+        it.used = true;
+        it.runs.retain(|other| *other != invocation);
+        if it.runs.is_empty() {
             self.running.end(it.function, (it.host, it.version.state.memory));
         }
     }
 
-    /// Lets an instance use a resource of its host.
-    pub(crate) fn join(&mut self, instance: InstanceId, resource: Resource, share: Share) {
+    /// Lets somebody use a resource of the host.
+    pub(crate) fn join(&mut self, user: User, resource: Resource, share: Share) {
         let now = self.now;
-        let Some(host) = self.instances.get(&instance).map(|it| it.host) else { return };
+        let Some(host) = self.instances.get(&user.instance).map(|it| it.host) else { return };
         let variation_sd = self.platform.model.variation_sd(resource);
         if let Some(it) = self.hosts.get_mut(&host) {
             let pool = it.pool(resource);
             if variation_sd > 0.0 && pool.is_idle() {
                 pool.vary(varied(&mut self.random, variation_sd));
             }
-            pool.join(now, instance, share);
+            pool.join(now, user, share);
             self.announce(host, resource);
         }
     }
 
-    /// Takes an instance off a resource of its host; returns what it got there.
-    pub(crate) fn leave_pool(&mut self, instance: InstanceId, resource: Resource) -> f64 {
+    /// Takes somebody off a resource of the host; returns what was got there.
+    pub(crate) fn leave_pool(&mut self, user: User, resource: Resource) -> f64 {
         let now = self.now;
-        let Some(host) = self.instances.get(&instance).map(|it| it.host) else { return 0.0 };
+        let Some(host) = self.instances.get(&user.instance).map(|it| it.host) else { return 0.0 };
         let Some(it) = self.hosts.get_mut(&host) else { return 0.0 };
         let before = it.pool(resource).generation();
-        let got = it.pool(resource).leave(now, instance);
+        let got = it.pool(resource).leave(now, user);
         if it.pool(resource).generation() != before {
-            self.note_beside(instance, resource);
+            self.note_beside(user.instance, resource);
             self.announce(host, resource);
         }
         got
@@ -374,11 +394,11 @@ impl State {
         }
         let done = pool.take_done(now);
         self.announce(host, resource);
-        for instance in done {
+        for User { instance, invocation } in done {
             self.note_beside(instance, resource);
-            match resource {
-                Resource::Starter => self.started_in_turn(instance),
-                _ => self.work_done(instance),
+            match invocation {
+                None => self.started_in_turn(instance),
+                Some(invocation) => self.work_done(invocation),
             }
         }
     }
@@ -403,6 +423,11 @@ impl State {
         }
         Time::from_nanos(at.max(0.0) as u64)
     }
+}
+
+/// An instance as it starts.
+fn start_of(instance: InstanceId) -> User {
+    User { instance, invocation: None }
 }
 
 /// Status and words of a refusal.

@@ -10,7 +10,7 @@ use crate::executor::{Deadlock, Step, block_on};
 use crate::function::{Bucket, Functions, tenant_id};
 use crate::host::{Host, Resource};
 use crate::profile::Platform;
-use crate::run::{Instance, Pending};
+use crate::run::{Instance, Pending, Run};
 use model::{HostId, InstanceId, InvocationId, Time};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) functions: Functions,
     pub(crate) hosts: BTreeMap<HostId, Host>,
     pub(crate) instances: BTreeMap<InstanceId, Instance>,
+    /// What runs on them.
+    pub(crate) runs: BTreeMap<InvocationId, Run>,
     pub(crate) bucket: Bucket,
     pub(crate) scheduler: Scheduler,
     /// What the scheduler is still to be told of the present moment.
@@ -66,7 +68,7 @@ pub(crate) enum Happening {
     HostReady(HostId),
     Started(InstanceId),
     /// The part of a run that takes until now.
-    PartOver(InstanceId, u32),
+    PartOver(InvocationId),
     /// Somebody is done at a resource, if nothing has changed there since.
     Done(HostId, Resource, u64),
 }
@@ -110,6 +112,7 @@ impl Region {
             functions: Functions::default(),
             hosts: BTreeMap::new(),
             instances: BTreeMap::new(),
+            runs: BTreeMap::new(),
             bucket,
             events: VecDeque::new(),
             pending: BTreeMap::new(),
@@ -173,10 +176,11 @@ impl Region {
                 request_id: String::new(),
                 answer: Answer::Nothing,
                 report: None,
+                again: false,
             },
         };
         if let Some(function) = function {
-            self.state.borrow_mut().counts.of(&function).answers.add(&reply.answer);
+            self.state.borrow_mut().counts.of(&function).answers.add(&reply);
         }
         reply
     }
@@ -276,7 +280,7 @@ impl State {
             Happening::Deliver(invocation) => self.deliver(invocation),
             Happening::HostReady(host) => self.feed(Event::HostReady { host }),
             Happening::Started(instance) => self.started(instance),
-            Happening::PartOver(instance, generation) => self.part_over(instance, generation),
+            Happening::PartOver(invocation) => self.part_over(invocation),
             Happening::Done(host, resource, generation) => self.done(host, resource, generation),
         }
     }

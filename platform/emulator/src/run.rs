@@ -1,4 +1,4 @@
-//! An instance, and the invocation that it runs.
+//! An instance, and the invocations that it runs.
 //!
 //! Deliberately knows nothing of how either goes on: that is the driver's.
 
@@ -27,16 +27,19 @@ pub(crate) struct Instance {
     pub(crate) served: u64,
     /// When it was handed its first one.
     pub(crate) first: Option<Time>,
-    pub(crate) run: Option<Box<Run>>,
-    /// Grows with each run: what is due for an earlier one is void.
-    pub(crate) generation: u32,
+    /// Invocations that it runs now.
+    pub(crate) runs: Vec<InvocationId>,
+    /// Whether it has ended one.
+    pub(crate) used: bool,
     pub(crate) background: Option<BackgroundResult>,
 }
 
 /// A running invocation.
 #[derive(Debug)]
 pub(crate) struct Run {
-    pub(crate) invocation: InvocationId,
+    pub(crate) instance: InstanceId,
+    /// Invocations that its instance had been handed by then, this one included.
+    pub(crate) number: u64,
     pub(crate) request: Request,
     pub(crate) response: Response,
     pub(crate) part: Part,
@@ -77,6 +80,8 @@ pub(crate) struct Pending {
     pub(crate) report: Option<PlatformReport>,
     /// Where it runs.
     pub(crate) instance: Option<InstanceId>,
+    /// Whether it began on an instance that had ended another one.
+    pub(crate) again: bool,
     /// When it was sent.
     pub(crate) sent: Time,
     /// What it tells of an update that was acknowledged before it was sent.

@@ -5,11 +5,11 @@
 use crate::call::Answer;
 use crate::host::Resource;
 use crate::latency::chance;
-use crate::pool::Share;
+use crate::pool::{Share, User};
 use crate::region::{Happening, State};
 use crate::reveal;
 use crate::run::Part;
-use model::{InstanceId, MemoryMib, Span, Time};
+use model::{InstanceId, InvocationId, MemoryMib, Span, Time};
 use probe::{BackgroundResult, CpuResult, DiskResult, FillResult, NetworkResult};
 
 /// What the handler takes beside what it is asked: assumed, as a warm native probe takes on a machine of ours.
@@ -35,72 +35,57 @@ enum Wait {
 
 impl State {
     /// The handler's first statement.
-    pub(crate) fn begin(&mut self, instance: InstanceId) {
+    pub(crate) fn begin(&mut self, invocation: InvocationId) {
         let now = self.now;
         let crash = chance(&mut self.random, self.platform.model.faults.crash);
+        let Some(run) = self.runs.get_mut(&invocation) else { return };
+        let instance = run.instance;
         let Some(it) = self.instances.get_mut(&instance) else { return };
-        let Some(run) = it.run.as_mut() else { return };
         (run.since, run.part_since) = (now, now);
         it.served += 1;
+        run.number = it.served;
         if it.served == 1 {
             self.note_first_contact(instance);
         }
         if crash {
-            self.answer_of(
-                instance,
-                Answer::FunctionError("Runtime.ExitError: the runtime exited".into()),
-            );
-            self.die(instance);
-            return;
+            return self.die(instance);
         }
-        self.enter(instance, Part::Barrier);
+        self.enter(invocation, Part::Barrier);
     }
 
     /// The present part is over, by time.
-    pub(crate) fn part_over(&mut self, instance: InstanceId, generation: u32) {
-        let Some(it) = self.instances.get(&instance) else { return };
-        if it.generation != generation {
-            return;
-        }
-        let Some(part) = it.run.as_ref().map(|run| run.part) else { return };
+    pub(crate) fn part_over(&mut self, invocation: InvocationId) {
+        let Some(part) = self.runs.get(&invocation).map(|run| run.part) else { return };
         match part {
-            Part::Coming => self.begin(instance),
+            Part::Coming => self.begin(invocation),
             part => {
-                self.leave(instance, part);
-                self.enter(instance, part.next());
+                self.leave(invocation, part);
+                self.enter(invocation, part.next());
             }
         }
     }
 
     /// The present part is over, since its work on a resource is done.
-    pub(crate) fn work_done(&mut self, instance: InstanceId) {
-        let Some(it) = self.instances.get(&instance) else { return };
-        let Some((part, rounds)) = it.run.as_ref().map(|run| (run.part, run.rounds)) else {
-            return;
-        };
-        self.leave(instance, part);
-        let asked = self.instances[&instance]
-            .run
-            .as_ref()
-            .and_then(|run| run.request.disk.as_ref())
-            .map_or(0, |disk| disk.rounds);
+    pub(crate) fn work_done(&mut self, invocation: InvocationId) {
+        let Some(run) = self.runs.get(&invocation) else { return };
+        let (part, rounds) = (run.part, run.rounds);
+        let asked = run.request.disk.as_ref().map_or(0, |disk| disk.rounds);
+        self.leave(invocation, part);
         let again = part == Part::DiskRead && rounds + 1 < asked;
-        self.enter(instance, if again { Part::DiskWrite } else { part.next() });
+        self.enter(invocation, if again { Part::DiskWrite } else { part.next() });
     }
 
     /// Goes through the parts until one takes time.
-    fn enter(&mut self, instance: InstanceId, mut part: Part) {
+    fn enter(&mut self, invocation: InvocationId, mut part: Part) {
         loop {
             let now = self.now;
-            let Some(it) = self.instances.get_mut(&instance) else { return };
-            let generation = it.generation;
-            let Some(run) = it.run.as_mut() else { return };
+            let Some(run) = self.runs.get_mut(&invocation) else { return };
             (run.part, run.part_since) = (part, now);
-            match self.wait_of(instance, part) {
-                Wait::Over if part == Part::End => return self.end(instance),
+            match self.wait_of(invocation, part) {
+                Wait::Over if part == Part::End => return self.end(invocation),
                 Wait::Over => part = part.next(),
                 Wait::Until(at) => {
-                    self.agenda.put(at, Happening::PartOver(instance, generation));
+                    self.agenda.put(at, Happening::PartOver(invocation));
                     return;
                 }
                 Wait::Resource => return,
@@ -108,10 +93,12 @@ impl State {
         }
     }
 
-    fn wait_of(&mut self, instance: InstanceId, part: Part) -> Wait {
+    fn wait_of(&mut self, invocation: InvocationId, part: Part) -> Wait {
         let now = self.now;
+        let run = &self.runs[&invocation];
+        let instance = run.instance;
         let it = &self.instances[&instance];
-        let run = it.run.as_ref().expect("a part of a run");
+        let user = User { instance, invocation: Some(invocation) };
         let (host, request) = (it.host, &run.request);
         let until = |at: Time| if at > now { Wait::Until(at) } else { Wait::Over };
         match part {
@@ -121,13 +108,13 @@ impl State {
                 None => Wait::Over,
             },
             Part::Facts => {
-                self.read_facts(instance);
+                self.read_facts(invocation);
                 Wait::Over
             }
             Part::Cpu => {
                 let Some(cpu) = request.cpu.clone() else { return Wait::Over };
                 let share = self.cpu_share(instance);
-                self.join(instance, Resource::Cpu, share);
+                self.join(user, Resource::Cpu, share);
                 Wait::Until(now + Span::from_secs_f64(cpu.window_ms / 1e3))
             }
             Part::DiskWrite | Part::DiskRead => {
@@ -135,28 +122,32 @@ impl State {
                 let mib = (disk.block_bytes * disk.blocks) as f64 / f64::from(1 << 20);
                 let limit = self.platform.model.limits.disk_mib;
                 if disk.rounds == 0 || mib > f64::from(limit) {
-                    self.problem(instance, "disk", format!("{mib:.0} MiB, /tmp holds {limit} MiB"));
+                    self.problem(
+                        invocation,
+                        "disk",
+                        format!("{mib:.0} MiB, /tmp holds {limit} MiB"),
+                    );
                     return Wait::Over;
                 }
                 let ceiling = self.platform.disk_ceiling_mib_s();
                 let resource =
                     if part == Part::DiskWrite { Resource::DiskWrite } else { Resource::DiskRead };
-                self.join(instance, resource, Share { ceiling, weight: 1.0, work: mib });
+                self.join(user, resource, Share { ceiling, weight: 1.0, work: mib });
                 Wait::Resource
             }
             Part::Fill => {
-                self.fill(instance);
+                self.fill(invocation);
                 Wait::Over
             }
             Part::Network => {
                 let Some(network) = request.network.clone() else { return Wait::Over };
                 let memory = it.version.state.memory;
                 let share = self.network_share(memory);
-                self.join(instance, Resource::Network, share);
+                self.join(user, Resource::Network, share);
                 Wait::Until(now + Span::from_secs_f64(network.window_ms / 1e3))
             }
             Part::Counters => {
-                self.read_counters_after(instance);
+                self.read_counters_after(invocation);
                 Wait::Over
             }
             Part::Hold => {
@@ -171,11 +162,11 @@ impl State {
     }
 
     /// Notes what a part found.
-    fn leave(&mut self, instance: InstanceId, part: Part) {
+    fn leave(&mut self, invocation: InvocationId, part: Part) {
         match part {
-            Part::Cpu => self.note_cpu(instance),
-            Part::DiskWrite | Part::DiskRead => self.note_disk(instance, part),
-            Part::Network => self.note_network(instance),
+            Part::Cpu => self.note_cpu(invocation),
+            Part::DiskWrite | Part::DiskRead => self.note_disk(invocation, part),
+            Part::Network => self.note_network(invocation),
             _ => {}
         }
     }
@@ -195,10 +186,11 @@ impl State {
         Share { ceiling, weight: 1.0, work: f64::INFINITY }
     }
 
-    fn read_facts(&mut self, instance: InstanceId) {
+    fn read_facts(&mut self, invocation: InvocationId) {
         let now = self.now;
-        let Some(it) = self.instances.get_mut(&instance) else { return };
-        let Some(run) = it.run.as_mut() else { return };
+        let Some(run) = self.runs.get_mut(&invocation) else { return };
+        let instance = run.instance;
+        let Some(it) = self.instances.get(&instance) else { return };
         let Some(host) = self.hosts.get(&it.host) else { return };
         let model = &self.platform.model;
         if run.request.identity {
@@ -216,10 +208,11 @@ impl State {
         }
     }
 
-    fn read_counters_after(&mut self, instance: InstanceId) {
+    fn read_counters_after(&mut self, invocation: InvocationId) {
         let now = self.now;
-        let Some(it) = self.instances.get_mut(&instance) else { return };
-        let Some(run) = it.run.as_mut() else { return };
+        let Some(run) = self.runs.get_mut(&invocation) else { return };
+        let instance = run.instance;
+        let Some(it) = self.instances.get(&instance) else { return };
         let Some(host) = self.hosts.get(&it.host) else { return };
         if run.request.disk_counters {
             run.response.disk_after = reveal::disk_counters(&self.platform.model, host, now);
@@ -227,27 +220,26 @@ impl State {
     }
 
     /// All of /tmp is taken, or as much as was asked for.
-    fn fill(&mut self, instance: InstanceId) {
+    fn fill(&mut self, invocation: InvocationId) {
         let holds = u64::from(self.platform.model.limits.disk_mib) << 20;
-        let Some(it) = self.instances.get_mut(&instance) else { return };
-        let Some(run) = it.run.as_mut() else { return };
+        let Some(run) = self.runs.get_mut(&invocation) else { return };
         if let Some(fill) = &run.request.fill {
             let bytes = fill.most_bytes.min(holds);
             run.response.fill = Some(FillResult { bytes, full: bytes < fill.most_bytes });
         }
     }
 
-    fn problem(&mut self, instance: InstanceId, part: &str, text: String) {
-        if let Some(run) = self.instances.get_mut(&instance).and_then(|it| it.run.as_mut()) {
+    fn problem(&mut self, invocation: InvocationId, part: &str, text: String) {
+        if let Some(run) = self.runs.get_mut(&invocation) {
             run.response.problems.insert(part.to_owned(), text);
         }
     }
 
-    fn note_cpu(&mut self, instance: InstanceId) {
-        let used = self.leave_pool(instance, Resource::Cpu);
+    fn note_cpu(&mut self, invocation: InvocationId) {
+        let used = self.leave_pool(self.user(invocation), Resource::Cpu);
         let period_ns = self.platform.model.cpu.period_ms * 1e6;
-        let Some(it) = self.instances.get(&instance) else { return };
-        let Some(run) = it.run.as_ref() else { return };
+        let Some(run) = self.runs.get(&invocation) else { return };
+        let Some(it) = self.instances.get(&run.instance) else { return };
         let vcpus = self.hosts[&it.host].kind.vcpus;
         let asked = run.request.cpu.as_ref().map_or(0, |cpu| cpu.threads);
         let threads = if asked == 0 { vcpus } else { asked.min(vcpus) };
@@ -266,14 +258,14 @@ impl State {
             ticks: ticks(&ran),
             ran,
         };
-        if let Some(run) = self.instances.get_mut(&instance).and_then(|it| it.run.as_mut()) {
+        if let Some(run) = self.runs.get_mut(&invocation) {
             run.response.cpu = Some(result);
         }
     }
 
-    fn note_disk(&mut self, instance: InstanceId, part: Part) {
-        let Some(it) = self.instances.get(&instance) else { return };
-        let (host, Some(run)) = (it.host, it.run.as_ref()) else { return };
+    fn note_disk(&mut self, invocation: InvocationId, part: Part) {
+        let Some(run) = self.runs.get(&invocation) else { return };
+        let Some(host) = self.instances.get(&run.instance).map(|it| it.host) else { return };
         let Some(disk) = run.request.disk.as_ref() else { return };
         let mib = (disk.block_bytes * disk.blocks) as f64 / f64::from(1 << 20);
         let took = self.now.since(run.part_since);
@@ -284,9 +276,7 @@ impl State {
                 _ => host.read_mib += mib,
             }
         }
-        let Some(run) = self.instances.get_mut(&instance).and_then(|it| it.run.as_mut()) else {
-            return;
-        };
+        let Some(run) = self.runs.get_mut(&invocation) else { return };
         let result = run.response.disk.get_or_insert_with(|| DiskResult {
             direct: true,
             started_unix_ns,
@@ -303,25 +293,26 @@ impl State {
         }
     }
 
-    fn note_network(&mut self, instance: InstanceId) {
-        let megabits = self.leave_pool(instance, Resource::Network);
-        let Some(it) = self.instances.get(&instance) else { return };
-        let Some(run) = it.run.as_ref() else { return };
+    fn note_network(&mut self, invocation: InvocationId) {
+        let megabits = self.leave_pool(self.user(invocation), Resource::Network);
+        let Some(run) = self.runs.get(&invocation) else { return };
+        let Some(it) = self.instances.get(&run.instance) else { return };
         let result = NetworkResult {
             sent_bytes: (megabits * 1e6 / 8.0) as u64,
             duration_ns: self.now.since(run.part_since).as_nanos(),
             started_unix_ns: self.wall(it.host, run.part_since),
         };
-        if let Some(run) = self.instances.get_mut(&instance).and_then(|it| it.run.as_mut()) {
+        if let Some(run) = self.runs.get_mut(&invocation) {
             run.response.network = Some(result);
         }
     }
 
     /// The handler's last statement.
-    fn end(&mut self, instance: InstanceId) {
+    fn end(&mut self, invocation: InvocationId) {
         let now = self.now;
+        let Some(mut run) = self.runs.remove(&invocation) else { return };
+        let instance = run.instance;
         let Some(it) = self.instances.get_mut(&instance) else { return };
-        let Some(mut run) = it.run.take() else { return };
         let (host, since) = (it.host, run.since);
         let background = it.background.take();
         let (started, finished, init) = (
@@ -340,7 +331,7 @@ impl State {
         response.init_unix_ns = init;
         response.instance.clone_from(&it.name);
         response.instance_tmp.clone_from(&it.name);
-        response.invocations = it.served;
+        response.invocations = run.number;
         response.runtime.clone_from(&it.version.state.runtime);
         "$LATEST".clone_into(&mut response.version);
         response.mark.clone_from(&it.version.state.mark);
@@ -350,7 +341,12 @@ impl State {
             Some(message) => Answer::FunctionError(format!("Probe: {message}")),
             None => Answer::Response(Box::new(run.response)),
         };
-        self.finished(instance, run.invocation, answer);
+        self.finished(instance, invocation, answer);
+    }
+
+    fn user(&self, invocation: InvocationId) -> User {
+        let run = &self.runs[&invocation];
+        User { instance: run.instance, invocation: Some(invocation) }
     }
 
     /// What work after the response will have managed by its own end or the platform's.

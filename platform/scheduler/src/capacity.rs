@@ -60,7 +60,10 @@ impl Scheduler {
     /// needed.
     pub(crate) fn start_one(&mut self, function: FunctionId, attempts: u8) -> bool {
         let Some(state) = self.functions.get(function) else { return false };
-        if !state.lacks_starts() || state.live >= self.profile.scaling.limit(state.in_flight) {
+        let scaling = &self.profile.scaling;
+        if !state.lacks_starts(scaling.requests_per_instance)
+            || state.live >= scaling.limit(state.in_flight)
+        {
             return false;
         }
         let owners = self.profile.owners(&state.details.settings);

@@ -68,6 +68,8 @@ pub(crate) struct Details {
     pub(crate) settings: FunctionSettings,
     /// Whether it is in the line for room.
     pub(crate) short: bool,
+    /// Instances that run requests and have room for more, the one that took one last at the end.
+    pub(crate) open: Chain,
     pub(crate) queue_slot: Slot,
     pub(crate) grace_slot: Slot,
     /// The version before this one, while it is still used.
@@ -106,9 +108,9 @@ pub(crate) struct Account {
 }
 
 impl Function {
-    /// Whether invocations wait for which no instance is being started or coming.
-    pub(crate) fn lacks_starts(&self) -> bool {
-        self.queued() > self.starting as usize + self.coming.len()
+    /// Whether invocations wait for which no instance is being started or coming, where each takes so many at once.
+    pub(crate) fn lacks_starts(&self, each: u32) -> bool {
+        self.queued() > self.starting as usize * each as usize + self.coming.len()
     }
 
     /// How many invocations wait.
@@ -176,6 +178,7 @@ impl Scheduler {
                 epoch,
                 settings,
                 short: false,
+                open: Chain::default(),
                 queue_slot: Slot::default(),
                 grace_slot: Slot::default(),
                 past: None,
@@ -234,6 +237,11 @@ impl Scheduler {
         while let Some(instance) = self.functions.get(function).and_then(|it| it.coming.oldest()) {
             self.unlist(instance);
         }
+        while let Some(instance) =
+            self.functions.get(function).and_then(|it| it.details.open.oldest())
+        {
+            self.unlist(instance);
+        }
     }
 
     pub(crate) fn remove(&mut self, function: FunctionId) {
@@ -241,6 +249,7 @@ impl Scheduler {
         let waiting: Vec<u64> = state.waiting().map(|(sequence, _)| sequence).collect();
         let listed = state.idle.iter(&self.instances).chain(state.coming.iter(&self.instances));
         let mut listed: Vec<InstanceId> = listed.map(|(instance, _)| instance).collect();
+        listed.extend(state.details.open.iter(&self.instances).map(|(instance, _)| instance));
         listed.extend(self.past_idle(function));
         for sequence in waiting {
             self.reject_queued(function, sequence, Rejection::NoFunction);
@@ -283,7 +292,10 @@ impl Scheduler {
                 return Err(Rejection::AccountConcurrency);
             }
         }
-        if state.idle.is_empty() && state.queued() >= self.profile.limits.queue as usize {
+        if state.idle.is_empty()
+            && state.queued() >= self.profile.limits.queue as usize
+            && state.details.open.is_empty()
+        {
             return Err(Rejection::Queue);
         }
         Ok(())

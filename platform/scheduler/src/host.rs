@@ -118,7 +118,7 @@ impl Scheduler {
         let mut uncovered = BTreeSet::new();
         for instance in gone.instances {
             if let Some(it) = self.instances.get(instance) {
-                if matches!(it.state, State::Finishing(_) | State::Busy(..)) {
+                if matches!(it.state, State::Finishing(_) | State::Busy(..) | State::Serving(_)) {
                     uncovered.insert(it.function);
                 }
                 if matches!(it.state, State::Waiting | State::Starting) && self.is_current(it) {

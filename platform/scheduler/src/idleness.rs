@@ -4,6 +4,7 @@
 
 use crate::StopReason;
 use crate::instance::{Hope, Idle, Rest, State, Warmth, next_due};
+use crate::lanes::Room;
 use crate::lots::Lot;
 use crate::policy::{Idling, Moment};
 use crate::scheduler::Scheduler;
@@ -78,6 +79,12 @@ impl Scheduler {
                     if let Some(chain) = chain {
                         chain.remove(&mut self.instances, instance);
                     }
+                }
+            }
+            State::Serving(Room::Listed) => {
+                it.state = State::Serving(Room::Unlisted);
+                if let Some(state) = state {
+                    state.details.open.remove(&mut self.instances, instance);
                 }
             }
             State::Finishing(Hope::Coming) => {

@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of how a sandbox is made.
 
 use crate::chain::Links;
+use crate::lanes::Room;
 use crate::lots::Lot;
 use crate::scheduler::Scheduler;
 use crate::timers::{Alarm, Slot};
@@ -19,7 +20,7 @@ pub(crate) struct Instance {
     pub(crate) state: State,
     /// Since when it is in its state; [`State::Finishing`]: since it answered.
     pub(crate) since: Time,
-    /// Busy or finishing: its deadline. Idle: when it goes.
+    /// Busy or finishing: its deadline. Serving: the first one. Idle: when it goes.
     pub(crate) end: Time,
     /// From when on it is not reused.
     pub(crate) dies: Time,
@@ -63,6 +64,8 @@ pub(crate) enum State {
     Starting,
     /// It runs an invocation.
     Busy(InvocationId, Warmth),
+    /// It runs requests, of which it takes more than one at once.
+    Serving(Room),
     /// It has answered, and is not idle yet.
     Finishing(Hope),
     /// It may be reused.
@@ -139,6 +142,7 @@ impl Scheduler {
                 self.unlist(instance);
                 self.settle(instance, Warmth::Warm);
             }
+            Some(State::Serving(_)) => self.lane_idle(instance),
             _ => self.late(),
         }
     }
@@ -156,7 +160,7 @@ impl Scheduler {
             Some(State::Starting) => {
                 self.start_failed(instance, "the runtime died before it was ready".to_owned());
             }
-            Some(State::Busy(..)) => {
+            Some(State::Busy(..) | State::Serving(_)) => {
                 self.bill(instance);
                 self.give_up(instance, StopReason::Died);
             }
@@ -180,6 +184,7 @@ impl Scheduler {
         self.unlist(instance);
         let Some(it) = self.instances.get_mut(instance) else { return };
         it.state = State::Stopping;
+        self.lanes.remove(&instance);
         let (host, memory) = (it.host, it.memory);
         self.not_live(instance);
         if let Some(host) = self.hosts.get_mut(host) {
@@ -190,7 +195,7 @@ impl Scheduler {
     }
 
     /// Asks for the end of an instance for which an invocation may have waited, and makes up for it.
-    fn give_up(&mut self, instance: InstanceId, reason: StopReason) {
+    pub(crate) fn give_up(&mut self, instance: InstanceId, reason: StopReason) {
         let function = self.instances.get(instance).map(|it| it.function);
         self.reclaim(instance, reason);
         if let Some(function) = function {
@@ -205,6 +210,7 @@ impl Scheduler {
             Some(_) => self.not_live(instance),
             None => return,
         }
+        self.lanes.remove(&instance);
         let Some(it) = self.instances.remove(instance) else { return };
         if matches!(it.state, State::Stopping)
             && let Some(host) = self.hosts.get_mut(it.host)
@@ -232,6 +238,7 @@ impl Scheduler {
                 self.bill(instance);
                 self.give_up(instance, StopReason::Expired);
             }
+            State::Serving(_) => self.lanes_due(instance),
             State::Finishing(_) => self.give_up(instance, StopReason::Expired),
             State::Idle(_) if it.end <= self.now => self.idle_over(instance),
             State::Idle(idle) => {
@@ -244,7 +251,7 @@ impl Scheduler {
     }
 
     /// Finds out what becomes of an instance that can take an invocation: the oldest that waits, or idleness, or its end.
-    fn settle(&mut self, instance: InstanceId, warmth: Warmth) {
+    pub(crate) fn settle(&mut self, instance: InstanceId, warmth: Warmth) {
         let now = self.now;
         let Some(it) = self.instances.get(instance) else { return };
         let (function, dies) = (it.function, it.dies);
@@ -263,7 +270,7 @@ impl Scheduler {
             return self.give_up(instance, StopReason::Outdated);
         }
         if self.dispatch_oldest(function, instance, warmth).is_some() {
-            return;
+            return self.fill(function, instance);
         }
         if self.instances.get(instance).is_some_and(|it| it.age == Age::Past) {
             return self.reclaim(instance, StopReason::Outdated);

@@ -32,6 +32,7 @@ impl Scheduler {
         }
         let idle = state.idle.youngest();
         self.last_sequence += 1;
+        let idle = self.with_room(function).or(idle);
         if let Some(policy) = self.learning() {
             self.note_return(policy, function);
         }
@@ -63,6 +64,7 @@ impl Scheduler {
     pub(crate) fn finished(&mut self, instance: InstanceId, invocation: InvocationId) {
         match self.instances.get(instance).map(|it| it.state) {
             Some(State::Busy(runs, _)) if runs == invocation => {}
+            Some(State::Serving(_)) => return self.lane_finished(instance, invocation),
             _ => return self.late(),
         }
         self.bill(instance);
@@ -98,11 +100,15 @@ impl Scheduler {
         if it.age == Age::Past {
             it.age = Age::Spent;
         }
-        it.state = State::Busy(invocation, warmth);
-        it.since = self.now;
-        it.end = self.now + state.timeout;
-        let epoch = it.epoch;
-        self.timers.set(Alarm::Instance(instance), &mut it.slot, it.end);
+        let (epoch, end) = (it.epoch, self.now + state.timeout);
+        if self.profile.scaling.requests_per_instance > 1 {
+            self.enter_lane(instance, invocation, (warmth, end));
+        } else {
+            it.state = State::Busy(invocation, warmth);
+            it.since = self.now;
+            it.end = end;
+            self.timers.set(Alarm::Instance(instance), &mut it.slot, end);
+        }
         match warmth {
             Warmth::Cold => self.counters.cold_starts += 1,
             Warmth::Warm => self.counters.warm_starts += 1,
@@ -125,12 +131,28 @@ impl Scheduler {
         Some(invocation)
     }
 
-    /// Ends the invocation that runs on the instance: bills it and forgets it.
+    /// Ends what runs on the instance: bills it and forgets it.
     pub(crate) fn bill(&mut self, instance: InstanceId) {
         let Some(it) = self.instances.get(instance) else { return };
-        let State::Busy(invocation, warmth) = it.state else { return };
+        match it.state {
+            State::Busy(invocation, warmth) => {
+                self.bill_run(instance, invocation, (warmth, it.since));
+            }
+            State::Serving(_) => self.bill_lanes(instance),
+            _ => {}
+        }
+    }
+
+    /// Ends an invocation that has run on the instance since then.
+    pub(crate) fn bill_run(
+        &mut self,
+        instance: InstanceId,
+        invocation: InvocationId,
+        (warmth, since): (Warmth, Time),
+    ) {
+        let Some(it) = self.instances.get(instance) else { return };
         let (function, revision, memory) = (it.function, it.revision, it.memory);
-        let duration = self.now.since(it.since);
+        let duration = self.now.since(since);
         let init = (warmth == Warmth::Cold).then_some(it.init);
         let billed = self.profile.billing.billed(duration, init);
         self.count_out(function, revision);
@@ -158,7 +180,7 @@ impl Scheduler {
     pub(crate) fn reject_oldest(&mut self, function: FunctionId, reason: Rejection) {
         self.lose_patience(function);
         let Some(state) = self.functions.get(function) else { return };
-        if state.lacks_starts()
+        if state.lacks_starts(self.profile.scaling.requests_per_instance)
             && let Some((sequence, _)) = state.first_waiting()
         {
             self.reject_queued(function, sequence, reason);

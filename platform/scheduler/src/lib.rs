@@ -26,6 +26,7 @@ mod host;
 mod idleness;
 mod instance;
 mod invocation;
+mod lanes;
 mod line;
 mod lots;
 mod past;

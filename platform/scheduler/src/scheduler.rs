@@ -5,6 +5,7 @@ use crate::function::{Account, Function};
 use crate::host::Host;
 use crate::instance::Instance;
 use crate::invocation::Place;
+use crate::lanes::Lanes;
 use crate::rooms::Rooms;
 use crate::roster::Roster;
 use crate::table::Table;
@@ -30,6 +31,8 @@ pub struct Scheduler {
     /// Where the invocations that wait are.
     pub(crate) queued: BTreeMap<InvocationId, Place>,
     pub(crate) instances: Table<InstanceId, Instance>,
+    /// What instances run that take more than one request at once.
+    pub(crate) lanes: BTreeMap<InstanceId, Lanes>,
     pub(crate) hosts: Table<HostId, Host>,
     pub(crate) rooms: Rooms,
     pub(crate) machine: Machine,
@@ -79,6 +82,7 @@ impl Scheduler {
             free_accounts: Vec::new(),
             queued: BTreeMap::new(),
             instances: Table::new(),
+            lanes: BTreeMap::new(),
             hosts: Table::new(),
             rooms: Rooms::default(),
             machine,

@@ -3,6 +3,7 @@
 use crate::Epoch;
 use crate::function::{Function, GRACE};
 use crate::instance::{Idle, Rest, State};
+use crate::lanes::Lanes;
 use crate::rooms::Owner;
 use crate::scheduler::Scheduler;
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib};
@@ -65,6 +66,8 @@ pub enum InstancePhase {
     Starting,
     /// It runs this invocation.
     Busy(InvocationId),
+    /// It takes more than one request at once, and runs so many.
+    Serving(u32),
     /// It has answered, and is not idle yet.
     Finishing,
     /// It may be reused at once.
@@ -88,6 +91,8 @@ pub struct FunctionView {
     pub queued: usize,
     /// Idle instances.
     pub idle: usize,
+    /// Instances that run requests and have room for more.
+    pub with_room: usize,
     /// Instances of its present state whose start was asked for, or waits for a host.
     pub starting: u32,
     /// Instances of its present state, those that are stopping not included.
@@ -148,7 +153,7 @@ impl Scheduler {
             function: it.function,
             epoch: it.epoch,
             memory: it.memory,
-            phase: phase(&it.state),
+            phase: self.phase(instance, &it.state),
         })
     }
 
@@ -165,22 +170,26 @@ impl Scheduler {
             in_flight: it.in_flight,
             queued: it.queued(),
             idle: it.idle.len(),
+            with_room: it.details.open.len(),
             starting: it.starting,
             live: it.live,
             coming: self.coming(it),
             waits_for_room: it.details.short,
         })
     }
-}
 
-fn phase(state: &State) -> InstancePhase {
-    match state {
-        State::Waiting => InstancePhase::Waiting,
-        State::Starting => InstancePhase::Starting,
-        State::Busy(invocation, _) => InstancePhase::Busy(*invocation),
-        State::Finishing(_) => InstancePhase::Finishing,
-        State::Idle(Idle { rest: Rest::Resting, .. }) => InstancePhase::Resting,
-        State::Idle(_) => InstancePhase::Idle,
-        State::Stopping => InstancePhase::Stopping,
+    fn phase(&self, instance: InstanceId, state: &State) -> InstancePhase {
+        match state {
+            State::Waiting => InstancePhase::Waiting,
+            State::Starting => InstancePhase::Starting,
+            State::Busy(invocation, _) => InstancePhase::Busy(*invocation),
+            State::Serving(_) => {
+                InstancePhase::Serving(self.lanes.get(&instance).map_or(0, Lanes::running))
+            }
+            State::Finishing(_) => InstancePhase::Finishing,
+            State::Idle(Idle { rest: Rest::Resting, .. }) => InstancePhase::Resting,
+            State::Idle(_) => InstancePhase::Idle,
+            State::Stopping => InstancePhase::Stopping,
+        }
     }
 }

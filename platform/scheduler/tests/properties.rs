@@ -1,5 +1,5 @@
-//! What holds over any history of events, checked by a driver that keeps its own books (`driver`): no instance runs two
-//! invocations, no host holds more than it has or strangers, each invocation has one outcome, no dispatch runs old code,
+//! What holds over any history of events, checked by a driver that keeps its own books (`driver`): no instance runs more
+//! invocations than it may, no host holds more than it has or strangers, each invocation has one outcome, no dispatch runs old code,
 //! nothing is idle, awake, busy or queued for longer than the profile says.
 //!
 //! `PROPTEST_CASES=10000 cargo test --release -p scheduler --test properties` looks longer.
@@ -108,8 +108,14 @@ fn lifetimes() -> impl Strategy<Value = Option<Lifetime>> {
 fn scalings() -> impl Strategy<Value = Scaling> {
     let max_instances = proptest::option::of(1..5_u32);
     let start_share = prop_oneof![Just(1.0), 0.1..1.0];
-    (max_instances, start_share)
-        .prop_map(|(max_instances, start_share)| Scaling { max_instances, start_share })
+    let each = prop_oneof![2 => Just(1), 1 => 2..5_u32];
+    (max_instances, each, start_share).prop_map(
+        |(max_instances, requests_per_instance, start_share)| Scaling {
+            max_instances,
+            requests_per_instance,
+            start_share,
+        },
+    )
 }
 
 fn updates() -> impl Strategy<Value = Option<Updates>> {

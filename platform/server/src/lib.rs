@@ -10,4 +10,4 @@ mod platform;
 mod reply;
 mod serve;
 
-pub use serve::{Network, Options, Ready, is_root, serve};
+pub use serve::{Network, Options, Ready, check, is_root, serve};

@@ -92,11 +92,25 @@ pub struct Ready {
     pub host_address: Option<Ipv4Addr>,
 }
 
+/// Refuses a profile by which instances take more than one request at once: only an emulated platform has that.
+pub fn check(profile: &Profile) -> anyhow::Result<()> {
+    let several = profile.scaling.requests_per_instance;
+    if several > 1 {
+        bail!(
+            "scaling.requests_per_instance is {several}, but this platform hands an instance one request at a time, as the \
+             Lambda Runtime API has it: remove the line or set it to 1, or try the profile in virtual time, with \
+             --target emulated:FILE"
+        );
+    }
+    Ok(())
+}
+
 /// Runs the platform until SIGTERM or SIGINT, then ends what runs and removes what it held.
 ///
 /// `announce` is called once, when the API answers.
 pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::Result<()> {
     memory::keep_little();
+    check(&options.profile).context("cannot serve this profile")?;
     let Options { listen, data, tenants, mut profile, network, allow, journal, starter } = options;
     let _lock = identity::lock(&data)?;
     // Bound before anything else is made: a busy port costs nothing.

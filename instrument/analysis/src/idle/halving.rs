@@ -129,7 +129,7 @@ pub(super) fn fit(observations: &[Observation]) -> Option<Fit> {
     }
     Some(Fit {
         interval_s: found.interval_s,
-        ci: found.ci,
+        ci: found.interval(),
         observations: observations.len(),
         clocks: clocks.len(),
     })
@@ -149,21 +149,38 @@ struct Pass {
 
 /// From coarse to fine.
 const PASSES: [Pass; 2] = [
-    Pass { within: 1.5, step: 1.0025, phases: 50, steady_ticks: 10.0 },
+    Pass { within: 1.5, step: 1.005, phases: 50, steady_ticks: 10.0 },
     Pass { within: 1.03, step: 1.0005, phases: 100, steady_ticks: 40.0 },
 ];
 
 /// What a pass found.
 struct Found {
     interval_s: f64,
-    ci: Result<Interval, NoInterval>,
+    /// What is about as likely, and a step more to either side.
+    likely_s: (f64, f64),
+    tried: Vec<f64>,
+    /// By host: the log-likelihood of each that was tried.
+    likelihoods: Vec<Vec<f64>>,
+}
+
+impl Found {
+    /// The 95 % interval: hosts are resampled, and what is about as likely is in it, also where no resampling would tell.
+    fn interval(&self) -> Result<Interval, NoInterval> {
+        let middle = |clocks: &[&Vec<f64>]| {
+            top(&self.tried, clocks, TOP).map(|(low, high)| f64::midpoint(low, high))
+        };
+        bootstrap::interval(&self.likelihoods, middle).map(|ci| Interval {
+            low: ci.low.map(|end| end.min(self.likely_s.0)),
+            high: ci.high.map(|end| end.max(self.likely_s.1)),
+            ..ci
+        })
+    }
 }
 
 impl Pass {
     /// Whether all that an earlier pass leaves is within this one's reach.
     fn holds(&self, found: &Found) -> bool {
-        let Ok(Interval { low: Some(low), high: Some(high), .. }) = found.ci else { return false };
-        let reach = self.within.sqrt();
+        let (reach, (low, high)) = (self.within.sqrt(), found.likely_s);
         found.interval_s / low < reach && high / found.interval_s < reach
     }
 
@@ -181,16 +198,8 @@ impl Pass {
         let all: Vec<&Vec<f64>> = likelihoods.iter().collect();
         let (low, high) = top(&tried, &all, TOP)?;
         let (likely_low, likely_high) = top(&tried, &all, LIKELY)?;
-        let middle = |clocks: &[&Vec<f64>]| {
-            top(&tried, clocks, TOP).map(|(low, high)| f64::midpoint(low, high))
-        };
-        // What is about as likely is in the interval, also where no resampling would tell.
-        let ci = bootstrap::interval(&likelihoods, middle).map(|ci| Interval {
-            low: ci.low.map(|end| end.min(likely_low / self.step)),
-            high: ci.high.map(|end| end.max(likely_high * self.step)),
-            ..ci
-        });
-        Some(Found { interval_s: f64::midpoint(low, high), ci })
+        let likely_s = (likely_low / self.step, likely_high * self.step);
+        Some(Found { interval_s: f64::midpoint(low, high), likely_s, tried, likelihoods })
     }
 }
 

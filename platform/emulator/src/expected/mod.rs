@@ -9,6 +9,7 @@ mod idle;
 mod isolation;
 mod latency;
 mod lifetime;
+mod scaling;
 mod sharing;
 mod starts;
 

@@ -48,6 +48,10 @@ pub(super) fn placement(profile: &Profile) -> String {
         Some(most) => format!("; at most {most} instances of a function"),
         None => String::new(),
     };
+    let several = match scaling.requests_per_instance {
+        1 => String::new(),
+        most => format!("; an instance takes {most} requests at once"),
+    };
     let share = match scaling.start_share {
         share if share < 1.0 => format!("; {:.0} % of requests at once start one", 100.0 * share),
         _ => String::new(),
@@ -56,7 +60,7 @@ pub(super) fn placement(profile: &Profile) -> String {
         Some(it) => format!("; updates take up to {} to be known everywhere", it.window),
         None => String::new(),
     };
-    format!("{how}; {whose}{most}{share}{updates}")
+    format!("{how}; {whose}{most}{several}{share}{updates}")
 }
 
 pub(super) fn keep_alive(profile: &Profile) -> String {

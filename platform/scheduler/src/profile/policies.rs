@@ -70,6 +70,7 @@ pub(super) struct KeepAliveSection {
 #[serde(deny_unknown_fields)]
 pub(super) struct ScalingSection {
     max_instances: Option<u32>,
+    requests_per_instance: Option<u32>,
     start_share: Option<f64>,
 }
 
@@ -81,6 +82,9 @@ pub(super) struct UpdatesSection {
     start_chance: f64,
 }
 
+/// Requests that one instance may take at once: as many as Google's containers do today (Cloud Run, "Maximum concurrent
+/// requests per instance", 2026-11).
+const REQUESTS_MAX: u32 = 1000;
 const LIMIT: &str = "keep_alive.limit_s";
 const INTERVAL: &str = "keep_alive.interval_s";
 const FLOOR: &str = "keep_alive.floor";
@@ -212,7 +216,11 @@ pub(super) fn scaling(section: &ScalingSection) -> Result<Scaling, Fault> {
     let start_share = section.start_share.unwrap_or(1.0);
     let holds = start_share > 0.0 && start_share <= 1.0;
     require(holds, "scaling.start_share", start_share, "more than 0 and at most 1")?;
-    Ok(Scaling { max_instances: section.max_instances, start_share })
+    let requests_per_instance = section.requests_per_instance.unwrap_or(1);
+    let holds = (1..=REQUESTS_MAX).contains(&requests_per_instance);
+    let range = "from 1 to 1000";
+    require(holds, "scaling.requests_per_instance", requests_per_instance, range)?;
+    Ok(Scaling { max_instances: section.max_instances, requests_per_instance, start_share })
 }
 
 pub(super) fn updates(section: &UpdatesSection) -> Result<Updates, Fault> {
@@ -278,9 +286,11 @@ mod tests {
         let updates = "[updates]\nwindow_s = 6\nreuse_chance = 0.5\nstart_chance = 0.25\n[reveal]";
         let updates = with("[reveal]", updates).expect("updates").updates.expect("there");
         assert_eq!((updates.reuse_chance, updates.start_chance), (0.5, 0.25));
-        let scaling = "[scaling]\nmax_instances = 10\nstart_share = 0.5\n[reveal]";
+        let scaling = "[scaling]\nmax_instances = 10\nrequests_per_instance = 4\nstart_share = 0.5\n\
+                       [reveal]";
         let scaling = with("[reveal]", scaling).expect("scaling").scaling;
         assert_eq!((scaling.max_instances, scaling.start_share), (Some(10), 0.5));
+        assert_eq!(scaling.requests_per_instance, 4);
     }
 
     // Keys that are missing, another policy's or out of range are named with the policy or the limit.
@@ -310,6 +320,10 @@ mod tests {
         ends(
             complaint("[reveal]", "[scaling]\nstart_share = 0.0\n[reveal]"),
             "scaling.start_share is 0, must be more than 0 and at most 1",
+        );
+        ends(
+            complaint("[reveal]", "[scaling]\nrequests_per_instance = 0\n[reveal]"),
+            "scaling.requests_per_instance is 0, must be from 1 to 1000",
         );
         let text = complaint(FIXED, "policy = \"memoryles\"\nmean_s = 3");
         assert!(text.contains("`memoryles` is not known, `memoryless` is near"), "{text}");

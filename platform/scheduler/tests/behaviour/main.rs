@@ -7,6 +7,7 @@ mod hosts;
 mod invocations;
 mod keeping;
 mod policies;
+mod several;
 
 use driver::{Answer, Driver, Open};
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId};

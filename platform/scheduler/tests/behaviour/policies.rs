@@ -57,7 +57,7 @@ fn one_per_host_is_alone() {
 // At most so many instances of a function: further requests wait for these, and none is lost.
 #[test]
 fn instances_of_a_function_are_limited() {
-    let scaling = Scaling { max_instances: Some(2), start_share: 1.0 };
+    let scaling = Scaling { max_instances: Some(2), ..Scaling::default() };
     let mut driver = driver(Profile { scaling, ..profile() });
     for _ in 0..7 {
         driver.invoke(0);
@@ -73,7 +73,7 @@ fn instances_of_a_function_are_limited() {
 // Of requests at once the given share have an instance started; the rest wait.
 #[test]
 fn half_of_the_requests_start_instances() {
-    let scaling = Scaling { max_instances: None, start_share: 0.5 };
+    let scaling = Scaling { start_share: 0.5, ..Scaling::default() };
     let mut driver = driver(Profile { scaling, ..profile() });
     for _ in 0..10 {
         driver.invoke(0);

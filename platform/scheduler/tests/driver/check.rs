@@ -50,6 +50,9 @@ impl Driver {
             }
             Action::Expire { invocation, instance, timeout } => {
                 let it = &self.instances[&instance];
+                if it.doing == Doing::Serving {
+                    return self.check_run_expires(instance, (invocation, timeout));
+                }
                 let Doing::Busy(runs, since, limit) = it.doing else {
                     panic!("{instance} expires while {:?}", it.doing)
                 };
@@ -114,7 +117,12 @@ impl Driver {
         let function = self.instances[&instance].function;
         assert!(self.is_used(function, epoch), "{invocation} runs old code");
         let it = self.instances.get_mut(&instance).expect("an instance that is there");
-        assert!(matches!(it.doing, Doing::Idle { .. }), "{instance} takes two: {:?}", it.doing);
+        let each = self.profile.scaling.requests_per_instance as usize;
+        let several = each > 1;
+        let running = self.runs.get(&instance).map_or(0, |it| it.runs.len());
+        let has_room = several && it.doing == Doing::Serving && running < each;
+        let idle = matches!(it.doing, Doing::Idle { .. });
+        assert!(idle || has_room, "{instance} takes {running} and one more: {:?}", it.doing);
         let current = self.functions.get(&it.function).expect("a function that is there");
         assert_eq!(epoch, it.epoch);
         it.outdated += u32::from(epoch != current.0);
@@ -123,13 +131,17 @@ impl Driver {
         if let Some(cap) = self.profile.lifetime_cap {
             assert!(now < it.born + cap, "{instance} is used beyond its lifetime");
         }
-        it.doing = Doing::Busy(invocation, now, current.1.timeout);
+        let timeout = current.1.timeout;
+        it.doing = if several { Doing::Serving } else { Doing::Busy(invocation, now, timeout) };
         let book = self.invocations.get_mut(&invocation).expect("an invocation that came");
         assert!(matches!(book.stage, Stage::Waiting(_)), "{invocation} runs twice");
         assert_eq!(book.function, it.function);
         book.stage = Stage::Running;
         self.open.retain(|open| *open != Open::Rest(instance));
         self.open.push(Open::Run(instance, invocation));
+        if several {
+            self.add_run(instance, (invocation, timeout));
+        }
     }
 
     fn check_reclaim(&mut self, instance: InstanceId, reason: StopReason) {
@@ -150,6 +162,9 @@ impl Driver {
             _ => {}
         }
         it.doing = Doing::Stopping;
+        if let Some(gone) = self.runs.remove(&instance) {
+            assert!(gone.runs.is_empty(), "{instance} goes for {reason:?} with {gone:?}");
+        }
         self.open.push(Open::Reclaim(instance));
     }
 }

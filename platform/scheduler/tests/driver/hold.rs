@@ -24,6 +24,11 @@ impl Driver {
                 Doing::Busy(_, since, timeout) => {
                     assert!(since + timeout > self.now, "{instance} runs for too long");
                 }
+                Doing::Serving => {
+                    for run in &self.runs[instance].runs {
+                        assert!(run.since + run.timeout > self.now, "{run:?} runs for too long");
+                    }
+                }
                 Doing::Starting | Doing::Finishing(_) | Doing::Stopping => {}
             }
         }
@@ -101,13 +106,15 @@ impl Driver {
                 it.starting as usize <= starting && it.coming <= coming,
                 "{it:?} counts others"
             );
-            let sufficient = it.queued <= it.starting as usize + it.coming;
+            let each = self.profile.scaling.requests_per_instance as usize;
+            let sufficient = it.queued <= it.starting as usize * each + it.coming;
             let limited = it.live >= self.profile.scaling.limit(it.in_flight);
             assert!(sufficient || it.waits_for_room || limited, "{it:?} starts too few");
             assert!(it.queued == 0 || it.live > 0 || it.waits_for_room, "{it:?} waits for ever");
             let stopping = self.instances.values().any(|it| it.doing == Doing::Stopping);
             assert!(!it.waits_for_room || stopping, "{it:?} waits for nothing");
-            assert!(it.queued == 0 || it.idle == 0, "{it:?} lets an idle instance wait");
+            let ready = it.idle + it.with_room;
+            assert!(it.queued == 0 || ready == 0, "{it:?} lets an instance wait");
         }
     }
 }

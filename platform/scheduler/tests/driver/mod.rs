@@ -5,6 +5,7 @@
 mod check;
 mod hold;
 mod note;
+mod runs;
 
 use model::{
     FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
@@ -52,8 +53,13 @@ struct HostBook {
 enum Doing {
     Starting,
     Busy(InvocationId, Time, Span),
+    /// Where instances take more than one: what it runs is in [`Driver::runs`].
+    Serving,
     Finishing(Time),
-    Idle { since: Time, asked_to_rest: bool },
+    Idle {
+        since: Time,
+        asked_to_rest: bool,
+    },
     Stopping,
 }
 
@@ -70,6 +76,24 @@ struct InstanceBook {
     orphan: bool,
     /// Invocations that it took while it was outdated.
     outdated: u32,
+}
+
+/// A request on an instance that takes more than one at once.
+#[derive(Clone, Copy, Debug)]
+struct RunBook {
+    invocation: InvocationId,
+    since: Time,
+    timeout: Span,
+    /// It was answered; its place is not free yet.
+    finishing: bool,
+}
+
+/// What an instance runs that takes more than one request at once.
+#[derive(Clone, Debug, Default)]
+struct RunsBook {
+    runs: Vec<RunBook>,
+    /// One ran into its deadline.
+    drains: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +126,7 @@ pub struct Driver {
     past: BTreeMap<FunctionId, (Epoch, Time)>,
     hosts: BTreeMap<HostId, HostBook>,
     instances: BTreeMap<InstanceId, InstanceBook>,
+    runs: BTreeMap<InstanceId, RunsBook>,
     invocations: BTreeMap<InvocationId, InvocationBook>,
     settings: BTreeMap<(FunctionId, Epoch), FunctionSettings>,
     next_invocation: u64,
@@ -120,6 +145,7 @@ impl Driver {
             past: BTreeMap::new(),
             hosts: BTreeMap::new(),
             instances: BTreeMap::new(),
+            runs: BTreeMap::new(),
             invocations: BTreeMap::new(),
             settings: BTreeMap::new(),
             next_invocation: 0,
@@ -146,6 +172,7 @@ impl Driver {
     }
 
     fn hand_in(&mut self, event: Event) -> Vec<Action> {
+        self.note_overdue();
         self.note(&event);
         self.events.push((self.now, event.clone()));
         self.scheduler.handle(self.now, event);
@@ -195,7 +222,9 @@ impl Driver {
 
     /// Answers one open request.
     pub fn answer(&mut self, open: Open, answer: Answer) {
-        self.open.retain(|other| *other != open);
+        if let Some(index) = self.open.iter().position(|other| *other == open) {
+            self.open.remove(index);
+        }
         let reason = || "as planned".to_owned();
         self.send(match (open, answer) {
             (Open::Host(host), Answer::Well) => Event::HostReady { host },

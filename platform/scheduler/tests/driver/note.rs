@@ -77,6 +77,7 @@ impl Driver {
                 if let Doing::Busy(invocation, ..) = it.doing {
                     self.end(invocation);
                 }
+                self.end_runs(instance);
             }
         }
         self.open.retain(|open| *open != Open::Host(host));
@@ -116,8 +117,16 @@ impl Driver {
                 it.doing = next;
                 self.close(instance);
             }
+            (Event::Finished { invocation, .. }, Doing::Serving) => {
+                self.note_answered(instance, *invocation);
+            }
+            (Event::Idle { .. }, Doing::Serving) => self.note_free(instance),
             (Event::Died { .. }, Doing::Busy(runs, ..)) => {
                 self.end(runs);
+                self.close(instance);
+            }
+            (Event::Died { .. }, Doing::Serving) => {
+                self.end_runs(instance);
                 self.close(instance);
             }
             (Event::Died { .. }, Doing::Stopping) => {}
