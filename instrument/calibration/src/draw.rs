@@ -86,6 +86,8 @@ pub enum Broken {
     AsymmetricPath,
     /// Hosts' clocks differ, and drift.
     Clocks,
+    /// All hosts' clocks are set ahead or back by some seconds, once in the study.
+    ClockStep,
     /// Replies are lost, and requests come twice.
     Replies,
     /// Shares differ from instance to instance.
@@ -104,9 +106,10 @@ pub enum Broken {
     PartStarts,
 }
 
-const BROKEN: [Broken; 10] = [
+const BROKEN: [Broken; 11] = [
     Broken::AsymmetricPath,
     Broken::Clocks,
+    Broken::ClockStep,
     Broken::Replies,
     Broken::Variation,
     Broken::Bimodal,
