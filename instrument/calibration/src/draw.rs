@@ -241,6 +241,9 @@ mod tests {
         let drawn: Vec<Drawn> = (0..400).map(Drawn::of).collect();
         let broken = drawn.iter().filter(|it| it.broken.is_some()).count();
         assert!((70..=130).contains(&broken), "{broken}");
+        for kind in BROKEN {
+            assert!(drawn.iter().any(|it| it.broken == Some(kind)), "{kind:?} is never drawn");
+        }
         for idle in [
             |idle: IdleDrawn| idle == IdleDrawn::None,
             |idle| matches!(idle, IdleDrawn::Fixed(_)),
