@@ -29,6 +29,9 @@ PYTHON = next(
 )
 
 
+# How many times longer than usual things may take: machines that are emulated have no time of their own.
+SLOW = float(os.environ.get("PEEK_SLOW", "1"))
+
 # Control group of a server: its id has eight hexadecimal digits.
 SERVER_GROUP = re.compile(r"peek-[0-9a-f]{8}")
 
@@ -67,7 +70,7 @@ class Platform:
             region_name=said.get("AWS_DEFAULT_REGION", "us-east-1"),
             aws_access_key_id=said["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=said["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"max_attempts": 0}, read_timeout=120, max_pool_connections=300),
+            config=Config(retries={"max_attempts": 0}, read_timeout=120 * SLOW, max_pool_connections=300),
         )
 
     @property
@@ -77,7 +80,7 @@ class Platform:
 
     def deploy(self, name, code, **settings):
         """Creates a function, of Python unless settings say otherwise, and waits until it is active."""
-        settings = {"Runtime": PYTHON, "Handler": "app.handler", "Timeout": 30, **settings}
+        settings = {"Runtime": PYTHON, "Handler": "app.handler", "Timeout": min(900, int(30 * SLOW)), **settings}
         files = code if isinstance(code, dict) else {"app.py": code}
         self.client.create_function(
             FunctionName=name, Role=ROLE, Code={"ZipFile": zipped(files)}, **settings
@@ -96,7 +99,7 @@ class Platform:
         """Ends the server as a service manager would; returns its status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=30 * SLOW)
 
     def kill(self):
         """Ends the server as a crash would."""
@@ -137,7 +140,7 @@ def left_over():
 
 def wait_until(condition, seconds=15):
     """Waits for something that must come; says what it was last when it did not."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * SLOW
     while True:
         value = condition()
         if value:

@@ -55,15 +55,3 @@ def test_what_is_missing_is_told(fresh, tmp_path):
         assert done.returncode != 0 and words in done.stderr, (words, done.stderr)
         assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
     assert platform.client.list_functions()["Functions"] == []
-
-
-# A key that the platform refuses is told in the platform's words, and no figure comes of it.
-def test_a_wrong_key_is_told(fresh, tmp_path):
-    platform, out = fresh(), tmp_path / "out"
-    done = study(
-        platform, "--role", ROLE, "--quick", "--experiments", "exposure", "--out", str(out),
-        AWS_ENDPOINT_URL_LAMBDA=platform.endpoint, AWS_SECRET_ACCESS_KEY="wrong",
-    )
-    assert "InvalidSignatureException" in done.stderr, done.stderr
-    findings = json.loads((out / "findings.json").read_text())
-    assert not [it for it in findings["findings"] if it["metric"] == "exposure.count" and it["value"]]

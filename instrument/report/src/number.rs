@@ -49,14 +49,18 @@ pub(crate) fn quantity(value: f64, unit: &Unit) -> Quantity {
     shown(value, None, unit).0
 }
 
-/// `value` with two significant digits, for headlines.
+/// `value` with two significant digits, for headlines; three of a ratio, which says most by what it has beyond 1.
 pub(crate) fn headline(value: f64, unit: &Unit) -> Quantity {
     if !value.is_finite() {
         return Quantity { number: "\u{2013}".into(), unit: String::new() };
     }
     let (factor, suffix) = scale(unit, value);
     let scaled = value * factor;
-    let most = if matches!(unit, Unit::Count) { 1 } else { significant(scaled, 2) };
+    let most = match unit {
+        Unit::Count => 1,
+        Unit::Plain(unit) if unit == "×" => significant(scaled, 3),
+        _ => significant(scaled, 2),
+    };
     let decimals = fewest_decimals(&[scaled], most);
     Quantity { number: grouped(scaled, decimals), unit: suffix }
 }

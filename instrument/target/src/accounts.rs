@@ -2,6 +2,7 @@
 //!
 //! Only keys that stand in the file itself; deliberately knows nothing of roles that are assumed or of single sign-on.
 
+use crate::Uri;
 use crate::endpoint::OpenError;
 use aws_credential_types::Credentials;
 use std::collections::BTreeMap;
@@ -26,6 +27,23 @@ pub(crate) fn stored(name: &str) -> Result<Credentials, OpenError> {
         path,
         reason,
     })
+}
+
+/// Where the key of a tenant of a target comes from, in words for those who have to mend it.
+pub(crate) fn place(uri: &Uri, further: &[String], tenant: usize) -> String {
+    if let Some(name) = tenant.checked_sub(1).and_then(|number| further.get(number)) {
+        return format!("profile {name} (--account) of {}", path().display());
+    }
+    match uri {
+        Uri::Local | Uri::Emulated(_) => "what the platform printed".to_owned(),
+        Uri::Lambda(_) => {
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if it is set".to_owned()
+        }
+        Uri::Aws(_) => {
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile that AWS_PROFILE names"
+                .to_owned()
+        }
+    }
 }
 
 /// The keys of a profile; an error says what is missing.
@@ -74,6 +92,17 @@ mod tests {
         };
         assert_eq!(keys("default"), ("one".to_owned(), "s=1".to_owned(), None));
         assert_eq!(keys("second"), ("two".to_owned(), "t".to_owned(), Some("u".to_owned())));
+    }
+
+    // A key that is refused is looked for where it came from.
+    #[test]
+    fn places_are_those_of_the_key() {
+        let uri: Uri = "lambda:http://localhost:9000".parse().expect("it is one");
+        let further = ["second".to_owned()];
+        assert!(place(&uri, &further, 0).contains("AWS_SECRET_ACCESS_KEY"));
+        assert!(place(&uri, &further, 1).starts_with("profile second "));
+        let aws: Uri = "aws:us-east-1".parse().expect("it is one");
+        assert!(place(&aws, &[], 0).contains("AWS_PROFILE"));
     }
 
     // What is missing is named, and so is what is there instead.

@@ -79,7 +79,27 @@ pub(crate) struct Refusal {
     pub(crate) code: String,
     /// In words.
     pub(crate) message: String,
+    /// HTTP status; None where there was no answer.
+    status: Option<u16>,
     again: Again,
+}
+
+impl Refusal {
+    /// A function has come to a state in which it is of no use.
+    fn of_state(message: String) -> Self {
+        Self { code: String::new(), message, status: None, again: Again::Useless }
+    }
+
+    /// Whether whoever asks may not: the key is wrong, or it opens nothing here. AWS answers all such with 403 (AWS
+    /// documentation, Lambda API, common errors, 2026-11), other endpoints some with 401.
+    pub(crate) fn is_of_access(&self) -> bool {
+        matches!(self.status, Some(401 | 403))
+    }
+
+    /// Whether the key itself is wrong, rather than what its owner may do.
+    fn is_of_key(&self) -> bool {
+        self.is_of_access() && self.code != "AccessDeniedException"
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,8 +250,19 @@ impl Control {
             .code(FunctionCode::builder().zip_file(Blob::new(zip)).build());
         match self.retried(|| request.clone().send()).await {
             Ok(_) => self.delete(name).await.map(|()| String::new()),
+            // Only an answer to what was asked names runtimes.
+            Err(refusal) if refusal.is_of_access() || refusal.status.is_none() => Err(refusal),
             Err(refusal) if refusal.again == Again::Useless => Ok(refusal.message),
             Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Makes sure that the endpoint knows the key. Listing, with which this is found out, may be forbidden to it.
+    pub(crate) async fn check_key(&self) -> Result<(), Refusal> {
+        let request = self.client.list_functions().max_items(1);
+        match self.retried(|| request.clone().send()).await {
+            Err(refusal) if refusal.is_of_key() => Err(refusal),
+            _ => Ok(()),
         }
     }
 
@@ -256,7 +287,7 @@ impl Control {
             let failed = |what: &str, reason: Option<String>| {
                 let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
                 let message = format!("{what} is Failed: {reason}");
-                Refusal { code: String::new(), message, again: Again::Useless }
+                Refusal::of_state(message)
             };
             // An endpoint that knows no states has none that could be pending.
             let state = now.state.unwrap_or(State::Active);
@@ -271,7 +302,7 @@ impl Control {
                 }
                 (state, update) if self.clock.now() > limit => {
                     let message = format!("still {state} and {update} after {SETTLE_LIMIT}");
-                    return Err(Refusal { code: String::new(), message, again: Again::Useless });
+                    return Err(Refusal::of_state(message));
                 }
                 _ => self.clock.sleep_until(self.clock.now() + wait).await,
             }
@@ -345,7 +376,7 @@ where
         Some(message) => message.to_owned(),
         None => DisplayErrorContext(&error).to_string(),
     };
-    Refusal { code, message, again }
+    Refusal { code, message, status, again }
 }
 
 fn is_in_progress(message: Option<&str>) -> bool {

@@ -76,6 +76,16 @@ pub enum OpenError {
         /// What it said.
         reason: String,
     },
+    /// It was reached, and does not let us in.
+    #[error("{uri} refuses the access key: {reason}; look at {place}")]
+    Refused {
+        /// The target.
+        uri: Uri,
+        /// What it said.
+        reason: String,
+        /// Where the key comes from: variables or a profile.
+        place: String,
+    },
     /// The sink cannot listen.
     #[error("cannot listen at {address} as a sink")]
     Sink {

@@ -6,7 +6,7 @@ use crate::endpoint::{Endpoint, OpenError, Options};
 use crate::invoke::{Invocation, Invoker};
 use crate::package::{Language, Package};
 use crate::wire::{Keys, Pool};
-use crate::{Cleaned, Facts, Sink, Target, Uri, local};
+use crate::{Cleaned, Facts, Sink, Target, Uri, accounts, local};
 use experiment::{Change, Function, FunctionSpec, Sent, Vantage, VantageError};
 use futures::StreamExt;
 use model::{Span, Time};
@@ -87,7 +87,7 @@ impl Live {
             sink,
             deployed: Mutex::default(),
         };
-        live.runtimes = live.ask_runtimes().await.map_err(unusable)?;
+        live.runtimes = live.ask_runtimes(options).await?;
         Ok(live)
     }
 
@@ -96,12 +96,19 @@ impl Live {
         self.endpoint.platform.as_ref().map(local::Platform::pid)
     }
 
-    async fn ask_runtimes(&self) -> Result<Vec<String>, String> {
-        let account = self.accounts.first().ok_or("no account")?;
-        let role = self.endpoint.roles.first().ok_or("no role")?;
-        let package = Package::new(Language::Python, 0).map_err(|error| error.to_string())?;
+    /// Asks which runtimes there are, which also shows whether the keys are good.
+    async fn ask_runtimes(&self, options: &Options) -> Result<Vec<String>, OpenError> {
+        let unusable = |reason| OpenError::Unusable { uri: self.uri.clone(), reason };
+        let account = self.account(0).map_err(unusable)?;
+        let role = self.role(0).map_err(unusable)?;
+        let package = Package::new(Language::Python, 0);
+        let package = package.map_err(|error| unusable(error.to_string()))?;
         let said = account.control.runtimes(&self.fresh_name(), (role, package.zip)).await;
-        let said = said.map_err(|refusal| refusal.to_string())?;
+        let said = said.map_err(|refusal| closed(&refusal, (&self.uri, options, 0)))?;
+        for (tenant, account) in self.accounts.iter().enumerate().skip(1) {
+            let known = account.control.check_key().await;
+            known.map_err(|refusal| closed(&refusal, (&self.uri, options, tenant)))?;
+        }
         let runtimes = Language::newest_in(&said);
         if runtimes.is_empty() {
             // It takes any name: programs that bring their own runtime are what every such platform runs.
@@ -327,12 +334,9 @@ pub async fn clean(uri: &Uri, options: &Options) -> Result<Cleaned, OpenError> {
     let clock = Arc::new(Clock::start().map_err(OpenError::Clock)?);
     let endpoint = Endpoint::open(uri, options).await?;
     let mut cleaned = Cleaned::default();
-    for Account { control, .. } in accounts(&endpoint, &clock) {
+    for (tenant, Account { control, .. }) in accounts(&endpoint, &clock).into_iter().enumerate() {
         let names = control.list(PREFIX).await;
-        let names = names.map_err(|refusal| OpenError::Unusable {
-            uri: uri.clone(),
-            reason: refusal.to_string(),
-        })?;
+        let names = names.map_err(|refusal| closed(&refusal, (uri, options, tenant)))?;
         for name in names {
             let result = match control.study(&name).await {
                 Ok(Some(_)) => control.delete(&name).await,
@@ -344,6 +348,16 @@ pub async fn clean(uri: &Uri, options: &Options) -> Result<Cleaned, OpenError> {
         }
     }
     Ok(cleaned)
+}
+
+/// Why a target cannot be used whose answer to `tenant` was a refusal.
+fn closed(refusal: &Refusal, (uri, options, tenant): (&Uri, &Options, usize)) -> OpenError {
+    let (uri, reason) = (uri.clone(), refusal.to_string());
+    if refusal.is_of_access() {
+        let place = accounts::place(&uri, &options.accounts, tenant);
+        return OpenError::Refused { uri, reason, place };
+    }
+    OpenError::Unusable { uri, reason }
 }
 
 fn accounts(endpoint: &Endpoint, clock: &Arc<Clock>) -> Vec<Account> {

@@ -1,5 +1,7 @@
 //! The answers: what was found, in words and big numbers, before anything else.
 
+mod shared;
+
 use super::answer::{Answer, Figure, capital};
 use crate::metric::{self, setting_number};
 use crate::number::{self, Unit};
@@ -42,7 +44,9 @@ fn answers(findings: &[Finding]) -> Vec<Answer> {
     .into_iter()
     .flatten()
     .collect();
-    let others = chosen.iter().filter(|f| !COMPOSED.contains(&f.metric.as_str()));
+    answers.extend(shared::answers(&chosen));
+    let composed = |metric: &str| COMPOSED.contains(&metric) || shared::COMPOSED.contains(&metric);
+    let others = chosen.iter().filter(|f| !composed(&f.metric));
     answers.extend(others.map(|finding| other(finding)));
     answers
 }

@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of processes other than to kill what a dead server has left.
 
 mod detect;
+mod hand_down;
 mod sweep;
 
 use super::protocol::{Failure, HostSpec, Step};
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub(super) use detect::{Machine, detect};
+use hand_down::{hand_down, hand_down_missing};
 pub(super) use sweep::sweep;
 
 /// CPU quotas are per this many microseconds; the kernel's default.
@@ -157,6 +159,9 @@ impl Cgroups {
     /// Makes the server's group, and gives the calling process a cgroup namespace whose root it is. The process itself
     /// stays outside, so that no instance's load slows it down.
     pub(super) fn make_top(&self) -> Result<(), Failure> {
+        if let Self::V2(hierarchy) = self {
+            hand_down_missing(hierarchy)?;
+        }
         for hierarchy in self.hierarchies() {
             make_directory(&hierarchy.directory)?;
         }
@@ -173,13 +178,10 @@ impl Cgroups {
                     }
                 }
             }
-            Self::V2(hierarchy) => {
-                // Where the machine's root does not hand the controller down, there is no such file.
-                let weight = hierarchy.directory.join("cpu.weight");
-                if weight.exists() {
-                    write(&weight, &top_weight().to_string())?;
-                }
+            Self::V2(hierarchy) if hierarchy.has("cpu") => {
+                write(&hierarchy.directory.join("cpu.weight"), &top_weight().to_string())?;
             }
+            Self::V2(_) => {}
         }
         self.enter(|hierarchy| &hierarchy.directory)?;
         let unshared = super::system::unshare(libc::CLONE_NEWCGROUP)
@@ -407,13 +409,6 @@ fn inherit_cpuset(directory: &Path) -> Result<(), Failure> {
         write(&directory.join(file), value.trim())?;
     }
     Ok(())
-}
-
-/// Lets the groups below a v2 group have its controllers.
-fn hand_down(hierarchy: &Hierarchy, directory: &Path) -> Result<(), Failure> {
-    hierarchy.controllers.iter().try_for_each(|controller| {
-        write(&directory.join("cgroup.subtree_control"), &format!("+{controller}"))
-    })
 }
 
 fn limit(
