@@ -1,5 +1,7 @@
 //! `peek calibrate`: every experiment, blind, on random platforms, and each finding against its truth.
 
+mod study;
+
 use crate::truth;
 use analysis::Problem;
 use anyhow::Context;
@@ -33,10 +35,17 @@ pub struct Arguments {
     /// directory.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Judge instead a study that was made, of the local platform or an emulated one, each finding against the truth of
+    /// its profile; may be repeated.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["profiles", "seed", "out"])]
+    study: Vec<PathBuf>,
 }
 
 /// Scores; the status is 1 where a criterion is not met.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if !arguments.study.is_empty() {
+        return study::run(&arguments.study, arguments.json);
+    }
     let seeds = AtomicU64::new(arguments.seed);
     let end = arguments.seed.saturating_add(arguments.profiles);
     let scored: Mutex<Vec<Scored>> = Mutex::default();

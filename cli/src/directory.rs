@@ -31,6 +31,12 @@ pub struct Study {
     /// What the plan expects it to take, milliseconds; 0 where there was none.
     #[serde(default)]
     pub planned_ms: u64,
+    /// Requests that the plan expects to send.
+    #[serde(default)]
+    pub planned_requests: u64,
+    /// Memory times running time that the plan expects of them, GiB-seconds.
+    #[serde(default)]
+    pub planned_gib_s: f64,
     /// Time spent measuring, over all sittings, milliseconds.
     pub measured_ms: u64,
     /// Virtual time that passed on an emulated platform, milliseconds; 0 on any other.
@@ -124,6 +130,8 @@ impl Study {
             started_at: now.clone(),
             finished_at: now,
             planned_ms: 0,
+            planned_requests: 0,
+            planned_gib_s: 0.0,
             measured_ms: 0,
             virtual_ms: 0,
             machine: machine(),

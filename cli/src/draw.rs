@@ -100,7 +100,17 @@ fn reproduce(directory: &Directory, study: &Study) -> String {
         "default" => String::new(),
         scale => format!(" --{scale}"),
     };
-    format!("peek study --target {} --seed {}{scale} --out {out}", study.target, study.seed)
+    let profile = match study.target.as_str() {
+        "local" if study.profile != "study" => format!(" --profile {}", study.profile),
+        _ => String::new(),
+    };
+    let all = experiment::Kind::ALL.len();
+    let some = match study.experiments.len() == all {
+        true => String::new(),
+        false => format!(" --experiments {}", study.experiments.join(",")),
+    };
+    let (target, seed) = (&study.target, study.seed);
+    format!("peek study --target {target}{profile} --seed {seed}{some}{scale} --out {out}")
 }
 
 /// Headline of the report.

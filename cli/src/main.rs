@@ -6,6 +6,7 @@ mod clean;
 mod directory;
 mod doctor;
 mod draw;
+mod price;
 mod profile;
 mod progress;
 mod replay;

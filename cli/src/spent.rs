@@ -3,12 +3,9 @@
 //! Deliberately no analysis: the plan and the clock of the program that measured are not in the records.
 
 use crate::directory::Study;
+use crate::price;
 use analysis::Finding;
 use record::Record;
-
-/// Price of a GiB-second and of a request on AWS, x86 in US East (AWS Lambda pricing page, first tier; other regions and
-/// arm64 differ by up to a third), USD.
-const AWS_USD: (f64, f64) = (0.000_016_666_7, 0.000_000_2);
 
 /// Findings of duration, where there was a plan, and of cost, where anybody charges or nobody does.
 pub fn findings(study: &Study, records: &[Record]) -> Vec<Finding> {
@@ -41,6 +38,13 @@ pub fn findings(study: &Study, records: &[Record]) -> Vec<Finding> {
             }
         }
         "aws" => {
+            // Studies of earlier programs did not say what they expected.
+            if study.planned_requests > 0 {
+                let method =
+                    "what the plan expects every request to run, by AWS's public price list";
+                let usd = price::aws_usd(study.planned_requests, study.planned_gib_s);
+                findings.push(finding("study.cost_usd", "usd", "planned", method, usd));
+            }
             let method = "run time and memory of every request by AWS's public price list; instances that start are \
                           not in it";
             findings.push(finding("study.cost_usd", "usd", "spent", method, charged_usd(records)));
@@ -51,8 +55,7 @@ pub fn findings(study: &Study, records: &[Record]) -> Vec<Finding> {
 }
 
 /// What AWS charges for these requests.
-fn charged_usd(records: &[Record]) -> f64 {
-    let (of_gib_s, of_request) = AWS_USD;
+pub(crate) fn charged_usd(records: &[Record]) -> f64 {
     let ran =
         records.iter().filter(|record| !record.request_id.is_empty() && record.http_status == 200);
     ran.map(|record| {
@@ -61,7 +64,7 @@ fn charged_usd(records: &[Record]) -> f64 {
             // Billed by the millisecond, rounded up (AWS Lambda pricing page).
             false => (record.function_ns as f64 / 1e6).ceil(),
         };
-        of_request + ran_ms / 1e3 * f64::from(record.memory_mib) / 1024.0 * of_gib_s
+        price::aws_usd(1, ran_ms / 1e3 * f64::from(record.memory_mib) / 1024.0)
     })
     .sum()
 }
@@ -115,5 +118,21 @@ mod tests {
         );
         assert_eq!(numbers("local", &[])[1].1, 100.0);
         assert_eq!(numbers("aws:eu-west-1", &[]).len(), 3);
+    }
+
+    // What AWS is expected to charge stands beside what it does: 100 GiB-seconds are 0.17 cents, 5,000
+    // requests 0.1.
+    #[test]
+    fn aws_has_an_expected_cost() {
+        let mut study = Study::begin("aws:eu-west-1", "study", 1);
+        (study.planned_ms, study.planned_requests, study.planned_gib_s) = (90_000, 5_000, 100.0);
+        let found = findings(&study, &[]);
+        let planned = found.iter().find(|it| {
+            it.metric == "study.cost_usd" && it.setting["kind"].as_str() == Some("planned")
+        });
+        let Some(Value::Number(usd)) = planned.map(|it| it.value.clone()) else {
+            panic!("{found:?}")
+        };
+        assert!((usd - 0.002_666_67).abs() < 1e-8, "{usd}");
     }
 }

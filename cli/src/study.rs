@@ -1,11 +1,11 @@
 //! `peek study`: plan, target, invocations, records, findings, report.
 
 use crate::directory::{Directory, Study, now};
-use crate::progress::{Progress, short};
+use crate::progress::Progress;
 use crate::{draw, serve, truth};
 use analysis::Problem;
 use anyhow::Context;
-use experiment::{Basis, Ended, Kind, Scale, Scope, Unit};
+use experiment::{Basis, Ended, Kind, MemoryTime, Scale, Scope, Unit};
 use model::Span;
 use record::Record;
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use target::{Live, LocalCommand, Target, Uri};
 
+mod dry_run;
 mod emulated;
 
 /// Status of a study that was stopped and can be resumed: 128 + SIGINT, as shells have it.
@@ -66,7 +67,7 @@ pub struct Arguments {
     /// Name the experiments and the targets, and stop.
     #[arg(long)]
     list: bool,
-    /// Print the plan (functions, invocations, expected time), and stop.
+    /// Print the plan (functions, invocations, expected time, on AWS expected cost), and stop.
     #[arg(long)]
     dry_run: bool,
     /// Print the findings as JSON instead of the table.
@@ -99,7 +100,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         } else {
             runtime.block_on(open(&arguments, &study, None))?.plan
         };
-        return Ok(dry_run(&plan));
+        print!("{}", dry_run::table(&study.target, &plan.plan()));
+        return Ok(ExitCode::SUCCESS);
     }
     let directory = match begun {
         Some((directory, _)) => directory,
@@ -296,31 +298,6 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(address.context("cannot find a free port for the sink")?.port())
 }
 
-fn dry_run(plan: &experiment::Study) -> ExitCode {
-    println!(
-        "{:<12} {:>6} {:>10} {:>12} {:>14}",
-        "experiment", "units", "functions", "invocations", "expected time"
-    );
-    let mut all = (0, 0, 0, Span::ZERO);
-    for planning in plan.plan() {
-        let units = &planning.units;
-        let functions: u64 = units.iter().map(|unit| unit.functions).sum();
-        let invocations: u64 = units.iter().map(|unit| unit.invocations).sum();
-        let expected = units.iter().fold(Span::ZERO, |sum, unit| sum + unit.expected);
-        all = (all.0 + units.len(), all.1 + functions, all.2 + invocations, all.3 + expected);
-        row(planning.kind.about().name, (units.len(), functions, invocations, expected));
-    }
-    row("in all", all);
-    ExitCode::SUCCESS
-}
-
-fn row(name: &str, (units, functions, invocations, expected): (usize, u64, u64, Span)) {
-    println!(
-        "{name:<12} {units:>6} {functions:>10} {invocations:>12} {:>14}",
-        short(Duration::from(expected))
-    );
-}
-
 /// Where a study's records go: one file for each finished unit of work.
 struct Files<'a> {
     directory: &'a Directory,
@@ -406,8 +383,9 @@ impl<'a> Files<'a> {
         plan: &experiment::Study,
         resumption: Resumption,
     ) -> Self {
-        let left: BTreeMap<String, Span> = plan
-            .plan()
+        let planned = plan.plan();
+        let units = || planned.iter().flat_map(|planning| &planning.units);
+        let left: BTreeMap<String, Span> = planned
             .iter()
             .map(|planning| {
                 let all = planning.units.iter().fold(Span::ZERO, |sum, unit| sum + unit.expected);
@@ -418,7 +396,12 @@ impl<'a> Files<'a> {
         Self {
             directory,
             before_ms: study.measured_ms,
-            study: Study { planned_ms: expected.as_nanos() / 1_000_000, ..study },
+            study: Study {
+                planned_ms: expected.as_nanos() / 1_000_000,
+                planned_requests: units().map(|unit| unit.invocations).sum(),
+                planned_gib_s: units().map(|unit| unit.used).sum::<MemoryTime>().gib_s(),
+                ..study
+            },
             progress: Progress::new(Duration::from(expected)),
             began: Instant::now(),
             left,

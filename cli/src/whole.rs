@@ -1,8 +1,9 @@
 //! Tests of whole studies on an emulated platform: in two orders, and killed or stopped anywhere.
 
 use crate::truth::trial;
+use crate::{price, spent};
 use analysis::{Finding, Value};
-use experiment::{Ended, Kind, Scale, Sink, Study, Unit, run_study};
+use experiment::{Ended, Kind, MemoryTime, Scale, Sink, Study, Unit, run_study};
 use futures::future::{Either, select};
 use model::{Span, Time};
 use record::Record;
@@ -142,6 +143,18 @@ fn killed_studies_are_finished() {
         assert_eq!(kept.names(), all.names(), "{moment}");
         kept.assert_nothing_twice();
     }
+}
+
+// What a study is charged by the price list is what its plan expected, less the moments until held requests run.
+#[test]
+fn plans_know_what_is_charged() {
+    let study = small(&trial::platform(&[]), 7);
+    let units = || study.plan().into_iter().flat_map(|planning| planning.units);
+    let used: MemoryTime = units().map(|unit| unit.used).sum();
+    let expected_usd = price::aws_usd(units().map(|unit| unit.invocations).sum(), used.gib_s());
+    let records: Vec<Record> = whole(&study).0.units.into_values().flatten().collect();
+    let part = spent::charged_usd(&records) / expected_usd;
+    assert!((0.9..=1.0).contains(&part), "{part}");
 }
 
 /// Findings by metric and setting.

@@ -1,6 +1,6 @@
 //! CPU shares, alone and beside others.
 
-use super::{at, expected as expected_as, number, parameter, setting, sound};
+use super::{at, expected as expected_as, number, parameter, setting};
 use analysis::Truth;
 use emulator::Expected;
 use model::MemoryMib;
@@ -8,18 +8,17 @@ use record::Record;
 use scheduler::Profile;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Memory sizes that were measured alone.
+/// Memory sizes that were asked for alone, be it in vain.
 fn alone(records: &[Record]) -> BTreeSet<u32> {
-    sound(records, "cpu")
-        .filter(|record| record.phase == "alone")
-        .map(|record| record.memory_mib)
-        .collect()
+    let asked = |record: &&Record| record.experiment == "cpu" && record.phase == "alone";
+    records.iter().filter(asked).map(|record| record.memory_mib).collect()
 }
 
 /// The largest colevel that was meant, by memory size: as many or fewer can have met on a host.
 fn shared(records: &[Record]) -> BTreeMap<u32, u32> {
     let mut largest = BTreeMap::new();
-    for record in sound(records, "cpu").filter(|record| record.phase == "shared") {
+    let asked = |record: &&Record| record.experiment == "cpu" && record.phase == "shared";
+    for record in records.iter().filter(asked) {
         let colevel: u32 = setting(record, "colevel").unwrap_or(1);
         let entry: &mut u32 = largest.entry(record.memory_mib).or_default();
         *entry = colevel.max(*entry);

@@ -111,7 +111,31 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) -> Option<Levels> {
     if !shared.is_empty() {
         add_shared(study, answers, &shared, &mut levels);
     }
+    add_void(answers, study, &records);
     (!records.is_empty()).then_some(levels)
+}
+
+/// Says of settings all of whose requests are void that they are not known.
+fn add_void(answers: &mut Answers, study: &Study, sound: &[&Record]) {
+    let key = |record: &Record| {
+        (record.phase.clone(), record.memory_mib, setting::<u32>(record, "colevel"))
+    };
+    let all: Vec<&Record> = study.requests(EXPERIMENT).collect();
+    let sound = group(sound, key);
+    for ((phase, memory_mib, colevel), records) in group(&all, key) {
+        if sound.contains_key(&(phase, memory_mib, colevel)) {
+            continue;
+        }
+        let finding = match colevel {
+            Some(colevel) => of_level("cpu.share_shared", memory_mib, colevel),
+            None => Finding::new(EXPERIMENT, "cpu.share", "fraction")
+                .with_setting("memory_mib", memory_mib),
+        };
+        let reason = records.iter().find_map(|record| record.setting.get("void"));
+        let reason = reason.map_or("nothing was sent", String::as_str);
+        let why = format!("each of its {} requests is void: {reason}", records.len());
+        answers.add_unknown(finding, &why);
+    }
 }
 
 fn add_alone(answers: &mut Answers, memory_mib: u32, records: &[&Record]) {
@@ -296,6 +320,35 @@ mod tests {
     fn gaps_stand_in_for_clocks() {
         let window = Window { running_ns: 25, ..window(0, 100, 0, &[]) };
         assert_eq!(window.share(), 0.25);
+    }
+
+    // A setting of which every request is void is not known, and the reason says so; one with a sound request is.
+    #[test]
+    fn void_settings_are_unknown() {
+        let record = |memory_mib: u32, void: bool| {
+            let detail = r#"{"cpu": {"window_ns": 100, "cpu_ns": 20}}"#.to_owned();
+            let mut record =
+                Record { phase: "alone".into(), memory_mib, detail, ..Record::default() };
+            record.experiment = EXPERIMENT.to_owned();
+            record.outcome = Outcome::Ok;
+            if void {
+                record.setting.insert("void".to_owned(), "the machine is busy".to_owned());
+            }
+            record
+        };
+        let records = [record(128, true), record(128, false), record(512, true)];
+        let (findings, problems) = crate::analyse(&records);
+        let share = |memory_mib: u32| {
+            let is_it = |it: &&Finding| {
+                it.metric == "cpu.share"
+                    && it.setting["memory_mib"] == serde_json::json!(memory_mib)
+            };
+            let found: Vec<_> = findings.iter().filter(is_it).map(|it| it.value.clone()).collect();
+            found
+        };
+        assert_eq!(share(128), [crate::Value::Number(0.2)]);
+        assert_eq!(share(512), [crate::Value::Null]);
+        assert!(problems.iter().any(|it| it.text.contains("the machine is busy")), "{problems:?}");
     }
 
     // Jain's index at its ends and in between.

@@ -5,13 +5,14 @@
 //! more, by the ways of the response and the request, so a loss bounds the limit only with that added. Single losses are no
 //! limit: instances also end for other reasons ([`OTHER_CAUSES`]), so a delay counts as beyond it where all of its
 //! pairs were gone, or more than those reasons explain. A request that failed is missing data.
-//! [`singles`] says how the pairs' survival falls, [`pools`] how pools shrink, [`halving`] fits the one rule that METRICS has
-//! a number for.
+//! [`singles`] says how the pairs' survival falls, [`pools`] how pools shrink, [`watched`] when those did that were looked at
+//! again and again, and [`halving`] fits the one rule that METRICS has a number for.
 
 mod busy;
 mod halving;
 mod pools;
 mod singles;
+mod watched;
 
 use crate::answers::Answers;
 use crate::estimates::add_share;
@@ -23,6 +24,7 @@ use pools::Pool;
 use record::{Outcome, Record};
 use singles::Survival;
 use std::collections::BTreeMap;
+use watched::Window;
 
 const EXPERIMENT: &str = "idle";
 
@@ -55,7 +57,8 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
             one.add_limits(answers, &pairs);
         }
         one.add_fractions(answers, &pairs, &pools);
-        outcomes.push(judge(study, &pairs, &pools));
+        let windows = watched::windows(study, &records);
+        outcomes.push(judge(study, &pairs, (&pools, &windows)));
     }
     add_policy(answers, &outcomes);
 }
@@ -259,13 +262,18 @@ impl One {
 type Judged = Result<(&'static str, Option<halving::Fit>), &'static str>;
 
 /// What kind of rule the pairs and pools of one runtime and memory size follow.
-fn judge(study: &Study, pairs: &[Pair], pools: &[Pool]) -> (Judged, usize) {
+fn judge(study: &Study, pairs: &[Pair], (pools, windows): (&[Pool], &[Window])) -> (Judged, usize) {
     let trials: Vec<(f64, bool)> = pairs.iter().map(|pair| (pair.idle_s, pair.alive)).collect();
-    let limit =
+    let loss =
         beyond(pairs).iter().filter(|pair| !pair.alive).map(|pair| pair.idle_s).reduce(f64::min);
+    // From the last survivor to the first loss nobody knows on which side of the limit a pool was.
+    let limit = loss.map(|loss| {
+        let before = |pair: &&Pair| pair.alive && pair.idle_s < loss;
+        pairs.iter().filter(before).map(|pair| pair.idle_s).fold(0.0, f64::max)
+    });
     let word = match singles::survival(&trials) {
         Survival::TooFew if pairs.is_empty() && !pools.is_empty() => {
-            pools::judge(pools, pools::all_gone_s(pools))
+            pools::judge(pools, windows, pools::all_gone_s(pools))
         }
         Survival::TooFew => Err("too few pairs were answered; more rounds would tell"),
         Survival::AllGone if never_reused(study) => Ok(("none", None)),
@@ -276,9 +284,13 @@ fn judge(study: &Study, pairs: &[Pair], pools: &[Pool]) -> (Judged, usize) {
         Survival::Gradual => {
             Err("single instances go gradually, but not as by chance alone; more delays would tell")
         }
-        Survival::Memoryless => Ok(("random", None)),
-        Survival::AllThere => pools::judge(pools, limit),
-        Survival::Sharp => pools::judge(pools, limit),
+        Survival::Memoryless { rate } if pools::go_sooner(pools, rate) => Err(
+            "single instances go by chance, and pools sooner than that, so something else shrinks those; a rule of both \
+                 has no word",
+        ),
+        Survival::Memoryless { .. } => Ok(("random", None)),
+        Survival::AllThere => pools::judge(pools, windows, limit),
+        Survival::Sharp => pools::judge(pools, windows, limit),
     };
     (word, trials.len() + pools.len())
 }
@@ -317,7 +329,7 @@ fn add_policy(answers: &mut Answers, outcomes: &[(Judged, usize)]) {
     }
     answers.add(policy.with_word(word));
     let fits: Vec<_> = words.iter().filter_map(|(_, fit)| fit.as_ref()).collect();
-    let Some(fit) = fits.into_iter().max_by_key(|fit| fit.clocks) else { return };
+    let Some(fit) = fits.into_iter().max_by_key(|fit| fit.observations) else { return };
     let interval = interval
         .with_method(
             "most likely interval, from the pools' sizes per host against their idle time, clocks of hosts \

@@ -11,6 +11,7 @@ mod list;
 mod plan;
 mod score;
 mod table;
+mod verdict;
 
 pub use criterion::{Class, class};
 pub use draw::{Broken, Drawn, IdleDrawn, PlacementDrawn};
@@ -19,3 +20,4 @@ pub use label::{idle_word, knowable, placement_word, rule, tells_by_counters};
 pub use list::list;
 pub use plan::{largest_burst, plan};
 pub use score::{Confused, Coverage, MetricScore, Score, Worst};
+pub use verdict::Verdict;

@@ -6,7 +6,7 @@ use crate::experiment::Unit;
 use crate::scope::Scope;
 use crate::vantage::{Code, Function, FunctionSpec, Sent, Vantage};
 use futures::StreamExt;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use model::{Span, Time};
 use probe::Request;
 use rand::SeedableRng;
@@ -15,6 +15,7 @@ use rand_pcg::Pcg64Mcg;
 use record::{Outcome, Record};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::future::Future;
 
 /// What was varied, by name, as a record holds it.
 pub(crate) type Setting = BTreeMap<String, String>;
@@ -203,15 +204,39 @@ impl<'a, V: Vantage> Bench<'a, V> {
         join_all((0..count).map(|sequence| self.send(function, shot, sequence))).await
     }
 
+    /// Does some work, and says how many CPUs of the machine were idle on average from `from` to the end of it; None
+    /// where nobody knows.
+    pub(crate) async fn with_idle_cpus<T>(
+        &self,
+        from: Time,
+        work: impl Future<Output = T>,
+    ) -> (T, Option<f64>) {
+        let look = || self.vantage.idle_cpu().map(|idle| (self.vantage.now(), idle));
+        let first = async {
+            self.vantage.sleep_until(from).await;
+            look()
+        };
+        let (done, first) = join(work, first).await;
+        let cpus = first.zip(look()).and_then(|((since, before), (until, after))| {
+            let took = until.since(since).as_secs_f64();
+            (took > 0.0).then(|| (after - before).as_secs_f64() / took)
+        });
+        (done, cpus)
+    }
+
     /// Does a round, and once more where the first try is void: a request was sent later than intended by more than 1 ms
-    /// and 5 % of the statistic, or an instance started after the moment until which all were held.
+    /// and 5 % of the statistic, an instance started after the moment until which all were held, or the round says so
+    /// itself.
     ///
     /// The try's number, 0 or 1, is passed in: a second one should hold twice as long. Records of a void try stay, and
-    /// say why in their setting `void`; a second try has setting `attempt` = 1, and is void by send lag alone.
+    /// say why in their setting `void`; a second try has setting `attempt` = 1, and is void by send lag or its own word
+    /// alone.
     pub(crate) async fn sound(&self, round: impl AsyncFn(u32) -> Try) -> Vec<Record> {
         let Try { mut records, statistic, held_until } = round(0).await;
         let late = || held_until.and_then(|at| late(&records, at, self.unix_ns(at)));
-        let Some(reason) = lagging(&records, statistic).or_else(late) else { return records };
+        let own = || records.iter().find_map(|record| record.setting.get("void").cloned());
+        let reason = lagging(&records, statistic).or_else(late).or_else(own);
+        let Some(reason) = reason else { return records };
         mark(&mut records, "void", &reason);
         let Try { records: mut second, statistic, .. } = round(1).await;
         mark(&mut second, "attempt", "1");

@@ -203,6 +203,26 @@ pub(crate) fn note_few_cores(records: &mut [Record], shared_cores: Option<u32>, 
     }
 }
 
+/// CPUs that stay idle at least where nobody else uses the machine: half of what is spared, since platform and vantage point
+/// work too.
+const IDLE_CPUS_MIN: f64 = SPARE_CPUS / 2.0;
+
+/// Says of records that they are void where others used the CPUs of a machine that has enough of them: what instances did
+/// not get then, the platform did not keep from them.
+pub(crate) fn void_if_crowded(
+    records: &mut [Record],
+    shared_cores: Option<u32>,
+    (demand_cpus, idle_cpus): (f64, Option<f64>),
+) {
+    let enough = shared_cores.is_some_and(|cores| f64::from(cores) >= demand_cpus + SPARE_CPUS);
+    if let Some(idle) = idle_cpus.filter(|idle| enough && *idle < IDLE_CPUS_MIN) {
+        let reason = format!(
+            "{idle:.2} CPUs of this machine were idle, {IDLE_CPUS_MIN} needed: it is too busy to say who got what"
+        );
+        mark(records, "void", &reason);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@
 use crate::bench::CONTROL_CONCURRENCY;
 use crate::vantage::{Change, Function, FunctionSpec, Sent, Vantage, VantageError};
 use futures::StreamExt;
-use model::Time;
+use model::{Span, Time};
 use probe::Request;
 use record::Record;
 use std::cell::RefCell;
@@ -89,5 +89,9 @@ impl<V: Vantage> Vantage for Ledger<'_, V> {
 
     fn sink(&self) -> Option<String> {
         self.vantage.sink()
+    }
+
+    fn idle_cpu(&self) -> Option<Span> {
+        self.vantage.idle_cpu()
     }
 }

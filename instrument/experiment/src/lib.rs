@@ -26,7 +26,7 @@ pub use scope::{
     AccountingScope, Basis, BurstSpan, BusyScope, ColdStartScope, ConsistencyScope, CpuScope,
     DiskScope, ExposureScope, HostsScope, IdentityScope, IdleScope, IsolationScope, LifetimeScope,
     LimitsScope, NetworkScope, PlacementScope, Scale, ScalingScope, Scope, ScopeError,
-    SharingScope, StartsScope,
+    SearchStarts, SharingScope, StartsScope, WatchScope,
 };
 pub use study::{Ended, Planning, Sink, Study, run_study};
 pub use vantage::{Change, Code, Function, FunctionSpec, Report, Sent, Vantage, VantageError};

@@ -14,7 +14,7 @@ use model::Span;
 
 pub use accounting::AccountingScope;
 pub use consistency::ConsistencyScope;
-pub use idle::{BusyScope, IdleScope};
+pub use idle::{BusyScope, IdleScope, SearchStarts, WatchScope};
 pub use lifetime::LifetimeScope;
 pub use limits::LimitsScope;
 pub use sharing::{DiskScope, NetworkScope, SharingScope};

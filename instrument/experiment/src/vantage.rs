@@ -54,6 +54,10 @@ pub trait Vantage {
 
     /// Address (`host:port`) of a sink that reads and discards, as instances reach it; None where there is none.
     fn sink(&self) -> Option<String>;
+
+    /// CPU time that the machine has been idle for so far, over all of its CPUs; None where the platform runs on machines
+    /// of its own, or nobody knows.
+    fn idle_cpu(&self) -> Option<Span>;
 }
 
 /// How one request is to be sent.

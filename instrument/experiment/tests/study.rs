@@ -297,6 +297,23 @@ fn networks_without_a_sink_say_so() {
     }
 }
 
+// Where others keep the machine busy, what instances got of its CPUs is void, after a second try; where they leave some idle,
+// nothing is.
+#[test]
+fn crowded_windows_are_void() {
+    let study = study(Scale::Quick, 1, &[Kind::Cpu]);
+    let asked = |idle_cpus| {
+        let fake = Fake::new(Profile { idle_cpus, ..Profile::default() });
+        let memory = complete(&fake, &study);
+        let void = |record: &&Record| record.setting.contains_key("void");
+        (memory.of("cpu").filter(void).count(), memory.of("cpu").count())
+    };
+    let (void, all) = asked(Some(0.8));
+    assert_eq!(void, 0);
+    assert_eq!(asked(Some(0.1)), (2 * all, 2 * all));
+    assert_eq!(asked(None), (0, all));
+}
+
 // The same seed gives the same records, to the byte; another seed another order of experiments.
 #[test]
 fn seeds_determine_everything() {

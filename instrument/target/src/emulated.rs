@@ -356,6 +356,11 @@ impl Vantage for Emulated {
     fn sink(&self) -> Option<String> {
         Some(SINK.to_owned())
     }
+
+    /// An emulated platform's hosts are its own.
+    fn idle_cpu(&self) -> Option<Span> {
+        None
+    }
 }
 
 impl Target for Emulated {

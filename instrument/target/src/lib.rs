@@ -20,6 +20,7 @@ mod clock;
 mod control;
 mod invoke;
 mod live;
+mod machine;
 mod package;
 mod report;
 mod sink;

@@ -291,6 +291,11 @@ impl Vantage for Live {
     fn sink(&self) -> Option<String> {
         self.sink.as_ref().map(|sink| sink.address().to_string())
     }
+
+    fn idle_cpu(&self) -> Option<Span> {
+        // Wherever else, the platform's machines are not this one.
+        matches!(self.uri, Uri::Local).then(crate::machine::idle_cpu).flatten()
+    }
 }
 
 impl Target for Live {

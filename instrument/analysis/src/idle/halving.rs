@@ -7,7 +7,7 @@
 //! left; a pool's own clock has seen floor(d / interval). That gives the likelihood of interval, floor and kind of clock,
 //! of which the most likely are taken; pools on their floor only say that enough ticks have passed. Where a host's clock
 //! stands is not known, but it is the same for all pools on that host, so all phases are tried for those of them together
-//! that follow each other within [`STEADY_TICKS`]: over more ticks a small error of the interval would turn the phase. Whole
+//! that follow each other within a few ticks: over more a small error of the interval would turn the phase ([`PASSES`]). Whole
 //! hosts are resampled for the interval.
 
 use super::OTHER_CAUSES;
@@ -23,12 +23,15 @@ const FLOORS: std::ops::RangeInclusive<u32> = 1..=6;
 /// Ticks of one observation at most: 2^12 instances are on any floor by then.
 const TICKS_MAX: usize = 12;
 
-/// Intervals tried in the first pass are this factor apart, in the second this.
+/// Intervals tried before hosts' clocks are followed are this factor apart.
 const COARSE: f64 = 1.03;
-const FINE: f64 = 1.005;
 
 /// How much less likely, in logarithms, than the best an interval may be to share the top.
 const TOP: f64 = 1e-9;
+
+/// How much less likely one in the 95 % interval may be: half of chi-square's 3.84 (Wilks, *Annals of Mathematical Statistics*
+/// 9, 1938).
+const LIKELY: f64 = 1.92;
 
 /// Least probability of an observation that the rule allows: two of ten instances gone for other causes.
 const ALLOWED_MIN: f64 = 0.005;
@@ -45,12 +48,6 @@ const TELLING_MIN: usize = 8;
 /// How much more likely, in logarithms, halving must be than instances that go independently.
 const ADVANTAGE: f64 = 5.0;
 
-/// Phases of a host's clock that are tried, evenly over one interval.
-const PHASES: u32 = 20;
-
-/// Intervals over which a host's phase is taken to hold: half a step of [`FINE`] then turns it by half a step of phases.
-const STEADY_TICKS: f64 = 10.0;
-
 /// Part of a pool on one host.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Observation {
@@ -60,9 +57,27 @@ pub(super) struct Observation {
     pub(super) from_s: f64,
     /// When it was probed, s, by the same clock.
     pub(super) to_s: f64,
-    pub(super) delay_ms: u64,
     pub(super) launched: u32,
     pub(super) alive: u32,
+    pub(super) look: Look,
+}
+
+/// How it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Look {
+    /// Once, after a delay.
+    Probe {
+        /// As planned, ms.
+        delay_ms: u64,
+    },
+    /// Among many looks, each soon after the one before.
+    Watch,
+}
+
+impl Look {
+    fn is_watch(self) -> bool {
+        self == Self::Watch
+    }
 }
 
 /// The rule's interval.
@@ -100,39 +115,88 @@ pub(super) fn fit(observations: &[Observation]) -> Option<Fit> {
     if !explains(observations, &seen, interval_s, best) {
         return None;
     }
-    let fine = grid(interval_s / 1.3, interval_s * 1.3, FINE);
     let mut clocks: BTreeMap<usize, Vec<&Seen>> = BTreeMap::new();
     for (one, seen) in observations.iter().zip(&seen) {
         clocks.entry(one.clock).or_default().push(seen);
     }
-    let clocks: Vec<Vec<f64>> = clocks
-        .into_values()
-        .map(|of_clock| {
-            let steady = steady(of_clock, interval_s * STEADY_TICKS);
-            let likelihood = |at: &f64| steady.iter().map(|seen| clock_likelihood(seen, *at)).sum();
-            fine.iter().map(likelihood).collect()
-        })
-        .collect();
-    let (low, high) = top(&fine, &clocks.iter().collect::<Vec<_>>())?;
-    let middle =
-        |clocks: &[&Vec<f64>]| top(&fine, clocks).map(|(low, high)| f64::midpoint(low, high));
-    // What is equally likely is in the interval, also where no resampling would tell.
-    let ci = bootstrap::interval(&clocks, middle).map(|ci| Interval {
-        low: ci.low.map(|end| end.min(low / FINE)),
-        high: ci.high.map(|end| end.max(high * FINE)),
-        ..ci
-    });
+    let clocks: Vec<Vec<&Seen>> = clocks.into_values().collect();
+    let mut found = PASSES[0].find(&clocks, interval_s)?;
+    for pass in &PASSES[1..] {
+        if !pass.holds(&found) {
+            break;
+        }
+        found = pass.find(&clocks, found.interval_s)?;
+    }
     Some(Fit {
-        interval_s: f64::midpoint(low, high),
-        ci,
+        interval_s: found.interval_s,
+        ci: found.ci,
         observations: observations.len(),
         clocks: clocks.len(),
     })
 }
 
-/// The smallest and the largest interval of which the clocks' log-likelihoods have the largest sum: these are several where
-/// a likelihood of steps has a flat top.
-fn top(intervals_s: &[f64], clocks: &[&Vec<f64>]) -> Option<(f64, f64)> {
+/// One search for the interval, with the hosts' clocks followed.
+struct Pass {
+    /// It is searched up to this factor to either side.
+    within: f64,
+    /// Intervals tried are this factor apart.
+    step: f64,
+    /// Phases of a host's clock that are tried, evenly over one interval.
+    phases: u32,
+    /// Intervals over which a host's phase is taken to hold: half a step then turns it by a phase at most.
+    steady_ticks: f64,
+}
+
+/// From coarse to fine.
+const PASSES: [Pass; 2] = [
+    Pass { within: 1.5, step: 1.0025, phases: 50, steady_ticks: 10.0 },
+    Pass { within: 1.03, step: 1.0005, phases: 100, steady_ticks: 40.0 },
+];
+
+/// What a pass found.
+struct Found {
+    interval_s: f64,
+    ci: Result<Interval, NoInterval>,
+}
+
+impl Pass {
+    /// Whether all that an earlier pass leaves is within this one's reach.
+    fn holds(&self, found: &Found) -> bool {
+        let Ok(Interval { low: Some(low), high: Some(high), .. }) = found.ci else { return false };
+        let reach = self.within.sqrt();
+        found.interval_s / low < reach && high / found.interval_s < reach
+    }
+
+    fn find(&self, clocks: &[Vec<&Seen>], about_s: f64) -> Option<Found> {
+        let tried = grid(about_s / self.within, about_s * self.within, self.step);
+        let likelihoods: Vec<Vec<f64>> = clocks
+            .iter()
+            .map(|of_clock| {
+                let steady = steady(of_clock.clone(), about_s * self.steady_ticks);
+                let one = |seen: &Vec<&Seen>, at: f64| clock_likelihood(seen, at, self.phases);
+                let all = |at: &f64| steady.iter().map(|seen| one(seen, *at)).sum();
+                tried.iter().map(all).collect()
+            })
+            .collect();
+        let all: Vec<&Vec<f64>> = likelihoods.iter().collect();
+        let (low, high) = top(&tried, &all, TOP)?;
+        let (likely_low, likely_high) = top(&tried, &all, LIKELY)?;
+        let middle = |clocks: &[&Vec<f64>]| {
+            top(&tried, clocks, TOP).map(|(low, high)| f64::midpoint(low, high))
+        };
+        // What is about as likely is in the interval, also where no resampling would tell.
+        let ci = bootstrap::interval(&likelihoods, middle).map(|ci| Interval {
+            low: ci.low.map(|end| end.min(likely_low / self.step)),
+            high: ci.high.map(|end| end.max(likely_high * self.step)),
+            ..ci
+        });
+        Some(Found { interval_s: f64::midpoint(low, high), ci })
+    }
+}
+
+/// The smallest and the largest interval of which the clocks' log-likelihoods have the largest sum, or one that is hardly less:
+/// these are several where a likelihood of steps has a flat top.
+fn top(intervals_s: &[f64], clocks: &[&Vec<f64>], less: f64) -> Option<(f64, f64)> {
     let mut sums = vec![0.0; intervals_s.len()];
     for clock in clocks {
         for (sum, one) in sums.iter_mut().zip(*clock) {
@@ -140,8 +204,8 @@ fn top(intervals_s: &[f64], clocks: &[&Vec<f64>]) -> Option<(f64, f64)> {
         }
     }
     let best = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let first = sums.iter().position(|sum| *sum >= best - TOP)?;
-    let last = sums.iter().rposition(|sum| *sum >= best - TOP)?;
+    let first = sums.iter().position(|sum| *sum >= best - less)?;
+    let last = sums.iter().rposition(|sum| *sum >= best - less)?;
     Some((intervals_s[first], intervals_s[last]))
 }
 
@@ -159,18 +223,21 @@ fn steady(mut seen: Vec<&Seen>, span_s: f64) -> Vec<Vec<&Seen>> {
 }
 
 /// Logarithm of the probability of what was seen on one host, whose clock may stand anywhere.
-fn clock_likelihood(seen: &[&Seen], interval_s: f64) -> f64 {
+fn clock_likelihood(seen: &[&Seen], interval_s: f64, phases: u32) -> f64 {
     if seen.len() == 1 || seen.iter().all(|one| one.kind == Clock::Pool) {
         return seen.iter().map(|one| one.likelihood(interval_s)).sum();
     }
     let of_phase = |phase: u32| -> f64 {
-        let phase = (f64::from(phase) + 0.5) / f64::from(PHASES);
+        let phase = (f64::from(phase) + 0.5) / f64::from(phases);
         let tick = |at_s: f64| (at_s / interval_s - phase).floor();
-        let one =
-            |one: &&Seen| one.with_error(one.after((tick(one.to_s) - tick(one.from_s)) as usize));
-        seen.iter().map(one).product()
+        let ticks = |one: &&Seen| (tick(one.to_s) - tick(one.from_s)) as usize;
+        seen.iter().map(|one| one.logs[ticks(one).min(TICKS_MAX)]).sum()
     };
-    ((0..PHASES).map(of_phase).sum::<f64>() / f64::from(PHASES)).ln()
+    let logs: Vec<f64> = (0..phases).map(of_phase).collect();
+    // Sums of many looks are beyond what exponents hold.
+    let best = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mean = logs.iter().map(|log| (log - best).exp()).sum::<f64>() / f64::from(phases);
+    best + mean.ln()
 }
 
 impl Observation {
@@ -198,6 +265,8 @@ struct Seen {
     /// By number of ticks: probability of what was seen, where each instance that they leave may have gone for another
     /// cause.
     alike: [f64; TICKS_MAX + 1],
+    /// The logarithm of the same, with other causes of what was seen.
+    logs: [f64; TICKS_MAX + 1],
 }
 
 impl Seen {
@@ -210,13 +279,10 @@ impl Seen {
                 * power(OTHER_CAUSES, lost)
                 * power(1.0 - OTHER_CAUSES, one.alive)
         };
-        Self {
-            kind,
-            from_s: one.from_s,
-            to_s: one.to_s,
-            other: ERROR / f64::from(one.launched + 1),
-            alike: std::array::from_fn(alike),
-        }
+        let other = ERROR / f64::from(one.launched + 1);
+        let alike: [f64; TICKS_MAX + 1] = std::array::from_fn(alike);
+        let logs = alike.map(|probability| with_error(probability, other).ln());
+        Self { kind, from_s: one.from_s, to_s: one.to_s, other, alike, logs }
     }
 
     fn after(&self, ticks: usize) -> f64 {
@@ -225,11 +291,7 @@ impl Seen {
 
     /// Logarithm of the probability of what was seen, wherever the clock stands.
     fn likelihood(&self, interval_s: f64) -> f64 {
-        self.with_error(self.probability(interval_s)).ln()
-    }
-
-    fn with_error(&self, probability: f64) -> f64 {
-        (1.0 - ERROR) * probability + self.other
+        with_error(self.probability(interval_s), self.other).ln()
     }
 
     /// Probability of what was seen under the rule alone.
@@ -243,6 +305,11 @@ impl Seen {
     }
 }
 
+/// Probability of what was seen, where it may have had another cause.
+fn with_error(probability: f64, other: f64) -> f64 {
+    (1.0 - ERROR) * probability + other
+}
+
 /// Instances left of `launched` after so many ticks.
 fn left(launched: u32, ticks: usize, floor: u32) -> u32 {
     (0..ticks).fold(launched, |idle, _| idle.div_ceil(2).max(floor).min(idle))
@@ -252,22 +319,28 @@ fn left(launched: u32, ticks: usize, floor: u32) -> u32 {
 fn explains(observations: &[Observation], seen: &[Seen], interval_s: f64, likelihood: f64) -> bool {
     let telling = || observations.iter().zip(seen).filter(|(one, _)| one.launched > TELLING_SIZE);
     let shrunk = telling().filter(|(one, _)| one.alive < one.launched).count();
-    let allowed = telling().filter(|(_, seen)| seen.probability(interval_s) > ALLOWED_MIN).count();
+    // Apart, since most of what is watched stays whole from look to look, whatever the rule.
+    let is_allowed = |watch: bool| {
+        let of = || telling().filter(|(one, _)| one.look.is_watch() == watch);
+        let allowed = of().filter(|(_, seen)| seen.probability(interval_s) > ALLOWED_MIN).count();
+        allowed as f64 >= ALLOWED * of().count() as f64
+    };
     shrunk >= TELLING_MIN
-        && allowed as f64 >= ALLOWED * telling().count() as f64
+        && is_allowed(false)
+        && is_allowed(true)
         && likelihood - independent(observations) > ADVANTAGE
 }
 
 /// Log-likelihood where each instance goes for itself, with the same probability at the same delay.
 fn independent(observations: &[Observation]) -> f64 {
-    let mut delays: BTreeMap<u64, (u32, u32)> = BTreeMap::new();
+    let mut delays: BTreeMap<Look, (u32, u32)> = BTreeMap::new();
     for one in observations {
-        let (alive, all) = delays.entry(one.delay_ms).or_default();
+        let (alive, all) = delays.entry(one.look).or_default();
         *alive += one.alive;
         *all += one.launched;
     }
     let likelihood = |one: &Observation| {
-        let (alive, all) = delays[&one.delay_ms];
+        let (alive, all) = delays[&one.look];
         let share = f64::from(alive) / f64::from(all.max(1));
         let power = |count: u32, share: f64| {
             if count == 0 { 0.0 } else { f64::from(count) * share.ln() }
@@ -327,7 +400,7 @@ mod tests {
                         clock,
                         from_s,
                         to_s,
-                        delay_ms,
+                        look: Look::Probe { delay_ms },
                         launched,
                         alive,
                     });
@@ -362,6 +435,71 @@ mod tests {
         assert!(covered >= 31, "{covered} of 36");
     }
 
+    /// A study's pools, and five more of 20 that are watched on hosts of their own: 48 looks, each held for a while.
+    fn watched(random: &mut Pcg64, interval_s: f64, floor: u32, each_s: f64) -> Vec<Observation> {
+        let mut observations = pools(random, interval_s * 5.4, |_, window, phase, launched| {
+            halved(interval_s, floor, window, phase, launched)
+        });
+        for clock in 1_000..1_005 {
+            let phase = random.random::<f64>();
+            for look in 0..48 {
+                let from_s = 1e5 + f64::from(look) * each_s;
+                let window = (from_s, from_s + 0.8 * each_s);
+                // Now and then one goes for another cause.
+                let other = u32::from(random.random_bool(0.01));
+                let alive = halved(interval_s, floor, window, phase, 20) - other;
+                let (launched, look) = (20, Look::Watch);
+                let (from_s, to_s) = window;
+                observations.push(Observation { clock, from_s, to_s, launched, alive, look });
+            }
+        }
+        observations
+    }
+
+    // Where pools were watched as well the interval is known to 2 %, whatever the guess of it was by which they were looked
+    // at, and its own interval is as narrow.
+    #[test]
+    fn watched_pools_tell_more() {
+        let (mut tried, mut covered) = (0, 0);
+        for per_interval in [2.6, 5.0, 9.0] {
+            for seed in 0..4 {
+                let mut random = Pcg64::seed_from_u64(seed);
+                let interval_s = random.random_range(60.0..900.0);
+                let seen = watched(&mut random, interval_s, 2, interval_s / per_interval);
+                let fit = fit(&seen).expect("halving is told");
+                let error = (fit.interval_s / interval_s - 1.0).abs();
+                assert!(error <= 0.03, "{} for {interval_s}, seed {seed}", fit.interval_s);
+                let ci = fit.ci.unwrap();
+                let width = ci.high.zip(ci.low).map(|(high, low)| (high - low) / interval_s);
+                assert!(width.is_some_and(|width| width <= 0.12), "{ci:?} for {interval_s}");
+                covered += u32::from(ci.contains(interval_s));
+                tried += 1;
+            }
+        }
+        // 10 of 12 is the 1 % point of a binomial of 0.95.
+        assert!(tried == 12 && covered >= 10, "{covered} of {tried}");
+    }
+
+    // Instances that toss for themselves go as often, but not together; that most looks at watched pools find all of them
+    // does not hide it.
+    #[test]
+    fn watched_pools_that_stay_are_not_halving() {
+        for seed in 0..6 {
+            let mut random = Pcg64::seed_from_u64(seed);
+            let mut seen = pools(&mut random, 9.0, |random, (from_s, to_s), _, launched| {
+                let survives = 0.5_f64.powf(((to_s - from_s) / 3.0).floor());
+                (0..launched).filter(|_| random.random_bool(survives)).count() as u32
+            });
+            for look in 0..500 {
+                let from_s = 1e5 + f64::from(look);
+                let (clock, to_s, look) = (1_000, from_s + 0.6, Look::Watch);
+                let (launched, alive) = (20, 20);
+                seen.push(Observation { clock, from_s, to_s, launched, alive, look });
+            }
+            assert_eq!(fit(&seen), None, "seed {seed}");
+        }
+    }
+
     // A clock that starts as the pool falls idle bounds the interval between two delays, though one instance of fifty
     // also goes for another cause.
     #[test]
@@ -379,7 +517,7 @@ mod tests {
                     clock,
                     from_s,
                     to_s,
-                    delay_ms,
+                    look: Look::Probe { delay_ms },
                     launched: 20,
                     alive,
                 });

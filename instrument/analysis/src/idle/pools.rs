@@ -3,15 +3,22 @@
 //! A pool is probed once, since a probe uses its instances again. Deliberately judges pools only below the limit of single
 //! instances: beyond it everything is gone, whatever the rule.
 
-use super::halving::{self, Fit, Observation};
+use super::halving::{self, Fit, Look, Observation};
+use super::watched::{Window, middle};
 use super::{LOSS_LEVEL, OTHER_CAUSES, POOL_MIN, delay_ms};
 use crate::statistics::binomial;
-use crate::study::{Study, between, group};
+use crate::study::{Study, group};
 use record::{Outcome, Record};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Pools below the limit that must have stayed whole, up to this part of it, for the limit to be the only rule.
 const WATCHED: f64 = 0.5;
+
+/// How much larger than found a rate may be: three standard errors of about a hundred losses.
+const RATE_SURE: f64 = 1.3;
+
+/// Standard deviations by which pools must fall short of single instances to go sooner.
+const SOONER_DEVIATIONS: f64 = 4.0;
 
 /// One pool.
 pub(super) struct Pool {
@@ -74,16 +81,10 @@ fn pool(study: &Study, records: &[&Record]) -> Option<Pool> {
         *all += 1;
         *alive += u32::from(survivors.contains(instance));
     }
-    let middle = |mut times: Vec<u64>| {
-        times.sort_unstable();
-        times.get(times.len() / 2).copied()
-    };
-    let received = middle(launched.values().map(|record| record.received_ns).collect())?;
-    let sent = middle(probe.iter().map(|record| record.sent_ns).collect())?;
     Some(Pool {
         delay_ms: delay_ms(launch.first()?)?,
-        from_s: between(0, received) / 1e9,
-        to_s: between(0, sent) / 1e9,
+        from_s: middle(launched.values().map(|record| record.received_ns)),
+        to_s: middle(probe.iter().map(|record| record.sent_ns)),
         hosts: hosts.into_iter().map(|(clock, (all, alive))| (clock, all, alive)).collect(),
     })
 }
@@ -95,9 +96,24 @@ pub(super) fn all_gone_s(pools: &[Pool]) -> Option<f64> {
     pools.iter().map(Pool::idle_s).filter(|idle_s| *idle_s > last).reduce(f64::min)
 }
 
-/// Which rule shrinks pools, given the shortest idle time at which single instances were gone.
+/// Whether pools lose clearly more than single instances do that go at this `rate` in a second, each for itself.
+pub(super) fn go_sooner(pools: &[Pool], rate: f64) -> bool {
+    let (mut alive, mut expected, mut variance) = (0.0, 0.0, 0.0);
+    for pool in pools {
+        let all = f64::from(pool.launched());
+        let stays = (1.0 - OTHER_CAUSES) * (-RATE_SURE * rate * pool.idle_s().max(0.0)).exp();
+        alive += pool.alive_fraction() * all;
+        expected += all * stays;
+        variance += all * stays * (1.0 - stays);
+    }
+    alive < expected - SOONER_DEVIATIONS * variance.sqrt()
+}
+
+/// Which rule shrinks pools, given what was seen of those that were watched and the longest idle time that single instances
+/// outlived, where longer ones ended them.
 pub(super) fn judge(
     pools: &[Pool],
+    windows: &[Window],
     limit_s: Option<f64>,
 ) -> Result<(&'static str, Option<Fit>), &'static str> {
     let watched: Vec<&Pool> = pools
@@ -127,7 +143,7 @@ pub(super) fn judge(
         }
         (true, Some(_)) => Ok(("fixed", None)),
         (false, _) => {
-            let observations = observations(&watched);
+            let observations = observations(&watched, windows);
             halving::fit(&observations)
                 .map(|fit| ("halving", Some(fit)))
                 .ok_or("pools shrink, but not by halves at a fixed interval; more pools, or host ids, might tell")
@@ -135,9 +151,10 @@ pub(super) fn judge(
     }
 }
 
-/// What the pools say of each host's clock: of each host the first pool there. Later ones go where a tick has just made
-/// room, and so see the next one later than chance would have it.
-fn observations(pools: &[&Pool]) -> Vec<Observation> {
+/// What is known of each host's clock: by pools that were probed once, of each host the first one, and by those that were
+/// watched. Later pools go where a tick has just made room, and so see the next one later than chance would have it; who
+/// watches sees that tick as well.
+fn observations(pools: &[&Pool], windows: &[Window]) -> Vec<Observation> {
     let mut clocks: BTreeMap<&str, usize> = BTreeMap::new();
     let mut observations = Vec::new();
     let mut pools = pools.to_vec();
@@ -150,13 +167,47 @@ fn observations(pools: &[&Pool]) -> Vec<Observation> {
             let next = clocks.len();
             observations.push(Observation {
                 clock: *clocks.entry(clock).or_insert(next),
+                look: Look::Probe { delay_ms: pool.delay_ms },
                 from_s: pool.from_s,
                 to_s: pool.to_s,
-                delay_ms: pool.delay_ms,
                 launched: *launched,
                 alive: *alive,
             });
         }
     }
+    for window in windows {
+        let next = clocks.len();
+        observations.push(Observation {
+            clock: *clocks.entry(&window.clock).or_insert(next),
+            look: Look::Watch,
+            from_s: window.from_s,
+            to_s: window.to_s,
+            launched: window.launched,
+            alive: window.alive,
+        });
+    }
     observations
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(idle_s: f64, alive: u32) -> Pool {
+        let hosts = vec![("a".to_owned(), 20, alive)];
+        Pool { delay_ms: (idle_s * 1e3) as u64, from_s: 0.0, to_s: idle_s, hosts }
+    }
+
+    // Pools that lose half of what single instances keep go sooner; such as lose the same do not, and none at all neither.
+    #[test]
+    fn pools_are_held_against_single_instances() {
+        let pools = |alive: [u32; 3]| -> Vec<Pool> {
+            let delays = [250.0, 500.0, 1_000.0].into_iter().zip(alive);
+            delays.flat_map(|(delay, alive)| (0..5).map(move |_| pool(delay, alive))).collect()
+        };
+        // One in two thousand seconds: 18, 16 and 12 of 20 stay.
+        assert!(go_sooner(&pools([15, 10, 6]), 1.0 / 2_000.0));
+        assert!(!go_sooner(&pools([18, 15, 12]), 1.0 / 2_000.0));
+        assert!(!go_sooner(&[], 1.0 / 2_000.0));
+    }
 }

@@ -8,9 +8,10 @@
 //!
 //! Where platform and vantage point share a machine, the study's profile gives a host one vCPU and the colevels fit on one
 //! host, so that one CPU is what all instances want together, and half of one is left for everything else. With
-//! fewer cores than that the records say that they are disturbed.
+//! fewer cores than that the records say that they are disturbed. Where other programs leave no CPU idle while a window is
+//! open, what instances get is not the platform's doing, and the round is void.
 
-use super::{alternating, note_few_cores};
+use super::{alternating, note_few_cores, void_if_crowded};
 use crate::bench::{Bench, Setting, Shot, Try, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
 use crate::memory_time::MemoryTime;
@@ -134,7 +135,10 @@ async fn alone<V: Vantage>(bench: &Bench<'_, V>, round: u32, memory_mib: u32) ->
         request: window(scope),
         sent: Sent { intended: bench.soon(1), forced_by: Forced::FreshFunction, ..Sent::default() },
     };
-    let records = vec![bench.send(&function, &shot, 0).await];
+    let sending = bench.send(&function, &shot, 0);
+    let (record, idle_cpus) = bench.with_idle_cpus(shot.sent.intended, sending).await;
+    let mut records = vec![record];
+    void_if_crowded(&mut records, scope.cpu.shared_cores, (DEMAND_CPUS, idle_cpus));
     bench.remove(function).await;
     Try { records, statistic: scope.cpu.window, held_until: None }
 }
@@ -159,7 +163,9 @@ async fn shared<V: Vantage>(
         request: Request { barrier_unix_ns: Some(bench.unix_ns(barrier)), ..window(scope) },
         sent: Sent { intended, forced_by: Forced::FreshFunction, ..Sent::default() },
     };
-    let records = bench.burst(&function, &shot, colevel).await;
+    let sending = bench.burst(&function, &shot, colevel);
+    let (mut records, idle_cpus) = bench.with_idle_cpus(barrier, sending).await;
+    void_if_crowded(&mut records, scope.cpu.shared_cores, (DEMAND_CPUS, idle_cpus));
     bench.remove(function).await;
     Try { records, statistic: scope.cpu.window, held_until: Some(barrier) }
 }

@@ -5,23 +5,26 @@
 //! - five or more pairs per delay, each a fresh function, since single pairs err where other causes end instances;
 //! - all delays of a stage are silent together, so a search takes as long as its longest delay, and a limit that varies
 //!   gives a survival curve rather than a wrong answer of a binary search;
-//! - a geometric grid (`search`), even steps in the bracket until it is at most 2 % wide (`refine`), then repetitions at its
+//! - a geometric grid (`search`), where a cloud leaves time begun at any moment, since all instances may be looked at now and
+//!   then together; even steps in the bracket until it is at most 2 % wide (`refine`), then repetitions at its
 //!   ends and middle (`confirm`);
 //! - pools of instances held together and probed once, five or more per delay, at delays evenly up to the limit: where
 //!   hosts have clocks that are out of step, pools shrink at any time, and every delay tells something. They start one
 //!   after another, so that each stays together on its hosts;
+//! - pools that are used again and again, so that each tick of a host's clock is seen between two looks (`watch`);
 //! - at last, the same limit where another instance keeps the host busy (`busy`).
 
 mod busy;
 mod delays;
 mod survival;
+mod watch;
 
 use self::delays::{geometric, in_gaps, inside, starts};
 use self::survival::Survival;
 use crate::bench::{Bench, Shot, lagging, late, mark, setting};
 use crate::experiment::{About, Experiment, Need, Planned, Unit};
 use crate::memory_time::MemoryTime;
-use crate::scope::{IdleScope, Scope};
+use crate::scope::{IdleScope, Scope, SearchStarts};
 use crate::vantage::{Function, Sent, Vantage};
 use futures::future::{join, join_all};
 use futures::lock::Mutex;
@@ -55,6 +58,8 @@ pub enum IdleStage {
     Refine(u32),
     /// Many pairs at the bracket's ends and middle.
     Confirm,
+    /// Pools looked at again and again, where they shrink.
+    Watch,
     /// Pairs on hosts that another instance keeps busy.
     Busy,
 }
@@ -76,6 +81,7 @@ impl IdleStage {
             Self::Search => "search",
             Self::Refine(_) => "refine",
             Self::Confirm => "confirm",
+            Self::Watch => "watch",
             Self::Busy => "busy",
         }
     }
@@ -111,10 +117,12 @@ impl Experiment for Idle {
             .chain([IdleStage::Confirm])
             .collect();
         let mut steps = Vec::new();
+        let watch = (watch::pools(scope) > 0).then_some(IdleStage::Watch);
         let busy = (scope.idle.busy.pairs > 0).then_some(IdleStage::Busy);
+        let once: Vec<IdleStage> = watch.into_iter().chain(busy).collect();
         for (number, (runtime, memory_mib)) in scope.idle.settings.iter().enumerate() {
-            // On busy hosts only the first setting is measured.
-            for stage in stages.iter().chain(busy.iter().filter(|_| number == 0)) {
+            // Pools are watched, and hosts kept busy, for the first setting only.
+            for stage in stages.iter().chain(once.iter().filter(|_| number == 0)) {
                 let step =
                     IdleStep { stage: *stage, runtime: runtime.clone(), memory_mib: *memory_mib };
                 steps.push(Planned { unit: unit(scope, &step), step });
@@ -128,6 +136,12 @@ impl Experiment for Idle {
         if step.stage == IdleStage::Busy {
             return match seen.bracket() {
                 Some(bracket) => busy::busy(bench, step, bracket).await,
+                None => Vec::new(),
+            };
+        }
+        if step.stage == IdleStage::Watch {
+            return match seen.halving() {
+                Some(interval) => watch::watch(bench, step, interval).await,
                 None => Vec::new(),
             };
         }
@@ -178,8 +192,10 @@ fn unit(scope: &Scope, step: &IdleStep) -> Unit {
         .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' { c } else { '-' })
         .collect();
     let name = format!("runtime-{runtime}-memory-{}-{stage}", step.memory_mib);
-    if step.stage == IdleStage::Busy {
-        return busy_unit(scope, name, step.memory_mib);
+    match step.stage {
+        IdleStage::Busy => return busy_unit(scope, name, step.memory_mib),
+        IdleStage::Watch => return watch::unit(scope, name, step.memory_mib),
+        _ => {}
     }
     let pairs = match step.stage {
         IdleStage::Confirm => 3 * idle.confirm_pairs,
@@ -246,8 +262,8 @@ fn pairs<V: Vantage>(bench: &Bench<'_, V>, stage: IdleStage, seen: &Survival) ->
     let (delays, rounds) = match (stage, bracket) {
         (IdleStage::Search, _) => (geometric(idle.range, idle.delays), idle.pairs),
         (_, None) => (Vec::new(), 0),
-        // On busy hosts silences are made apart.
-        (IdleStage::Busy, _) => (Vec::new(), 0),
+        // On busy hosts, and of pools that are watched, silences are made apart.
+        (IdleStage::Busy | IdleStage::Watch, _) => (Vec::new(), 0),
         (IdleStage::Refine(_), Some(bracket)) => (inside(bracket, idle.delays), idle.pairs),
         (IdleStage::Confirm, Some((kept, gone))) => {
             let mut delays = inside((kept, gone), 1);
@@ -318,7 +334,11 @@ async fn all_silent<V: Vantage>(
     let jobs = functions.iter().zip(silent).map(|(function, silence)| {
         let at = if silence.instances == 1 {
             single += 1;
-            begin + spacing * (single - 1)
+            let slack = match (stage, scope.idle.search) {
+                (IdleStage::Search, SearchStarts::Spread) => scope.idle.range.1 - silence.delay,
+                _ => Span::ZERO,
+            };
+            begin + spacing * (single - 1) + part_of(slack, silence.number)
         } else {
             begin + spacing * singles + pool_starts.next().unwrap_or(Span::ZERO)
         };
@@ -334,6 +354,13 @@ async fn all_silent<V: Vantage>(
         .map(|(function, silence, at)| pool(bench, stage, (function, silence, at), &turn));
     let (pairs, pools) = join(join_all(pairs), join_all(pools)).await;
     pairs.into_iter().chain(pools).flatten().collect()
+}
+
+/// A part of the time, as even as can be over all numbers: multiples of the golden ratio (Weyl, *Mathematische Annalen* 77,
+/// 1916).
+fn part_of(span: Span, number: u32) -> Span {
+    const GOLDEN: f64 = 0.618_033_988_749_895;
+    Span::from_secs_f64(span.as_secs_f64() * (f64::from(number) * GOLDEN).fract())
 }
 
 /// One instance, used, silent and asked for again.

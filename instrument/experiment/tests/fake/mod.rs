@@ -52,6 +52,8 @@ pub struct Profile {
     pub update: Update,
     /// Where instances find a sink.
     pub sink: Option<String>,
+    /// CPUs of the machine that are idle at any time; None where nobody knows.
+    pub idle_cpus: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +84,7 @@ impl Default for Profile {
             removal: Removal::Complete,
             update: Update::Atomic,
             sink: Some("10.0.0.1:5201".to_owned()),
+            idle_cpus: None,
         }
     }
 }
@@ -482,5 +485,10 @@ impl Vantage for Fake {
 
     fn sink(&self) -> Option<String> {
         self.profile.sink.clone()
+    }
+
+    fn idle_cpu(&self) -> Option<Span> {
+        let idle_s = self.profile.idle_cpus? * self.now().since(Time::ZERO).as_secs_f64();
+        Some(Span::from_secs_f64(idle_s))
     }
 }

@@ -1,6 +1,6 @@
 //! The answers: what was found, in words and big numbers, before anything else.
 
-mod shared;
+mod tenancy;
 
 use super::answer::{Answer, Figure, capital};
 use crate::metric::{self, setting_number};
@@ -44,8 +44,8 @@ fn answers(findings: &[Finding]) -> Vec<Answer> {
     .into_iter()
     .flatten()
     .collect();
-    answers.extend(shared::answers(&chosen));
-    let composed = |metric: &str| COMPOSED.contains(&metric) || shared::COMPOSED.contains(&metric);
+    answers.extend(tenancy::answers(&chosen));
+    let composed = |metric: &str| COMPOSED.contains(&metric) || tenancy::COMPOSED.contains(&metric);
     let others = chosen.iter().filter(|f| !composed(&f.metric));
     answers.extend(others.map(|finding| other(finding)));
     answers

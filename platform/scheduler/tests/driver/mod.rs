@@ -126,10 +126,15 @@ impl Driver {
         }
     }
 
-    /// Lets time pass.
+    /// Lets time pass. Comes punctually to each timeout, so that its books know when each action came.
     pub fn wait(&mut self, span: Span) {
-        self.now += span;
-        self.send(Event::Timeout);
+        let end = self.now + span;
+        while let Some(due) = self.scheduler.next_timeout().filter(|due| *due <= end) {
+            self.now = due.max(self.now);
+            self.hand_in(Event::Timeout);
+        }
+        self.now = end;
+        self.hand_in(Event::Timeout);
     }
 
     /// Hands an event in, what is due before it first, and returns the actions that came of it.

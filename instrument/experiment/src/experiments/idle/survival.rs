@@ -7,6 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Pools of which less than this part is left have begun to shrink; single losses have other causes.
 const POOL_WHOLE: f64 = 0.8;
 
+/// Pools of which more than this part is left have mostly been halved once at most.
+const POOL_HALF: f64 = 0.5;
+
+/// Part of single instances that are still there where pools are halved, at least.
+const SINGLES_STAY: f64 = 0.9;
+
 /// Instances seen again, of instances asked for, by delay.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Survival {
@@ -81,6 +87,31 @@ impl Survival {
         let limit = self.bracket().map_or(Span::MAX, |(kept, _)| kept);
         self.pools.range(..=limit).any(|(_, tally)| tally.fraction() < POOL_WHOLE)
     }
+
+    /// About how often pools are halved, where they shrink and single instances stay: up to one interval, a pool has lost half
+    /// of its part on average, since clocks of hosts are out of step.
+    pub fn halving(&self) -> Option<Span> {
+        if !self.pools_shrank() {
+            return None;
+        }
+        let first = self.pools.iter().take(1);
+        let early = self.pools.iter().skip(1).take_while(|(_, tally)| tally.fraction() > POOL_HALF);
+        let early: Vec<(&Span, &Tally)> = first.chain(early).collect();
+        let (last, _) = early.last()?;
+        let (alive, all) = self
+            .pairs
+            .range(..=**last)
+            .fold((0, 0), |(alive, all), (_, tally)| (alive + tally.alive, all + tally.all));
+        // The least squares of a line through nothing lost at no time.
+        let sum = |of: fn(f64, f64) -> f64| -> f64 {
+            let one =
+                |(delay, tally): &(&Span, &Tally)| of(delay.as_secs_f64(), 1.0 - tally.fraction());
+            early.iter().map(one).sum()
+        };
+        let (squares, lost) = (sum(|idle_s, _| idle_s * idle_s), sum(|idle_s, lost| idle_s * lost));
+        let stay = alive as f64 >= SINGLES_STAY * all as f64;
+        (stay && lost > 0.0).then(|| Span::from_secs_f64(squares / (2.0 * lost)))
+    }
 }
 
 /// The delay beyond which instances are gone, over all runtimes and sizes; None where it is not known for one of them.
@@ -130,6 +161,21 @@ mod tests {
     fn brackets_follow_the_majority() {
         let bracket = survival(&[(1, 5), (2, 4), (4, 5), (8, 0), (16, 0)]).bracket();
         assert_eq!(bracket, Some((Span::from_secs(4), Span::from_secs(8))));
+    }
+
+    // Pools that are down to three quarters after half an interval tell it; where single instances go as well, nothing is
+    // halved.
+    #[test]
+    fn intervals_are_guessed() {
+        let mut seen = survival(&[(60, 5), (90, 5), (900, 5), (1_000, 0)]);
+        assert_eq!(seen.halving(), None);
+        for (delay_s, alive) in [(50, 85), (100, 65), (300, 30)] {
+            seen.pools.insert(Span::from_secs(delay_s), Tally { alive, all: 100 });
+        }
+        let guess_s = seen.halving().expect("pools shrink").as_secs_f64();
+        assert!((guess_s - 147.0).abs() < 1.0, "{guess_s}");
+        seen.pairs.insert(Span::from_secs(60), Tally { alive: 3, all: 5 });
+        assert_eq!(seen.halving(), None);
     }
 
     // Below the shortest delay the bracket begins at 0; beyond the longest there is none.

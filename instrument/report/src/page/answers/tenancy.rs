@@ -1,4 +1,4 @@
-//! Answers about what tenants and neighbours share, what updates leave behind, how long instances live, and the bill.
+//! Answers of what a tenant lives with: other tenants, neighbours, updates, short lives, and the bill.
 
 use super::{all, one};
 use crate::metric::{self, setting_number};
