@@ -147,6 +147,11 @@ fn truths(
             truth.value = analysis::Value::Word(word.to_owned());
         }
     }
+    if drawn.broken == Some(calibration::Broken::ClockStep) {
+        let (metric, kind) = ("clock.offset_ms".to_owned(), "parameter".to_owned());
+        let (setting, value) = (analysis::Setting::new(), analysis::Value::Null);
+        truths.push(analysis::Truth { metric, setting, value, kind });
+    }
     // Where nothing names hosts, and this plan cannot show what the counters tell, neither word would be wrong.
     let by_counters = drawn.host_id.is_none() && drawn.counters;
     if by_counters && !calibration::tells_by_counters(drawn, study) {

@@ -6,13 +6,13 @@ use emulator::{Counts, Platform};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// Offsets that hold for the whole study; none where clocks drift.
+/// Offsets that hold for the whole study, those of hosts as long as clocks are not set; none where clocks drift.
 pub(super) fn truths(platform: &Platform, counts: &Counts) -> Vec<Truth> {
     let clock = &platform.model.clock;
     if clock.drift_ppm != 0.0 {
         return Vec::new();
     }
-    if clock.host_sd_ms == 0.0 {
+    if clock.host_sd_ms == 0.0 && clock.step_ms == 0.0 {
         return vec![parameter("clock.offset_ms", number(clock.offset_ms))];
     }
     let mut hosts: BTreeMap<&str, f64> = BTreeMap::new();
@@ -33,7 +33,7 @@ pub fn same() -> Truth {
 
 #[cfg(test)]
 mod tests {
-    use super::super::trial::{found, holds, one, platform, study};
+    use super::super::trial::{found, holds, of, one, platform, study};
     use experiment::Kind;
 
     fn measured(clock: &[(&str, &str)]) -> Vec<analysis::Finding> {
@@ -58,5 +58,21 @@ mod tests {
         let own: Vec<_> = findings.iter().filter(|it| it.metric == "clock.offset_ms").collect();
         assert!(own.len() >= 2, "{own:?}");
         assert!(own.iter().all(|finding| holds(finding)), "{own:?}");
+    }
+
+    // Clocks that are set in mid-study are noticed, in either direction; what one clock tells is as right as before.
+    #[test]
+    fn steps_are_noticed() {
+        for step in ["3000.0", "-3000.0"] {
+            let keys = format!("host_sd_ms = 0.0\nstep_ms = {step}\nstep_at_s = 100.0");
+            let target = platform(&[("host_sd_ms = 0.0", &keys)]);
+            let findings = found(&target, &study(&target, &[Kind::Identity, Kind::ColdStart]));
+            assert_eq!(one(&findings, "clock.offset_ms").value, analysis::Value::Null, "{step}");
+            let overheads = of(&findings, "coldstart.overhead_ms.p50");
+            let missed = overheads.iter().filter(|finding| !holds(finding)).count();
+            assert!(missed <= 1, "{step}: {overheads:?}");
+            let latencies = of(&findings, "coldstart.latency_ms.p50");
+            assert!(latencies.iter().all(|finding| holds(finding)), "{step}: {latencies:?}");
+        }
     }
 }

@@ -52,13 +52,13 @@ impl Clock {
             return Self { offset_ns: 0.0, below_ns: 0.0, above_ns: 0.0, fit: Fit::Unknown };
         }
         let (fit, offset_ns) = if low > high {
+            (low, high) = ever(records);
             (Fit::Unsteady, f64::midpoint(low, high))
         } else if low <= 0.0 && high >= 0.0 {
             (Fit::Same, 0.0)
         } else {
             (Fit::Shifted, f64::midpoint(low, high))
         };
-        let (low, high) = (low.min(high), low.max(high));
         Self { offset_ns, below_ns: offset_ns - low, above_ns: high - offset_ns, fit }
     }
 
@@ -66,6 +66,27 @@ impl Clock {
     pub(crate) fn latency_ns(&self, record: &Record) -> f64 {
         started_ns(record) - self.offset_ns - record.sent_ns as f64
     }
+}
+
+/// Least and most by which a clock may be ahead at any time that steps or drifts: exchanges are taken in the order in which
+/// they were sent, as many as one offset fits, and so on; of all such stretches the lowest and the highest end.
+fn ever(records: &[&Record]) -> (f64, f64) {
+    let whole = |record: &&Record| {
+        record.outcome == Outcome::Ok && record.started_unix_ns > 0 && record.finished_unix_ns > 0
+    };
+    let mut ordered: Vec<&Record> = records.iter().copied().filter(whole).collect();
+    ordered.sort_by_key(|record| (record.epoch_unix_ns, record.sent_ns));
+    let mut stretches: Vec<(f64, f64)> = Vec::new();
+    for (low, high) in ordered.into_iter().map(bounds_ns) {
+        match stretches.last_mut() {
+            Some(all) if low.max(all.0) <= high.min(all.1) => {
+                *all = (low.max(all.0), high.min(all.1));
+            }
+            _ => stretches.push((low, high)),
+        }
+    }
+    let wider = |all: (f64, f64), one: (f64, f64)| (all.0.min(one.0), all.1.max(one.1));
+    stretches.into_iter().reduce(wider).unwrap_or((0.0, 0.0))
 }
 
 /// Least and most by which the function's clock may be ahead, by one exchange, nanoseconds.
@@ -122,10 +143,13 @@ mod tests {
         assert_eq!(clock.above_ns, 40.0);
     }
 
-    // A step in mid-study is seen.
+    // A step in mid-study is seen, and its bound holds what was true before and after.
     #[test]
     fn stepping_clock_is_seen() {
         let records = [exchange(0, 50, 10, 90), shifted(exchange(1000, 80, 10, 30), 5000)];
-        assert_eq!(Clock::of(&records.iter().collect::<Vec<_>>()).fit, Fit::Unsteady);
+        let clock = Clock::of(&records.iter().collect::<Vec<_>>());
+        assert_eq!(clock.fit, Fit::Unsteady);
+        let (low, high) = (clock.offset_ns - clock.below_ns, clock.offset_ns + clock.above_ns);
+        assert!((-90.0..=0.0).contains(&low) && (5000.0..=5080.0).contains(&high), "{low} {high}");
     }
 }

@@ -3,7 +3,8 @@
 //! Each answered exchange bounds the offset from both sides (`clock.rs`); all together leave an interval that holds it,
 //! however the ways there and back differ. A clock that is read in whole milliseconds or microseconds is wrong by up to
 //! that grain, which widens the interval. Where no one offset fits, each host may have its own, if hosts have names;
-//! where that does not fit either, clocks drift or step, and no number would be true for the whole study.
+//! where that does not fit either, clocks drift or step, and no number would be true for the whole study: where the
+//! exchanges before and after some moment fit one offset each, they stepped, and the reason says when and by how much.
 
 use crate::answers::Answers;
 use crate::clock::bounds_ns;
@@ -19,6 +20,9 @@ const EXPERIMENT: &str = "study";
 
 /// Hosts whose clocks are told one by one, those with most answers first.
 const HOSTS_MOST: usize = 10;
+
+/// Offsets, one after another, by which a clock counts as one that steps and does not drift.
+const STEPS_MOST: usize = 4;
 
 /// Grains in which clocks are read, ns: milliseconds as JavaScript has them, microseconds.
 const GRAINS_NS: [u64; 2] = [COARSEST_GRAIN_NS, 1_000];
@@ -54,9 +58,12 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
     }
     let unknown = Finding::new(EXPERIMENT, "clock.offset_ms", "ms").with_method(METHOD, rows);
     if hosts.is_empty() {
-        let why = "no one offset fits all exchanges: clocks step, drift, or differ from host to host; names of hosts \
-                   would tell which";
-        return answers.add_unknown(unknown, why);
+        let why = stepped(&records, &grains).unwrap_or_else(|| {
+            "no one offset fits all exchanges: clocks step, drift, or differ from host to host; names of hosts would \
+             tell which"
+                .to_owned()
+        });
+        return answers.add_unknown(unknown, &why);
     }
     let mut by_host: Vec<(&str, Option<Finding>, usize)> = hosts
         .into_iter()
@@ -66,9 +73,11 @@ pub(crate) fn analyse(study: &Study, answers: &mut Answers) {
         })
         .collect();
     if by_host.iter().any(|(_, found, _)| found.is_none()) {
-        let why = "no one offset fits the exchanges of each host: clocks step or drift; a shorter study would tell \
-                   more";
-        return answers.add_unknown(unknown, why);
+        let why = stepped(&records, &grains).unwrap_or_else(|| {
+            "no one offset fits the exchanges of each host: clocks step or drift; a shorter study would tell more"
+                .to_owned()
+        });
+        return answers.add_unknown(unknown, &why);
     }
     by_host.sort_by_key(|(host, _, count)| (usize::MAX - count, *host));
     if by_host.len() > HOSTS_MOST {
@@ -92,13 +101,49 @@ const METHOD: &str = "no request starts before it is sent, and no answer arrives
 type Bounds = (f64, f64);
 
 fn offset(records: &[&Record], grains: &BTreeMap<&str, f64>) -> Option<Bounds> {
-    let of = |record: &&Record| {
-        let (low, high) = bounds_ns(record);
-        let grain = grains.get(record.runtime.as_str()).copied().unwrap_or(0.0);
-        (low - grain, high + grain)
-    };
-    let narrower = |all: Bounds, one: Bounds| (all.0.max(one.0), all.1.min(one.1));
-    records.iter().map(of).reduce(narrower)
+    records.iter().map(|record| of_exchange(record, grains)).reduce(narrower)
+}
+
+fn of_exchange(record: &Record, grains: &BTreeMap<&str, f64>) -> Bounds {
+    let (low, high) = bounds_ns(record);
+    let grain = grains.get(record.runtime.as_str()).copied().unwrap_or(0.0);
+    (low - grain, high + grain)
+}
+
+fn narrower(all: Bounds, one: Bounds) -> Bounds {
+    (all.0.max(one.0), all.1.min(one.1))
+}
+
+/// When clocks stepped and by how much, in words; None where that does not explain the exchanges.
+fn stepped(records: &[&Record], grains: &BTreeMap<&str, f64>) -> Option<String> {
+    let sent = |record: &Record| (record.epoch_unix_ns, record.sent_ns);
+    let mut ordered: Vec<&Record> = records.to_vec();
+    ordered.sort_by_key(|record| sent(record));
+    // By exchange: the offset since the last step, and when the exchanges before and after that step were sent, s.
+    let mut offsets: Vec<(Bounds, (f64, f64))> = Vec::new();
+    let mut before_s = 0.0;
+    for record in ordered {
+        let own = of_exchange(record, grains);
+        let sent_s = record.sent_ns as f64 / 1e9;
+        match offsets.last_mut().map(|(all, _)| (narrower(*all, own), all)) {
+            Some((both, all)) if both.0 <= both.1 => *all = both,
+            _ => offsets.push((own, (before_s, sent_s))),
+        }
+        before_s = sent_s;
+    }
+    let middle = |(low, high): Bounds| f64::midpoint(low, high) / 1e6;
+    let steps = offsets.windows(2).map(|pair| {
+        let by_ms = middle(pair[1].0) - middle(pair[0].0);
+        let (from_s, to_s) = pair[1].1;
+        format!("by {by_ms:.1} ms between {from_s:.0} and {to_s:.0} s after the study began")
+    });
+    let steps: Vec<String> = steps.collect();
+    (1..STEPS_MOST).contains(&steps.len()).then(|| {
+        format!(
+            "functions' clocks stepped {}: no one offset is true of the whole study",
+            steps.join(", ")
+        )
+    })
 }
 
 fn finding(&(low_ns, high_ns): &Bounds, rows: usize) -> Option<Finding> {
@@ -204,6 +249,17 @@ mod tests {
         let found = found(&records);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].value, Value::Null);
+        let (_, problems) = crate::analyse(&records);
+        let told = "clocks stepped by 90.0 ms between 11 and 12 s after";
+        assert!(problems.iter().any(|problem| problem.text.contains(told)), "{problems:?}");
+    }
+
+    // A clock that drifts is none that steps.
+    #[test]
+    fn drift_is_no_step() {
+        let records = records(|_, second| second as i64 * 7_000_000, 1);
+        let found = found(&records);
+        assert_eq!((found.len(), &found[0].value), (1, &Value::Null));
         let (_, problems) = crate::analyse(&records);
         assert!(problems.iter().any(|problem| problem.text.contains("step or drift")));
     }

@@ -86,6 +86,8 @@ pub enum Broken {
     AsymmetricPath,
     /// Hosts' clocks differ, and drift.
     Clocks,
+    /// All hosts' clocks are set ahead or back by some seconds, once in the study.
+    ClockStep,
     /// Replies are lost, and requests come twice.
     Replies,
     /// Shares differ from instance to instance.
@@ -104,9 +106,10 @@ pub enum Broken {
     PartStarts,
 }
 
-const BROKEN: [Broken; 10] = [
+const BROKEN: [Broken; 11] = [
     Broken::AsymmetricPath,
     Broken::Clocks,
+    Broken::ClockStep,
     Broken::Replies,
     Broken::Variation,
     Broken::Bimodal,
@@ -238,6 +241,9 @@ mod tests {
         let drawn: Vec<Drawn> = (0..400).map(Drawn::of).collect();
         let broken = drawn.iter().filter(|it| it.broken.is_some()).count();
         assert!((70..=130).contains(&broken), "{broken}");
+        for kind in BROKEN {
+            assert!(drawn.iter().any(|it| it.broken == Some(kind)), "{kind:?} is never drawn");
+        }
         for idle in [
             |idle: IdleDrawn| idle == IdleDrawn::None,
             |idle| matches!(idle, IdleDrawn::Fixed(_)),

@@ -16,6 +16,7 @@
 //! | isolation.\* | not judged where requests fail: full hosts are not quite full then |
 //! | consistency.outdated\* | not judged where requests fail: their instances are counted, and not seen |
 //! | lifetime.max_s | idle instances do not go by chance |
+//! | clock.offset_ms | where clocks are set in mid-study, no one number is true: claiming any is wrong |
 //! | anything, where the profile breaks what the analyses assume | perhaps |
 
 use crate::draw::{Drawn, IdleDrawn, PlacementDrawn};

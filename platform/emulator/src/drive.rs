@@ -408,19 +408,35 @@ impl State {
         let clock = &self.platform.model.clock;
         let own = self.hosts.get(&host).map_or(0.0, |it| it.ahead_ns);
         let ahead = clock.offset_ms * 1e6 + own + clock.drift_ppm * 1e-6 * at.as_nanos() as f64;
+        let ahead = ahead + clock.stepped_ns(at);
         (crate::region::EPOCH_UNIX_NS + at.as_nanos()).saturating_add_signed(ahead as i64)
     }
 
-    /// When the wall clock of a host says this.
+    /// When the wall clock of a host says this, for whoever waits for it from now on.
+    ///
+    /// Where the clock is set meanwhile, the rest is reckoned again at that moment: probes look at least once a second.
     pub(crate) fn moment(&self, host: HostId, unix_ns: u64) -> Time {
         let clock = &self.platform.model.clock;
-        let own = self.hosts.get(&host).map_or(0.0, |it| it.ahead_ns);
+        let stepped_ns = clock.stepped_ns(self.now);
+        let at = self.unstepped(host, unix_ns, stepped_ns);
+        let then_ns = clock.stepped_ns(at);
+        if then_ns == stepped_ns {
+            return at;
+        }
+        let step = Time::ZERO + Span::from_secs_f64(clock.step_at_s);
+        self.unstepped(host, unix_ns, then_ns).max(step)
+    }
+
+    /// When the wall clock of a host says this, if it is set ahead by so much throughout.
+    fn unstepped(&self, host: HostId, unix_ns: u64, stepped_ns: f64) -> Time {
+        let clock = &self.platform.model.clock;
+        let own = self.hosts.get(&host).map_or(0.0, |it| it.ahead_ns) + stepped_ns;
         let since = unix_ns.saturating_sub(crate::region::EPOCH_UNIX_NS);
-        let at = (since as f64 - clock.offset_ms * 1e6 - own) / (1.0 + clock.drift_ppm * 1e-6);
         if clock.drift_ppm == 0.0 {
             let ahead = (clock.offset_ms * 1e6 + own) as i64;
             return Time::from_nanos(since.saturating_add_signed(-ahead));
         }
+        let at = (since as f64 - clock.offset_ms * 1e6 - own) / (1.0 + clock.drift_ppm * 1e-6);
         Time::from_nanos(at.max(0.0) as u64)
     }
 }

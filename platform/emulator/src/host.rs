@@ -83,7 +83,8 @@ impl Host {
 
     /// How much its clock is ahead of the vantage point's, ms.
     pub(crate) fn ahead_ms(&self, clock: &ClockModel, now: Time) -> f64 {
-        (self.ahead_ns + clock.drift_ppm * 1e-6 * now.as_nanos() as f64) / 1e6 + clock.offset_ms
+        let drift_ns = clock.drift_ppm * 1e-6 * now.as_nanos() as f64;
+        (self.ahead_ns + drift_ns + clock.stepped_ns(now)) / 1e6 + clock.offset_ms
     }
 
     /// Sectors read and written since its kernel started, what else moves on its disk included.

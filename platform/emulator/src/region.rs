@@ -204,7 +204,8 @@ impl Region {
     pub fn clock_offset_ms(&self) -> f64 {
         let state = self.state.borrow();
         let clock = &state.platform.model.clock;
-        clock.offset_ms + clock.drift_ppm * 1e-6 * state.now.as_nanos() as f64 / 1e6
+        let drift_ns = clock.drift_ppm * 1e-6 * state.now.as_nanos() as f64;
+        clock.offset_ms + (drift_ns + clock.stepped_ns(state.now)) / 1e6
     }
 }
 

@@ -259,6 +259,13 @@ roles = 4",
         if self.chance(0.4) { format!("{variation}\n{ceiling} = {most:.2}") } else { variation }
     }
 
+    /// Some seconds either way, between the first experiment and the end of the one that watches longest.
+    fn clock_step(&mut self) -> String {
+        let way = self.one(&[1.0, -1.0]);
+        let step_ms = way * self.scaled(500.0, 5_000.0);
+        format!("step_ms = {step_ms:.1}\nstep_at_s = {:.1}", self.between(3_000.0, 140_000.0))
+    }
+
     fn rest(&mut self, drawn: &Drawn) -> String {
         let is = |broken| drawn.broken == Some(broken);
         let ceiling_sd = if is(Broken::Variation) { 0.2 } else { self.between(0.0, 0.02) };
@@ -267,6 +274,7 @@ roles = 4",
         let background_s = if self.chance(0.5) { 0.0 } else { self.scaled(0.5, 600.0) };
         let offset_ms = self.between(-500.0, 500.0);
         let (drift, host_sd) = if is(Broken::Clocks) { (20.0, 30.0) } else { (0.0, 0.0) };
+        let step = if is(Broken::ClockStep) { self.clock_step() } else { String::new() };
         let (lost, twice) = if is(Broken::Replies) { (0.01, 0.01) } else { (0.0, 0.0) };
         let failures = drawn.failures;
         let [create, update, delete] =
@@ -293,6 +301,7 @@ for_s = {background_s:.2}
 offset_ms = {offset_ms:.3}
 drift_ppm = {drift:.1}
 host_sd_ms = {host_sd:.1}
+{step}
 [emulated.control]
 create = {create}
 update = {update}

@@ -85,6 +85,7 @@ fn problem(platform: &Platform) -> Option<Problem> {
         ("emulated.background.for_s", model.background.for_s),
         ("emulated.background.cpus", model.background.cpus.unwrap_or(0.0)),
         ("emulated.clock.host_sd_ms", model.clock.host_sd_ms),
+        ("emulated.clock.step_at_s", model.clock.step_at_s),
     ];
     let out = |list: &[(&'static str, f64)], holds: fn(f64) -> bool, limit: &str| {
         let (key, value) = list.iter().copied().find(|(_, value)| !holds(*value))?;
@@ -104,6 +105,9 @@ fn problem_of_lists(model: &Model) -> Option<Problem> {
     let clock = &model.clock;
     if !(-1e9..=1e9).contains(&clock.offset_ms) {
         return wrong("emulated.clock.offset_ms", clock.offset_ms, "at most 1000000000 either way");
+    }
+    if !(-1e9..=1e9).contains(&clock.step_ms) {
+        return wrong("emulated.clock.step_ms", clock.step_ms, "at most 1000000000 either way");
     }
     if !(-1e5..=1e5).contains(&clock.drift_ppm) {
         return wrong("emulated.clock.drift_ppm", clock.drift_ppm, "at most 100000 either way");
@@ -150,6 +154,21 @@ mod tests {
 
     fn line(of: &str) -> usize {
         AWS.lines().position(|line| line.starts_with(of)).expect("a line") + 1
+    }
+
+    // A clock that is set in mid-study is said to be, and one that is not is not.
+    #[test]
+    fn clock_steps_are_told() {
+        let with =
+            |keys: &str| explain(&AWS.replacen("host_sd_ms = 0.0", keys, 1)).expect("a profile");
+        let words = with("host_sd_ms = 0.0\nstep_ms = -2500.0\nstep_at_s = 7200.0");
+        assert!(
+            words.contains("7200 s after the beginning they are set back by 2500 ms"),
+            "{words}"
+        );
+        assert!(!with("host_sd_ms = 0.0").contains("after the beginning"));
+        let text = complaint("host_sd_ms = 0.0", "host_sd_ms = 0.0\nstep_at_s = -1.0");
+        assert!(text.contains("emulated.clock.step_at_s is -1, must be from 0"), "{text}");
     }
 
     // A misspelt key is refused with its line and the nearest right one, in either part of the file.

@@ -9,7 +9,7 @@ mod file;
 mod words;
 
 use crate::latency::Latency;
-use model::{MemoryMib, Span};
+use model::{MemoryMib, Span, Time};
 use scheduler::ProfileError;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -261,6 +261,19 @@ pub struct ClockModel {
     pub drift_ppm: f64,
     /// Standard deviation of a host's own offset, ms.
     pub host_sd_ms: f64,
+    /// How much all of them are set ahead at one moment, ms, or back where it is negative; 0 where they never are.
+    #[serde(default)]
+    pub step_ms: f64,
+    /// When that is, s since the study began.
+    #[serde(default)]
+    pub step_at_s: f64,
+}
+
+impl ClockModel {
+    /// How much functions' clocks have been set ahead by that moment, ns.
+    pub(crate) fn stepped_ns(&self, at: Time) -> f64 {
+        if at.as_secs_f64() >= self.step_at_s { self.step_ms * 1e6 } else { 0.0 }
+    }
 }
 
 /// Control operations.

@@ -176,7 +176,19 @@ fn background(platform: &Platform) -> String {
 
 fn clock(platform: &Platform) -> String {
     let clock = &platform.model.clock;
-    format!("functions' clocks are {} ms ahead, and {} ppm more", clock.offset_ms, clock.drift_ppm)
+    let ahead = format!(
+        "functions' clocks are {} ms ahead, and {} ppm more",
+        clock.offset_ms, clock.drift_ppm
+    );
+    if clock.step_ms == 0.0 {
+        return ahead;
+    }
+    let way = if clock.step_ms > 0.0 { "ahead" } else { "back" };
+    format!(
+        "{ahead}; {} s after the beginning they are set {way} by {} ms",
+        clock.step_at_s,
+        clock.step_ms.abs()
+    )
 }
 
 fn faults(platform: &Platform) -> String {
