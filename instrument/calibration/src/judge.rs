@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of other profiles: sums are [`crate::score`]'s.
 
 use crate::criterion::{Class, class};
+use crate::verdict::ROUNDING;
 use analysis::{Finding, Value};
 
 /// Whether what is asked can be known at all on this profile with this plan.
@@ -121,7 +122,7 @@ impl Judged {
         }
     }
 
-    /// Whether the interval contains the truth, with a billionth of it for rounding; None where there is none, or none that
+    /// Whether the interval contains the truth, with a millionth of it for rounding; None where there is none, or none that
     /// is judged.
     pub fn covered(&self) -> Option<bool> {
         let Answer::Number { found, truth, ci95 } = self.answer else { return None };
@@ -131,7 +132,7 @@ impl Judged {
         {
             return Some(true);
         }
-        let slack = truth.abs() * 1e-9 + 1e-12;
+        let slack = truth.abs() * ROUNDING + 1e-12;
         Some(
             low.is_none_or(|low| low <= truth + slack)
                 && high.is_none_or(|high| truth <= high + slack),
@@ -167,7 +168,7 @@ impl Judged {
             (Answer::Number { .. }, _) => {
                 let exact =
                     self.class == Class::Exact || (self.class == Class::Rare && self.realised);
-                exact && self.error().is_some_and(|error| error > 1e-6)
+                exact && self.error().is_some_and(|error| error > ROUNDING)
             }
         }
     }
@@ -204,6 +205,8 @@ mod tests {
             |metric: &str, truth: f64| judged(metric, Value::Number(10.0), Value::Number(truth));
         assert_eq!(number("cpu.share", 1e9).covered(), Some(true));
         assert_eq!(number("cpu.share", 8.0).covered(), Some(false));
+        assert_eq!(number("cpu.share", 9.0 - 1e-6).covered(), Some(true));
+        assert_eq!(number("cpu.share", 9.0 - 1e-4).covered(), Some(false));
         assert_eq!(number("cpu.share", 8.0).error(), Some(0.25));
         assert_eq!(number("cpu.fairness", 8.0).error(), Some(2.0));
         assert!(number("placement.max_colevel", 8.0).is_wrong());

@@ -10,8 +10,8 @@ use crate::judge::{Answer, Judged};
 /// What a class that has no limit of its own allows, as a part of the truth: as the others do.
 const WITHIN: f64 = 0.10;
 
-/// Relative error that is rounding, in a class that is exact.
-const ROUNDING: f64 = 1e-6;
+/// Relative error that is rounding: times are whole nanoseconds, and what is measured takes at least a millisecond.
+pub(crate) const ROUNDING: f64 = 1e-6;
 
 /// What one finding is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
