@@ -1,5 +1,6 @@
 //! Creation of a sandbox to the exec of its program: prepared and not, back to back and 300 ms apart, beside `runc run`
-//! and `crun run` of an equal bundle in the same run. Prints medians and ratios. Needs root.
+//! and `crun run` of an equal bundle in the same run, and beside a process without any sandbox. Prints medians and
+//! ratios. Needs root.
 
 use model::{HostId, InstanceId, MemoryMib, Span};
 use sandbox::container::{
@@ -84,22 +85,16 @@ fn next() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// `runtime run` of a bundle with the same program, to its end; the program ends at once, so that is little more than
-/// its creation. None where the runtime is missing or refuses.
-fn measure_runtime(runtime: &str, bundle: &Path, pause: Duration) -> Option<Series> {
-    let mut series = Series::new(format!("{runtime} run, {} ms apart", pause.as_millis()));
+/// A command from its start to its end; its program ends at once, so that is little more than its creation. None where it
+/// is missing or refuses.
+fn measure_command(name: &str, pause: Duration, command: impl Fn() -> Command) -> Option<Series> {
+    let mut series = Series::new(format!("{name}, {} ms apart", pause.as_millis()));
     for round in 0..ROUNDS / 2 {
         std::thread::sleep(pause);
+        let mut command = command();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let began = Instant::now();
-        let status = Command::new(runtime)
-            .args(["run", "--bundle"])
-            .arg(bundle)
-            .arg(format!("peek-bench-{}-{}", std::process::id(), next()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .ok()?;
+        let status = command.status().ok()?;
         if !status.success() {
             return None;
         }
@@ -108,6 +103,14 @@ fn measure_runtime(runtime: &str, bundle: &Path, pause: Duration) -> Option<Seri
         }
     }
     Some(series)
+}
+
+/// `runtime run` of a bundle with the same program.
+fn run(runtime: &str, bundle: &Path) -> Command {
+    let mut command = Command::new(runtime);
+    command.args(["run", "--bundle"]).arg(bundle);
+    command.arg(format!("peek-bench-{}-{}", std::process::id(), next()));
+    command
 }
 
 /// A bundle that shows the host's /usr and runs /usr/bin/true with the same namespaces and limits.
@@ -212,11 +215,15 @@ async fn main() {
     let mut peers = Vec::new();
     for runtime in ["runc", "crun"] {
         for pause in [Duration::ZERO, apart] {
-            match measure_runtime(runtime, &bundle, pause) {
+            match measure_command(&format!("{runtime} run"), pause, || run(runtime, &bundle)) {
                 Some(series) => peers.push(series),
                 None => println!("{runtime} run does not work here"),
             }
         }
+    }
+    // What a process costs on this machine when it has no sandbox at all.
+    for pause in [Duration::ZERO, apart] {
+        peers.extend(measure_command("no sandbox", pause, || Command::new("/usr/bin/true")));
     }
     println!("{:<36} {:>9} {:>9} {:>9}", "milliseconds", "p50", "p90", "n");
     for series in all.iter().chain(&peers) {
