@@ -191,11 +191,7 @@ mod tests {
     }
 
     fn found(records: &[Record], metric: &str) -> Finding {
-        let study = Study::of_records(records.iter().collect(), HostSource::None);
-        let mut answers = Answers::default();
-        analyse(&study, &mut answers);
-        let (findings, _) = answers.into_parts();
-        findings.into_iter().find(|it| it.metric == metric).unwrap_or_else(|| panic!("{metric}"))
+        crate::found::found(analyse, records, metric)
     }
 
     // Work that stops within some silences and outlives others has the length of where it stops, and its share.

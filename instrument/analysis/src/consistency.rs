@@ -221,7 +221,6 @@ fn add_waits(answers: &mut Answers, updates: &[Update]) {
 mod tests {
     use super::*;
     use crate::finding::Value;
-    use crate::placed::HostSource;
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64;
 
@@ -259,11 +258,7 @@ mod tests {
     }
 
     fn found(records: &[Record], metric: &str) -> Finding {
-        let study = Study::of_records(records.iter().collect(), HostSource::None);
-        let mut answers = Answers::default();
-        analyse(&study, &mut answers);
-        let (findings, _) = answers.into_parts();
-        findings.into_iter().find(|it| it.metric == metric).unwrap_or_else(|| panic!("{metric}"))
+        crate::found::found(analyse, records, metric)
     }
 
     // An outdated instance that ran before is outdated and not new; one that did not is both; one asked later than 1 s

@@ -15,6 +15,8 @@ mod estimates;
 mod exposure;
 mod failures;
 mod finding;
+#[cfg(test)]
+mod found;
 mod hosts;
 mod identity;
 mod idle;

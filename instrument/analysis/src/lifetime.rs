@@ -129,7 +129,6 @@ impl One {
 mod tests {
     use super::*;
     use crate::finding::Value;
-    use crate::placed::HostSource;
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64;
 
@@ -165,11 +164,7 @@ mod tests {
     }
 
     fn found(records: &[Record], metric: &str) -> Finding {
-        let study = Study::of_records(records.iter().collect(), HostSource::None);
-        let mut answers = Answers::default();
-        analyse(&study, &mut answers);
-        let (findings, _) = answers.into_parts();
-        findings.into_iter().find(|it| it.metric == metric).unwrap_or_else(|| panic!("{metric}"))
+        crate::found::found(analyse, records, metric)
     }
 
     // A cap is between the longest lifetime and one interval more, and all lifetimes are the last interval before it.

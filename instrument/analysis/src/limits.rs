@@ -101,7 +101,6 @@ fn add_disk(answers: &mut Answers, records: &[&Record]) {
 mod tests {
     use super::*;
     use crate::finding::Value;
-    use crate::placed::HostSource;
 
     fn tried(limit: &str, level: u64, outcome: Outcome) -> Record {
         Record {
@@ -127,11 +126,7 @@ mod tests {
     }
 
     fn found(records: &[Record], metric: &str) -> Finding {
-        let study = Study::of_records(records.iter().collect(), HostSource::None);
-        let mut answers = Answers::default();
-        analyse(&study, &mut answers);
-        let (findings, _) = answers.into_parts();
-        findings.into_iter().find(|it| it.metric == metric).unwrap_or_else(|| panic!("{metric}"))
+        crate::found::found(analyse, records, metric)
     }
 
     // The last that was accepted is the limit, in the metric's unit, and the first that was refused its bracket's end.
