@@ -18,7 +18,7 @@ PROFILES = pathlib.Path(__file__).parent / "profiles"
 # "unknown" is the right answer then, but shows nothing. What is wrong is wrong at once.
 SEEDS = [1, 2]
 
-# The tenth.
+# A number is found where it is off by no more than a tenth.
 WITHIN = 0.10
 
 
