@@ -15,7 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const GAP_NS: u64 = 100_000;
 /// A gap from which the thread comes back as a quota's period begins is at least this long.
 const THROTTLED_NS: u64 = 1_000_000;
-/// How long the beginning of a quota's period is waited for: two periods of 100 ms and some.
+/// The period of a quota (Linux's default, which platforms keep). Who has burnt for that long has spent what it saved up
+/// while it was idle; before that, a window of whole periods would hold up to a quota too much. A gap may also be a
+/// neighbour's turn on the same CPU, and then says nothing of periods: from then on it need not.
+const PERIOD_NS: u64 = 100_000_000;
+/// How long the beginning of a quota's period is waited for: two periods and some.
 const SEARCH_NS: u64 = 250_000_000;
 /// Limits of what may be asked.
 const WINDOW_LIMIT_NS: u64 = 900_000_000_000;
@@ -131,12 +135,13 @@ fn await_begin(begin: &Begin, role: Role) -> u64 {
     let mut last = searched_from;
     loop {
         let now = monotonic_ns();
+        let burnt = now - searched_from;
         if role == Role::Follow {
             match begin.monotonic.load(Ordering::Acquire) {
                 0 => std::hint::spin_loop(),
                 start => return start,
             }
-        } else if now - last >= THROTTLED_NS || now - searched_from >= SEARCH_NS {
+        } else if (burnt >= PERIOD_NS && now - last >= THROTTLED_NS) || burnt >= SEARCH_NS {
             begin.unix.store(unix_ns(), Ordering::Release);
             begin.monotonic.store(now, Ordering::Release);
             return now;

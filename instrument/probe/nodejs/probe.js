@@ -17,7 +17,9 @@ const FILL_FILE = `${DIRECTORY}/peek-fill`;
 const GAP_NS = 400_000;
 // A gap from which a thread comes back as a quota's period begins is at least this long.
 const THROTTLED_NS = 1_000_000;
-// How long the beginning of a quota's period is waited for: two periods of 100 ms and some.
+// The period of a quota: who has burnt for that long has spent what it saved up while it was idle.
+const PERIOD_NS = 100_000_000;
+// How long the beginning of a quota's period is waited for: two periods and some.
 const SEARCH_NS = 250_000_000;
 // A pause this long ends background work: the instance was put to rest meanwhile.
 const PAUSE_NS = 500_000_000;
@@ -313,7 +315,7 @@ function windowNs(windowMs) {
 }
 
 async function cpu(asked, problems) {
-  const limits = { GAP_NS, THROTTLED_NS, SEARCH_NS, PAIRS };
+  const limits = { GAP_NS, THROTTLED_NS, PERIOD_NS, SEARCH_NS, PAIRS };
   const window = windowNs(asked.window_ms);
   const threads = asked.threads || allowedCpus();
   if (threads > THREAD_LIMIT) throw new RangeError(`${threads} threads, limit is ${THREAD_LIMIT}`);
@@ -418,9 +420,10 @@ function awaitBegin(begin, limits, lead) {
   let last = searchedFrom;
   for (;;) {
     const now = commonNs();
+    const burnt = now - searchedFrom;
     if (!lead) {
       if (begin[0]) return begin[0];
-    } else if (now - last >= limits.THROTTLED_NS || now - searchedFrom >= limits.SEARCH_NS) {
+    } else if ((burnt >= limits.PERIOD_NS && now - last >= limits.THROTTLED_NS) || burnt >= limits.SEARCH_NS) {
       begin[0] = now;
       return now;
     }

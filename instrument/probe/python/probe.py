@@ -19,7 +19,9 @@ FILL_FILE = DIRECTORY + "/peek-fill"
 GAP_NS = 100_000
 # A gap from which a thread comes back as a quota's period begins is at least this long.
 THROTTLED_NS = 1_000_000
-# How long the beginning of a quota's period is waited for: two periods of 100 ms and some.
+# The period of a quota: who has burnt for that long has spent what it saved up while it was idle.
+PERIOD_NS = 100_000_000
+# How long the beginning of a quota's period is waited for: two periods and some.
 SEARCH_NS = 250_000_000
 # A pause this long ends background work: the instance was put to rest meanwhile.
 PAUSE_NS = 500_000_000
@@ -406,10 +408,11 @@ def _await_begin(begin, lead):
     searched_from = last = clock()
     while True:
         now = clock()
+        burnt = now - searched_from
         if not lead:
             if begin[0]:
                 return begin[0]
-        elif now - last >= THROTTLED_NS or now - searched_from >= SEARCH_NS:
+        elif (burnt >= PERIOD_NS and now - last >= THROTTLED_NS) or burnt >= SEARCH_NS:
             begin[1] = time.time_ns()
             begin[0] = now
             return now

@@ -50,8 +50,9 @@ pub struct Request {
 
 /// Take clock readings as fast as possible on one busy thread per vCPU.
 ///
-/// Where the instance is throttled by a quota, the window begins as a throttled thread runs again, so that it holds
-/// whole periods of the quota; the search for that moment takes at most 250 ms.
+/// The threads burn for a period of 100 ms first, so that what a quota let them save up is spent. Then, where the instance is
+/// throttled, the window begins as a throttled thread runs again, so that it holds whole periods of the quota; all that
+/// takes at most 250 ms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cpu {
