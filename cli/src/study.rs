@@ -278,9 +278,7 @@ fn local_command(
     let mut command: Vec<OsString> = vec![this.into_os_string(), "serve".into()];
     // Two accounts, so that it can be seen whether tenants share hosts.
     // What people configure for servers of their own is none of a study's business.
-    for argument in
-        ["--config", NONE, "--listen", "127.0.0.1:0", "--tenants", "2", "--profile"]
-    {
+    for argument in ["--config", NONE, "--listen", "127.0.0.1:0", "--tenants", "2", "--profile"] {
         command.push(argument.into());
     }
     command.push(study.profile.clone().into());
