@@ -61,10 +61,10 @@ struct Arguments {
 /// How a line of the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum LogFormat {
-    /// For people.
+    // For people.
     #[default]
     Text,
-    /// A JSON object for each line.
+    // A JSON object for each line.
     Json,
 }
 

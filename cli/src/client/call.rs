@@ -39,6 +39,8 @@ pub enum Service {
     Lambda,
     /// Amazon CloudWatch Logs.
     Logs,
+    /// Amazon EventBridge Scheduler.
+    Scheduler,
 }
 
 /// One request.
@@ -138,6 +140,11 @@ impl Ask {
         ask.headers.push(("content-type", "application/x-amz-json-1.1".to_owned()));
         ask.body = body.to_string().into();
         ask
+    }
+
+    /// A request of EventBridge Scheduler.
+    pub fn scheduler(method: Method, path: impl Into<String>) -> Self {
+        Self { service: Service::Scheduler, ..Self::lambda(method, path) }
     }
 
     /// With this JSON as its body.
@@ -262,6 +269,7 @@ impl Client {
         let name = match ask.service {
             Service::Lambda => "lambda",
             Service::Logs => "logs",
+            Service::Scheduler => "scheduler",
         };
         let parameters = v4::SigningParams::builder()
             .identity(&identity)

@@ -136,6 +136,8 @@ impl Place {
             Service::Lambda => self.endpoint.clone(),
             Service::Logs => variable("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS")
                 .unwrap_or_else(|| self.endpoint.replacen("://lambda.", "://logs.", 1)),
+            Service::Scheduler => variable("AWS_ENDPOINT_URL_SCHEDULER")
+                .unwrap_or_else(|| self.endpoint.replacen("://lambda.", "://scheduler.", 1)),
         }
     }
 

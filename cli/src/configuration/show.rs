@@ -21,10 +21,10 @@ pub struct Arguments {
 /// How values are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Form {
-    /// As a configuration file, with the origin of each value as a comment.
+    // As a configuration file, with the origin of each value as a comment.
     #[default]
     Toml,
-    /// As JSON.
+    // As JSON.
     Json,
 }
 

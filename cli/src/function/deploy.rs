@@ -1,31 +1,34 @@
-//! `peek fn deploy`: what stands on disk, as a function of an endpoint.
+//! `peek fn deploy`: what stands on disk, as functions of an endpoint.
 
-use super::put::{self, Plan, Put};
-use super::source::{Language, Source};
-use super::{Output, layer, variables, with_client};
+use super::items::{Item, Several, items};
+use super::put::{self, Put};
+use super::template::{Given, Skips};
+use super::{Output, layer, with_client};
 use crate::client::{Client, Where};
-use anyhow::{Context, bail};
-use serde_json::json;
-use std::collections::BTreeMap;
+use anyhow::bail;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 /// Options of `peek fn deploy`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A directory, a .zip, a .py or .js file, a program, a Rust project after `cargo lambda build`.
+    /// A directory, a .zip, a .py or .js file, a program, a Rust project after `cargo lambda build`, a SAM template.
     #[arg(default_value = ".")]
     path: PathBuf,
-    /// Name of the function [default: that of the directory or file].
+    /// Name of the function [default: that of the directory or file]; of several, the one that is meant.
     #[arg(long, short, value_name = "NAME")]
     name: Option<String>,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    template: TemplateFlags,
     /// Publish a version of what was deployed.
     #[arg(long)]
     publish: bool,
     /// Form of the result.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_name = "FORM", value_enum, default_value_t)]
     output: Output,
     #[command(flatten)]
     place: Where,
@@ -43,9 +46,9 @@ pub struct Settings {
     /// Memory, MiB.
     #[arg(long, short, value_name = "MIB")]
     pub memory: Option<u32>,
-    /// Longest time of one invocation, seconds.
+    /// Longest time of one invocation, seconds; `off` for none, with `peek dev` only.
     #[arg(long, short, value_name = "SECONDS")]
-    pub timeout: Option<u32>,
+    pub timeout: Option<TimeLimit>,
     /// An environment variable; may be repeated. All that are given replace all that the function had.
     #[arg(long, short, value_name = "KEY=VALUE")]
     pub env: Vec<String>,
@@ -66,109 +69,135 @@ pub struct Settings {
     pub description: Option<String>,
 }
 
+/// How a template is read.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct TemplateFlags {
+    /// Value of a template's parameter; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub parameter: Vec<String>,
+    /// Pass over what of a template is not supported, and say what that was, rather than refuse it.
+    #[arg(long)]
+    pub skip_unsupported: bool,
+}
+
+impl TemplateFlags {
+    /// As templates are read with it, for an endpoint of this region.
+    pub fn given(&self, region: &str) -> Given {
+        Given {
+            parameters: self.parameter.clone(),
+            skips: if self.skip_unsupported { Skips::Unsupported } else { Skips::Nothing },
+            region: region.to_owned(),
+        }
+    }
+}
+
+/// A limit of time, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeLimit {
+    /// So many seconds.
+    Seconds(u32),
+    /// None: for whoever looks into a function with a debugger.
+    Off,
+}
+
+impl TimeLimit {
+    /// What stands for no limit: a day.
+    pub const OFF_S: u32 = 86_400;
+
+    /// As a function's setting.
+    pub const fn seconds(self) -> u32 {
+        match self {
+            Self::Seconds(seconds) => seconds,
+            Self::Off => Self::OFF_S,
+        }
+    }
+}
+
+impl FromStr for TimeLimit {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            text => text
+                .parse()
+                .map(Self::Seconds)
+                .map_err(|_| "is neither seconds nor `off`".to_owned()),
+        }
+    }
+}
+
 /// Deploys.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let source = Source::find(&arguments.path, arguments.name.as_deref())?;
-    let mut plan = plan(&source, arguments.name.clone(), &arguments.settings)?;
+    if arguments.settings.timeout == Some(TimeLimit::Off) {
+        bail!("--timeout off is for `peek dev`, whose platform knows no limit: name seconds");
+    }
     with_client(&arguments.place, async |client| {
-        say_source(&source, &plan);
-        plan.layers = layers(&client, &arguments.settings).await?;
-        let put = put::put(&client, &plan, source.zip()?).await?;
-        let version = match arguments.publish {
-            true => Some(put::publish(&client, &plan.name).await?),
-            false => None,
-        };
-        report(&plan, &put, version.as_deref(), arguments.output);
+        let given = arguments.template.given(&client.place.region);
+        let settings = (&arguments.settings, &given);
+        let items = items(&arguments.path, arguments.name.as_deref(), settings, Several::Refused)?;
+        let mut results = Vec::new();
+        for mut item in items {
+            say(&item);
+            let put = put_item(&client, &mut item).await?;
+            let version = match arguments.publish {
+                true => Some(put::publish(&client, &item.plan.name).await?),
+                false => None,
+            };
+            if arguments.output == Output::Text {
+                report(&item, &put, version.as_deref());
+            }
+            results.push(json(&put, version.as_deref()));
+        }
+        if arguments.output == Output::Json {
+            match results.as_slice() {
+                [one] => println!("{one:#}"),
+                several => println!("{:#}", json!({"Functions": several})),
+            }
+        }
         Ok(ExitCode::SUCCESS)
     })
 }
 
-/// What is to be deployed of a source, by flags first and by what its files tell else.
-pub fn plan(source: &Source, name: Option<String>, settings: &Settings) -> anyhow::Result<Plan> {
-    let language = match &settings.runtime {
-        Some(runtime) => Language::of(runtime),
-        None => source.language,
-    };
-    let is_native = language == Some(Language::Native);
-    let handler = settings.handler.clone().or_else(|| source.handler.clone());
-    let handler = handler.or_else(|| is_native.then(|| "bootstrap".to_owned()));
-    if settings.runtime.is_none() && language.is_none() {
-        bail!(
-            "{}: no file in it has a handler by its name; say which runtime and which entry, as in --runtime python3.11 \
-             --handler app.handler",
-            source.found
-        );
+/// Brings one function to what it is to be, its layers first.
+pub async fn put_item(client: &Client, item: &mut Item) -> anyhow::Result<Put> {
+    let mut layers = Vec::new();
+    for given in &item.layers {
+        layers.push(layer::arn(client, given).await?);
     }
-    let handler = handler.with_context(|| {
-        format!("{}: no function in it is named handler or lambda_handler; name one with --handler FILE.FUNCTION", source.found)
-    })?;
-    let tags = settings.tag.iter().map(|tag| {
-        let (key, value) =
-            tag.split_once('=').with_context(|| format!("--tag {tag:?} is not KEY=VALUE"))?;
-        Ok((key.to_owned(), value.to_owned()))
-    });
-    Ok(Plan {
-        name: name.unwrap_or_else(|| source.name.clone()),
-        runtime: settings.runtime.clone(),
-        language,
-        handler,
-        architecture: source.architecture,
-        memory_mib: settings.memory,
-        timeout_s: settings.timeout,
-        environment: variables::read(&settings.env_file, &settings.env)?,
-        role: settings.role.clone(),
-        layers: None,
-        tags: tags.collect::<anyhow::Result<BTreeMap<_, _>>>()?,
-        description: settings.description.clone(),
-    })
+    item.plan.layers = (!layers.is_empty()).then_some(layers);
+    put::put(client, &item.plan, item.source.zip()?).await
 }
 
-/// ARNs of the layers; those that are directories or zips are published before. None where none was given.
-async fn layers(client: &Client, settings: &Settings) -> anyhow::Result<Option<Vec<String>>> {
-    let mut arns = Vec::new();
-    for given in &settings.layer {
-        arns.push(layer::arn(client, given).await?);
-    }
-    Ok((!arns.is_empty()).then_some(arns))
-}
-
-fn say_source(source: &Source, plan: &Plan) {
-    let runtime = match (&plan.runtime, plan.language) {
+fn say(item: &Item) {
+    let runtime = match (&item.plan.runtime, item.plan.language) {
         (Some(runtime), _) => runtime.clone(),
         (None, Some(language)) => format!("{language:?}").to_lowercase(),
         (None, None) => String::new(),
     };
-    eprintln!("{}: {runtime}, handler {}", source.found, plan.handler);
-    for warning in &source.warnings {
-        eprintln!("warning: {warning}");
+    eprintln!("{}: {runtime}, handler {}", item.source.found, item.plan.handler);
+    for note in &item.notes {
+        eprintln!("note: {note}");
     }
 }
 
-fn report(plan: &Plan, put: &Put, version: Option<&str>, output: Output) {
-    if output == Output::Json {
-        let result = json!({
-            "Action": put.action.word(),
-            "Version": version,
-            "Configuration": put.configuration,
-        });
-        println!("{result:#}");
-        return;
-    }
-    let text = |name: &str| put.configuration.get(name).and_then(|it| it.as_str()).unwrap_or("?");
-    let number = |name: &str| put.configuration.get(name).and_then(|it| it.as_u64()).unwrap_or(0);
-    println!(
-        "{} {}: {}, handler {}, {} MiB, {} s, {} bytes",
-        put.action.word(),
-        plan.name,
-        text("Runtime"),
-        text("Handler"),
-        number("MemorySize"),
-        number("Timeout"),
-        number("CodeSize"),
-    );
+fn json(put: &Put, version: Option<&str>) -> Value {
+    json!({
+        "Action": put.action.word(),
+        "Version": version,
+        "FunctionUrl": put.url,
+        "Configuration": put.configuration,
+    })
+}
+
+fn report(item: &Item, put: &Put, version: Option<&str>) {
+    let text = |name: &str| put.configuration.get(name).and_then(Value::as_str).unwrap_or("?");
+    println!("{} {}: {}", put.action.word(), item.plan.name, put.summary());
     println!("{}", text("FunctionArn"));
+    if let Some(url) = &put.url {
+        println!("{url}");
+    }
     if let Some(version) = version {
         println!("published version {version}");
     }
-    println!("try: peek fn invoke {} '{{\"n\": 1}}'", plan.name);
+    println!("try: peek fn invoke {} '{{\"n\": 1}}'", item.plan.name);
 }

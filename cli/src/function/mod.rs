@@ -1,7 +1,9 @@
 //! `peek fn`: functions on any endpoint of the Lambda API, without an AWS CLI.
 
+mod beside;
 mod deploy;
 mod invoke;
+mod items;
 mod layer;
 mod list;
 mod logs;
@@ -9,6 +11,7 @@ mod put;
 mod remove;
 mod source;
 mod tail;
+mod template;
 mod variables;
 
 use crate::client::{Client, Where};
@@ -16,7 +19,12 @@ use anyhow::Context;
 use std::future::Future;
 use std::process::ExitCode;
 
+pub use deploy::{Settings, TemplateFlags, TimeLimit, put_item};
+pub use items::{Item, Several, items};
 pub use logs::Arguments as LogsArguments;
+pub use put::Action;
+pub use source::{Language, left_out};
+pub use tail::{Printer, Tail};
 
 /// Status where the function itself failed.
 const FUNCTION_FAILED: u8 = 1;
@@ -49,10 +57,10 @@ enum Command {
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
-    /// For people.
+    // For people.
     #[default]
     Text,
-    /// For programs.
+    // For programs.
     Json,
 }
 

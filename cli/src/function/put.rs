@@ -2,6 +2,7 @@
 //!
 //! Deliberately knows nothing of files and flags.
 
+use super::beside;
 use super::source::Language;
 use crate::client::{Ask, CallError, Client, encode};
 use anyhow::{Context, bail};
@@ -50,6 +51,36 @@ pub struct Plan {
     pub tags: BTreeMap<String, String>,
     /// Description.
     pub description: Option<String>,
+    /// Its URL; None leaves what is there.
+    pub url: Option<UrlPlan>,
+    /// When it is started by time.
+    pub schedules: Vec<Schedule>,
+}
+
+/// A function's URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlPlan {
+    /// `NONE` or `AWS_IAM`.
+    pub auth: String,
+    /// `BUFFERED` or `RESPONSE_STREAM`; None for the service's default.
+    pub mode: Option<String>,
+    /// Its Cors, as the API takes it.
+    pub cors: Option<Value>,
+}
+
+/// A time at which a function is started, again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Its name, unique in the account.
+    pub name: String,
+    /// As in `rate(5 minutes)`, `cron(0 12 * * ? *)`.
+    pub expression: String,
+    /// The event that the function gets.
+    pub input: Option<String>,
+    /// Time zone, as in `Europe/Berlin`.
+    pub zone: Option<String>,
+    /// Whether it is in force.
+    pub is_enabled: bool,
 }
 
 /// What was done to a function.
@@ -81,6 +112,24 @@ pub struct Put {
     pub action: Action,
     /// Its configuration, as the service has it.
     pub configuration: Value,
+    /// Its URL, where the plan wants one.
+    pub url: Option<String>,
+}
+
+impl Put {
+    /// What it is, in a line.
+    pub fn summary(&self) -> String {
+        let text = |name: &str| self.configuration.get(name).and_then(Value::as_str).unwrap_or("?");
+        let number = |name: &str| self.configuration.get(name).and_then(Value::as_u64).unwrap_or(0);
+        format!(
+            "{}, handler {}, {} MiB, {} s, {} bytes",
+            text("Runtime"),
+            text("Handler"),
+            number("MemorySize"),
+            number("Timeout"),
+            number("CodeSize"),
+        )
+    }
 }
 
 /// Brings a function to what the plan says, with this zip as its code. Once it returns, invocations run nothing older.
@@ -93,18 +142,27 @@ pub async fn put(client: &Client, plan: &Plan, zip: Vec<u8>) -> anyhow::Result<P
         }
     };
     let cannot = || format!("cannot deploy function {}", plan.name);
-    match present {
+    let mut put = match present {
         None => {
             create(client, plan, zip).await.with_context(cannot)?;
             let configuration = settle(client, &plan.name).await.with_context(cannot)?;
-            Ok(Put { action: Action::Created, configuration })
+            Put { action: Action::Created, configuration, url: None }
         }
         Some(_) => {
             // An update that is under way would refuse ours.
             let present = settle_whatever(client, &plan.name).await.with_context(cannot)?;
-            update(client, plan, (&present, zip)).await.with_context(cannot)
+            update(client, plan, (&present, zip)).await.with_context(cannot)?
         }
+    };
+    if let Some(url) = &plan.url {
+        put.url = Some(beside::url(client, &plan.name, url).await?);
     }
+    for schedule in &plan.schedules {
+        let arn = put.configuration.get("FunctionArn").and_then(Value::as_str).unwrap_or_default();
+        beside::schedule(client, arn, (schedule, plan.role.as_deref().unwrap_or(MADE_UP_ROLE)))
+            .await?;
+    }
+    Ok(put)
 }
 
 /// Publishes a version. Returns its number.
@@ -211,7 +269,7 @@ async fn update(
         let ask = Ask::lambda(Method::POST, format!("/2017-03-31/tags/{}", encode(arn)));
         client.call(ask.json(&json!({"Tags": plan.tags}))).await.context("cannot tag it")?;
     }
-    Ok(Put { action, configuration })
+    Ok(Put { action, configuration, url: None })
 }
 
 /// The settings that the plan names, as the API takes them; without the runtime.

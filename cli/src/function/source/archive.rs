@@ -9,7 +9,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 /// What no function needs: version control, caches, virtual environments, what compilers leave.
-pub const LEFT_OUT: [&str; 11] = [
+const LEFT_OUT: [&str; 11] = [
     ".git",
     ".hg",
     ".svn",
@@ -50,6 +50,14 @@ impl Archive {
         self.add(name, &bytes, if is_program { 0o755 } else { 0o644 })
     }
 
+    /// Adds the files of a directory, without what no function needs.
+    pub fn add_directory(&mut self, path: &Path) -> anyhow::Result<()> {
+        for (name, file) in files(path)? {
+            self.add_file(&name, &file)?;
+        }
+        Ok(())
+    }
+
     /// Adds bytes under this name.
     pub fn add(&mut self, name: &str, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
         self.bytes += bytes.len() as u64;
@@ -71,13 +79,9 @@ impl Archive {
     }
 }
 
-/// A directory as a zip, without [`LEFT_OUT`].
-pub fn directory(path: &Path) -> anyhow::Result<Archive> {
-    let mut archive = Archive::new();
-    for (name, file) in files(path)? {
-        archive.add_file(&name, &file)?;
-    }
-    Ok(archive)
+/// Whether a file or directory of this name belongs into no package.
+pub fn left_out(name: &str) -> bool {
+    LEFT_OUT.contains(&name) || name.ends_with(".pyc")
 }
 
 /// The files of a directory that belong into its package, by name, in order.
@@ -92,7 +96,7 @@ pub fn files(path: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
             let Ok(name) = entry.file_name().into_string() else {
                 bail!("{} has a name that is no UTF-8", entry.path().display());
             };
-            if LEFT_OUT.contains(&name.as_str()) || name.ends_with(".pyc") {
+            if left_out(&name) {
                 continue;
             }
             // Links are followed, as zip does; one that leads nowhere is passed over.
@@ -154,7 +158,11 @@ mod tests {
         let names: Vec<String> =
             files(&path).expect("read").into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["app.py", "lib/x.py", "node_modules/m/i.js"]);
-        let zip = || directory(&path).expect("packed").finish().expect("whole");
+        let zip = || {
+            let mut archive = Archive::new();
+            archive.add_directory(&path).expect("packed");
+            archive.finish().expect("whole")
+        };
         assert_eq!(zip(), zip());
         fs::remove_dir_all(path).expect("removed");
     }

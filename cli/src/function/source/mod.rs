@@ -12,6 +12,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use archive::Archive;
+pub use archive::left_out;
+pub use cargo_lambda::built;
 
 /// A language that runs functions here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub struct Source {
     pub warnings: Vec<String>,
     /// What becomes the zip.
     pub content: Content,
+    /// Files that are put into the zip beside that: name and text.
+    pub added: Vec<(String, String)>,
 }
 
 /// What becomes a function's zip.
@@ -74,6 +78,8 @@ pub enum Content {
     Directory(PathBuf),
     /// One file, under this name.
     File(PathBuf, String),
+    /// One file of this name, with this text.
+    Text(String, String),
 }
 
 impl Source {
@@ -101,17 +107,58 @@ impl Source {
 
     /// The zip. Errors: files that cannot be read, or too many bytes.
     pub fn zip(&self) -> anyhow::Result<Vec<u8>> {
+        let mut archive = Archive::new();
         match &self.content {
             Content::Zip(path) => {
-                fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+                return fs::read(path).with_context(|| format!("cannot read {}", path.display()));
             }
-            Content::Directory(path) => directory_zip(path),
-            Content::File(path, name) => {
-                let mut archive = Archive::new();
-                archive.add_file(name, path)?;
-                archive.finish()
-            }
+            Content::Directory(path) => archive.add_directory(path)?,
+            Content::File(path, name) => archive.add_file(name, path)?,
+            Content::Text(name, text) => archive.add(name, text.as_bytes(), 0o644)?,
         }
+        for (name, text) in &self.added {
+            archive.add(name, text.as_bytes(), 0o644)?;
+        }
+        archive.finish()
+    }
+
+    /// The files of it that can be looked into, with their paths; none of a zip.
+    pub fn files(&self) -> Vec<(String, PathBuf)> {
+        match &self.content {
+            Content::Directory(path) => archive::files(path).unwrap_or_default(),
+            Content::File(path, name) => vec![(name.clone(), path.clone())],
+            Content::Zip(_) | Content::Text(..) => Vec::new(),
+        }
+    }
+
+    /// A function whose one file has this text.
+    pub fn inline(name: &str, file: &str, text: String) -> Self {
+        Self {
+            name: as_name(name),
+            language: entry::language_of(file),
+            handler: None,
+            architecture: None,
+            found: "inline code".to_owned(),
+            warnings: Vec::new(),
+            content: Content::Text(file.to_owned(), text),
+            added: Vec::new(),
+        }
+    }
+
+    /// A directory of which nothing is to be guessed.
+    pub fn plain(path: &Path) -> anyhow::Result<Self> {
+        let path =
+            fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()))?;
+        Ok(Self {
+            name: as_name(&path.file_name().unwrap_or_default().to_string_lossy()),
+            language: None,
+            handler: None,
+            architecture: None,
+            found: format!("directory {}", path.display()),
+            warnings: Vec::new(),
+            content: Content::Directory(path),
+            added: Vec::new(),
+        })
     }
 
     fn of_zip(path: &Path, name: String) -> anyhow::Result<Self> {
@@ -126,6 +173,7 @@ impl Source {
             found: format!("zip {}", path.display()),
             warnings: Vec::new(),
             content: Content::Zip(path.to_owned()),
+            added: Vec::new(),
         })
     }
 
@@ -144,6 +192,7 @@ impl Source {
             found: format!("file {file}"),
             warnings: Vec::new(),
             content: Content::File(path.to_owned(), file),
+            added: Vec::new(),
         })
     }
 
@@ -169,6 +218,7 @@ impl Source {
             found: format!("{} {}", if is_script { "script" } else { "program" }, path.display()),
             warnings: Vec::new(),
             content: Content::File(path.to_owned(), "bootstrap".to_owned()),
+            added: Vec::new(),
         })
     }
 
@@ -219,6 +269,7 @@ impl Source {
             found: format!("directory {}, {} files", path.display(), names.len()),
             warnings: overlooked(path, entry.map(|entry| entry.language)),
             content: Content::Directory(path.to_owned()),
+            added: Vec::new(),
         })
     }
 }
@@ -253,7 +304,9 @@ fn overlooked(path: &Path, language: Option<Language>) -> Vec<String> {
 
 /// A directory as a zip, without what no function needs.
 pub fn directory_zip(path: &Path) -> anyhow::Result<Vec<u8>> {
-    archive::directory(path)?.finish()
+    let mut archive = Archive::new();
+    archive.add_directory(path)?;
+    archive.finish()
 }
 
 /// A name that Lambda takes, from one that a file has.
