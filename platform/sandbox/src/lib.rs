@@ -10,5 +10,5 @@ mod seam;
 
 pub use seam::{
     End, Facts, Grace, HostError, HostSize, Identity, Instance, Invocation, Kind, Log, Outcome,
-    Package, PrepareError, Settings, StartError, Started, Tail, Usage,
+    Package, PrepareError, Settings, Sink, StartError, Started, Tail, Usage,
 };

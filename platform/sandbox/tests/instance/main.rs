@@ -2,6 +2,7 @@
 
 mod function;
 mod process;
+mod stream;
 
 use function::function;
 use model::{MemoryMib, Span};
@@ -33,6 +34,7 @@ fn invocation(payload: &str, log: Log) -> Invocation {
         client_context: None,
         deadline: SystemTime::now() + Duration::from_secs(30),
         log,
+        stream: None,
     }
 }
 

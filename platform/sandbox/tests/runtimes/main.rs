@@ -107,6 +107,7 @@ async fn invoke(
         client_context: Some(r#"{"client":{"app_title":"ü"},"custom":{"k":"v"},"env":{}}"#.into()),
         deadline: SystemTime::now() + Duration::from_secs(60),
         log: Log::Tail,
+        stream: None,
     };
     let mut outcome = None;
     let ended = instance.invoke(invocation, |given| outcome = Some(given)).await;
@@ -291,6 +292,7 @@ async fn python_exit() {
         client_context: None,
         deadline: SystemTime::now(),
         log: Log::Drop,
+        stream: None,
     };
     let ended = instance.invoke(invocation, |given| outcome = Some(given)).await;
     assert_eq!(ended, Err(End::Exited { status: Some(4), signal: None }));
