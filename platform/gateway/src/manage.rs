@@ -5,7 +5,8 @@
 
 use crate::engine::{Engine, PrepareFailed};
 use crate::error::{ApiError, ErrorKind};
-use crate::gateway::{Answer, Call, Inner, answer, blocking, failed_state, json_answer};
+use crate::answer::Answer;
+use crate::gateway::{Call, Inner, answer, blocking, failed_state, json_answer};
 use crate::reference::{Reference, is_latest};
 use crate::route::PACKAGES;
 use crate::settings;

@@ -114,6 +114,7 @@ async fn invoke(
     let (result, log) = match outcome.expect("responded") {
         Outcome::Response { payload, tail } => (Ok(parse(&payload)), tail.log),
         Outcome::Error { payload, tail } => (Err(parse(&payload)), tail.log),
+        Outcome::Streamed { .. } => panic!("nothing was asked to stream"),
         Outcome::Ended { end, tail } => panic!("{end:?}: {}", String::from_utf8_lossy(&tail.log)),
     };
     if result.is_ok() {
