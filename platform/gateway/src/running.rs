@@ -59,11 +59,6 @@ pub(crate) async fn begin<E: Engine>(engine: Arc<E>, mut invoke: Invoke) -> Begu
 }
 
 impl Running {
-    /// What the function said its response is.
-    pub fn content_type(&self) -> Option<&str> {
-        self.content_type.get()?.as_deref()
-    }
-
     fn began(&self) -> bool {
         self.content_type.get().is_some()
     }
@@ -72,8 +67,8 @@ impl Running {
     fn poll_begin(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.poll_end(context);
         // The first piece is empty, and there to wake.
-        if let Some(pieces) = &mut self.pieces
-            && !self.began()
+        if !self.began()
+            && let Some(pieces) = &mut self.pieces
             && let Poll::Ready(None) = pieces.poll_recv(context)
         {
             self.pieces = None;
