@@ -2,9 +2,9 @@
 //!
 //! Deliberately knows nothing of how a function runs: the engine does.
 
+use crate::answer::{Answer, AnswerBody};
 use crate::engine::{Engine, Failure, Invoke, LogTail, Reply};
 use crate::error::{ApiError, ErrorKind};
-use crate::answer::{Answer, AnswerBody};
 use crate::gateway::{Call, Inner, answer};
 use crate::reference::{Reference, is_latest};
 use crate::settings;
@@ -52,11 +52,17 @@ pub(crate) enum Streams {
 }
 
 /// An invocation that was checked.
-#[expect(clippy::large_enum_variant, reason = "made once for each invocation, and taken apart at once")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once for each invocation, and taken apart at once"
+)]
 pub(crate) enum Prepared {
     /// There is nothing to run.
     Answered(Answer),
-    Run { invoke: Invoke, arn: String },
+    Run {
+        invoke: Invoke,
+        arn: String,
+    },
 }
 
 impl<E: Engine> Inner<E> {

@@ -73,7 +73,11 @@ impl Running {
         {
             self.pieces = None;
         }
-        if self.began() || matches!(self.end, End::Known(_)) { Poll::Ready(()) } else { Poll::Pending }
+        if self.began() || matches!(self.end, End::Known(_)) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     fn poll_end(&mut self, context: &mut Context<'_>) {

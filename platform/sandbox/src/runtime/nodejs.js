@@ -20,6 +20,7 @@ class Connection {
     this.data = Buffer.alloc(0);
     this.waiting = null;
     this.streaming = false;
+    this.ended = null;
     const [host, port] = [address.slice(0, colon), Number(address.slice(colon + 1))];
     this.socket = net.connect({ host, port, noDelay: true });
     this.socket.on("data", (data) => {
@@ -78,7 +79,8 @@ class Connection {
     this.streaming = false;
     this.socket.ref();
     this.socket.write(`0\r\n${trailers}\r\n`, "latin1");
-    return this.answer();
+    this.ended = this.answer();
+    return this.ended;
   }
 
   answer() {
@@ -267,15 +269,20 @@ function responseStream(connection, path) {
 // Runs a streaming handler until its stream has ended. Rejects where it failed before anything went out; a later error
 // goes out behind what was written.
 async function runStreaming(handler, event, context, connection) {
+  connection.ended = null;
   const stream = responseStream(connection, `invocation/${requestId}/response`);
   await new Promise((resolve, reject) => {
     whenIdle = () => stream.end();
     stream.on("error", reject);
     stream.on("finish", resolve);
-    Promise.resolve(handler(event, stream, context)).catch(reject);
+    // Once the stream was ended, an error changes nothing any more.
+    const failed = (error) => (stream.writableEnded ? undefined : reject(error));
+    Promise.resolve(handler(event, stream, context)).catch(failed);
   }).catch((error) => {
     stream.on("error", () => {});
     stream.destroy();
+    // The response is complete: what comes after it changes nothing.
+    if (connection.ended) return connection.ended;
     if (!connection.streaming) throw error;
     return postStreamError(connection, "Invoke Error", error);
   });

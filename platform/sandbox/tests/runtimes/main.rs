@@ -2,6 +2,7 @@
 
 #[path = "../instance/process.rs"]
 mod process;
+mod streams;
 
 use model::{MemoryMib, Span};
 use process::Process;
