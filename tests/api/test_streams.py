@@ -11,7 +11,7 @@ import pytest
 # Writes its pieces one after the other, waiting for /tmp/go-N in between where it is told to.
 STREAM_NODE = """
 exports.handler = awslambda.streamifyResponse(async (event, stream) => {
-  const write = async (data) => stream.write(data) || new Promise((done) => stream.once("drain", done));
+  const write = (data) => new Promise((done) => stream.write(data, done));
   if (event.type) stream.setContentType(event.type);
   console.log("streaming");
   for (let i = 0; i < event.count; i++) {
@@ -32,16 +32,16 @@ def stream(client, name, event, **arguments):
     answer = client.invoke_with_response_stream(
         FunctionName=name, Payload=json.dumps(event).encode(), **arguments
     )
-    payload, complete = b"", None
+    pieces, complete = [], None
     for part in answer["EventStream"]:
         assert complete is None, "InvokeComplete is the last"
-        payload += part.get("PayloadChunk", {}).get("Payload", b"")
+        pieces.append(part.get("PayloadChunk", {}).get("Payload", b""))
         complete = part.get("InvokeComplete")
     assert complete is not None
-    return answer, payload, complete
+    return answer, b"".join(pieces), complete
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def streaming(make, node):
     return make(node, {"app.js": STREAM_NODE}, MemorySize=512, Timeout=30)["FunctionName"]
 

@@ -236,6 +236,7 @@ function provideStreaming() {
 }
 
 const PRELUDE = Symbol("prelude");
+const FAIL = Symbol("fail");
 
 // A stream whose chunks are those of the response; a write calls back when the socket took it. `finished` resolves after
 // the platform has taken the end.
@@ -243,6 +244,7 @@ function responseStream(connection, path) {
   const { Writable } = require("stream");
   let type = "application/octet-stream";
   let begun = false;
+  let failure = null;
   const begin = () => {
     if (begun) return;
     begun = true;
@@ -256,12 +258,20 @@ function responseStream(connection, path) {
     },
     final(done) {
       begin();
-      connection.end("").then(() => done(), done);
+      const ended = failure ? postStreamError(connection, "Invoke Error", failure.error) : connection.end("");
+      ended.then(() => done(), done);
     },
   });
   stream.setContentType = (given) => {
     if (begun) throw new Failure("InvalidStreamingOperation", "The content type must be set before the first write.");
     type = String(given).replace(/[^ -~]/g, "");
+  };
+  // Ends it with an error, behind what was written. False where nothing was.
+  stream[FAIL] = (error) => {
+    if (!begun) return false;
+    failure = { error };
+    stream.end();
+    return true;
   };
   return stream;
 }
@@ -276,7 +286,7 @@ async function runStreaming(handler, event, context, connection) {
     stream.on("error", reject);
     stream.on("finish", resolve);
     // Once the stream was ended, an error changes nothing any more.
-    const failed = (error) => (stream.writableEnded ? undefined : reject(error));
+    const failed = (error) => stream.writableEnded || stream[FAIL](error) || reject(error);
     Promise.resolve(handler(event, stream, context)).catch(failed);
   }).catch((error) => {
     stream.on("error", () => {});
