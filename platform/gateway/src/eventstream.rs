@@ -60,8 +60,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Headers and payload.
+    type Frame = (Vec<(String, String)>, Vec<u8>);
+
     /// A decoder that shares nothing with the encoder but the specification, its checksum included.
-    fn decode(mut bytes: &[u8]) -> Vec<(Vec<(String, String)>, Vec<u8>)> {
+    fn decode(mut bytes: &[u8]) -> Vec<Frame> {
         let mut frames = Vec::new();
         while !bytes.is_empty() {
             let word = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("4"));

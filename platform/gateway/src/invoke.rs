@@ -52,10 +52,6 @@ pub(crate) enum Streams {
 }
 
 /// An invocation that was checked.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "made once for each invocation, and taken apart at once"
-)]
 pub(crate) enum Prepared {
     /// There is nothing to run.
     Answered(Answer),

@@ -21,10 +21,13 @@ mod room;
 mod route;
 mod running;
 mod serve;
+mod service;
+mod session;
 mod settings;
 mod shape;
 mod signature;
 mod stall;
+mod sts;
 mod validation;
 
 pub use answer::{AnswerBody, Pieces};
