@@ -119,10 +119,16 @@ pub enum StopReason {
 pub enum Rejection {
     /// No such function (any more).
     NoFunction,
-    /// The function's reserved concurrency is used up.
-    ReservedConcurrency,
-    /// The account's concurrency is used up.
-    AccountConcurrency,
+    /// The function's reserved concurrency is used up by its versions.
+    ReservedConcurrency {
+        /// What is reserved.
+        limit: u64,
+    },
+    /// The account's concurrency is used up, as far as it is neither reserved nor provisioned.
+    AccountConcurrency {
+        /// What is left for functions without a reservation.
+        limit: u64,
+    },
     /// The queue's limit is reached, or it waited longer than the profile allows.
     Queue,
     /// No host could be had; why.

@@ -21,7 +21,10 @@ pub struct FunctionSettings {
     pub memory: MemoryMib,
     /// Limit of one invocation.
     pub timeout: Span,
-    /// Reserved concurrency, if set.
+    /// The function that this is a version of, `$LATEST` included: all versions of one function name the same one here,
+    /// best that of `$LATEST`. They share reserved concurrency.
+    pub group: FunctionId,
+    /// Reserved concurrency of the group, if set. The newest word counts for the whole group.
     pub reserved_concurrency: Option<u32>,
 }
 
@@ -46,6 +49,15 @@ pub enum Event {
         epoch: Epoch,
         /// New settings.
         settings: FunctionSettings,
+    },
+    /// Reserved concurrency of a function changed, for all of its versions together; no instance goes.
+    LimitsChanged {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The function, as its versions name it in [`FunctionSettings::group`].
+        group: FunctionId,
+        /// Reserved concurrency from now on, if any.
+        reserved_concurrency: Option<u32>,
     },
     /// The function is gone; its queued invocations are rejected, idle instances go, busy ones go when they finish.
     Removed {

@@ -20,6 +20,7 @@ mod profile;
 
 mod capacity;
 mod chain;
+mod concurrency;
 mod function;
 mod habits;
 mod host;

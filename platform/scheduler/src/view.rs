@@ -126,7 +126,7 @@ impl Scheduler {
             seen ^= host.glance();
         }
         for state in found.iter().rev().take(ends.len()).filter_map(|it| self.functions.get(it.1)) {
-            seen ^= state.glance() ^ self.accounts[state.account as usize].in_flight;
+            seen ^= state.glance() ^ self.concurrency.glance(state.quota);
         }
         seen
     }

@@ -7,7 +7,7 @@
 mod driver;
 
 use driver::{Answer, Driver};
-use model::{HostId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
+use model::{FunctionId, HostId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
 use proptest::prelude::*;
 use scheduler::policy::{
     Bimodal, BinPack, Clock, Fixed, Halving, Histogram, KeepAlive, Lifetime, MemoryPressure,
@@ -26,6 +26,7 @@ enum Step {
     Cancel(usize),
     Deploy(u64, u32),
     Reserve(u64, Option<u32>),
+    Limit(u64, Option<u32>),
     Remove(u64),
     Answer(usize, Answer),
     AnswerAll,
@@ -50,6 +51,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<usize>().prop_map(Step::Cancel),
         2 => (function.clone(), 64..900_u32).prop_map(|(f, memory)| Step::Deploy(f, memory)),
         1 => (function.clone(), proptest::option::of(0..4_u32)).prop_map(|(f, r)| Step::Reserve(f, r)),
+        1 => (function.clone(), proptest::option::of(0..4_u32)).prop_map(|(f, r)| Step::Limit(f, r)),
         1 => function.prop_map(Step::Remove),
         24 => (any::<usize>(), answer).prop_map(|(which, how)| Step::Answer(which, how)),
         2 => Just(Step::AnswerAll),
@@ -166,7 +168,17 @@ fn settings(function: u64, memory: u32) -> FunctionSettings {
         role: RoleId(function / 2),
         memory: MemoryMib(memory),
         timeout: Span::from_secs(1 + function),
+        // Two are versions of one function.
+        group: FunctionId(if function == 2 { 0 } else { function }),
         reserved_concurrency: (function == 4).then_some(3),
+    }
+}
+
+fn deploy(driver: &mut Driver, function: u64, memory: u32) {
+    let settings = settings(function, memory);
+    match settings.group == FunctionId(function) {
+        true => driver.deploy(function, settings),
+        false => driver.deploy_version(function, settings),
     }
 }
 
@@ -174,7 +186,7 @@ fn settings(function: u64, memory: u32) -> FunctionSettings {
 fn play(profile: &Profile, seed: u64, steps: &[Step]) -> Driver {
     let mut driver = Driver::new(profile.clone(), seed);
     for function in 0..FUNCTIONS {
-        driver.deploy(function, settings(function, 128));
+        deploy(&mut driver, function, 128);
     }
     for step in steps {
         take(&mut driver, step);
@@ -198,8 +210,12 @@ fn take(driver: &mut Driver, step: &Step) {
                 driver.send(Event::Cancelled { invocation });
             }
         }
-        Step::Deploy(function, memory) => driver.deploy(function, settings(function, memory)),
+        Step::Deploy(function, memory) => deploy(driver, function, memory),
         Step::Reserve(function, reserved) => driver.reserve(function, reserved),
+        Step::Limit(function, reserved) => {
+            let settings = settings(function, 128);
+            driver.limit(settings.tenant, settings.group.0, reserved);
+        }
         Step::Remove(function) => driver.remove(function),
         Step::Answer(which, how) => {
             if let Some(open) = pick(&driver.open, which) {
@@ -300,7 +316,7 @@ proptest! {
     fn views_add_up(profile in profiles(), seed: u64, steps in steps()) {
         let mut driver = Driver::new(profile, seed);
         for function in 0..FUNCTIONS {
-            driver.deploy(function, settings(function, 128));
+            deploy(&mut driver, function, 128);
         }
         for step in &steps {
             take(&mut driver, step);

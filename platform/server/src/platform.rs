@@ -497,6 +497,7 @@ impl<K: Kind> gateway::Engine for Platform<K> {
             role: state.role(&function),
             memory: function.memory,
             timeout: function.timeout,
+            group: function.id,
             reserved_concurrency: None,
         };
         let id = function.id;

@@ -23,6 +23,7 @@ fn settings(memory: u32) -> FunctionSettings {
         role: RoleId(0),
         memory: MemoryMib(memory),
         timeout: Span::from_secs(3),
+        group: FunctionId(0),
         reserved_concurrency: None,
     }
 }

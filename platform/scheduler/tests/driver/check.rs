@@ -44,9 +44,8 @@ impl Driver {
                 let it = self.invocations.get_mut(&invocation).expect("an invocation that came");
                 assert!(matches!(it.stage, Stage::Waiting(_)), "{invocation} has two outcomes");
                 it.stage = Stage::Ended;
-                if *reason == Rejection::NoFunction {
-                    assert!(!self.functions.contains_key(&it.function), "its function is there");
-                }
+                let function = it.function;
+                self.check_rejection(function, reason);
             }
             Action::Expire { invocation, instance, timeout } => {
                 let it = &self.instances[&instance];

@@ -5,6 +5,7 @@
 mod check;
 mod hold;
 mod note;
+mod quota;
 mod runs;
 
 use model::{
@@ -108,6 +109,8 @@ struct InvocationBook {
     function: FunctionId,
     stage: Stage,
     bills: u32,
+    /// How often its function had been removed when it came.
+    life: u32,
 }
 
 /// The scheduler and the driver's books.
@@ -129,6 +132,10 @@ pub struct Driver {
     runs: BTreeMap<InstanceId, RunsBook>,
     invocations: BTreeMap<InvocationId, InvocationBook>,
     settings: BTreeMap<(FunctionId, Epoch), FunctionSettings>,
+    /// What is reserved for the versions of a function.
+    reserved: BTreeMap<(TenantId, FunctionId), u32>,
+    /// How often a function was removed.
+    lives: BTreeMap<FunctionId, u32>,
     next_invocation: u64,
 }
 
@@ -148,6 +155,8 @@ impl Driver {
             runs: BTreeMap::new(),
             invocations: BTreeMap::new(),
             settings: BTreeMap::new(),
+            reserved: BTreeMap::new(),
+            lives: BTreeMap::new(),
             next_invocation: 0,
         }
     }
@@ -175,7 +184,7 @@ impl Driver {
         self.note_overdue();
         self.note(&event);
         self.events.push((self.now, event.clone()));
-        self.scheduler.handle(self.now, event);
+        self.scheduler.handle(self.now, event.clone());
         let mut actions = Vec::new();
         while let Some(action) = self.scheduler.poll_action() {
             self.check(&action);
@@ -183,11 +192,22 @@ impl Driver {
         }
         self.actions.extend(actions.iter().cloned());
         self.check_books();
+        if let Event::Invoked { invocation, function } = event
+            && self.invocations[&invocation].stage != Stage::Ended
+        {
+            self.check_admitted(function);
+        }
         actions
     }
 
-    /// Deploys or changes a function.
+    /// Deploys or changes a function that has no other version.
     pub fn deploy(&mut self, function: u64, settings: FunctionSettings) {
+        let group = FunctionId(function);
+        self.deploy_version(function, FunctionSettings { group, ..settings });
+    }
+
+    /// Deploys or changes a version of the function that its settings name.
+    pub fn deploy_version(&mut self, function: u64, settings: FunctionSettings) {
         let function = FunctionId(function);
         let last =
             self.settings.keys().rev().find(|key| key.0 == function).map_or(0, |key| key.1.0);
@@ -199,13 +219,19 @@ impl Driver {
         }
     }
 
-    /// Changes the reserved concurrency of a function, and nothing else.
+    /// Changes the reserved concurrency of a function with one of its versions, and nothing else.
     pub fn reserve(&mut self, function: u64, reserved_concurrency: Option<u32>) {
         let function = FunctionId(function);
         if let Some((epoch, settings)) = self.functions.get(&function).cloned() {
             let settings = FunctionSettings { reserved_concurrency, ..settings };
             self.send(Event::ConfigChanged { function, epoch, settings });
         }
+    }
+
+    /// Changes the reserved concurrency of all versions of a function.
+    pub fn limit(&mut self, tenant: TenantId, group: u64, reserved_concurrency: Option<u32>) {
+        let group = FunctionId(group);
+        self.send(Event::LimitsChanged { tenant, group, reserved_concurrency });
     }
 
     pub fn remove(&mut self, function: u64) {
