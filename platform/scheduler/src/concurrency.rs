@@ -99,6 +99,7 @@ impl Scheduler {
         let Some(state) = self.functions.get_mut(function) else {
             return Err(Rejection::NoFunction);
         };
+        let ready = !state.idle.is_empty() || (state.has_provision && state.provisioned_idle() > 0);
         let counts = state.in_flight >= state.covered;
         let quota = &mut self.concurrency.quotas[state.quota as usize];
         if counts && quota.in_flight >= quota.limit {
@@ -108,7 +109,7 @@ impl Scheduler {
                 Whose::Account => Rejection::AccountConcurrency { limit },
             });
         }
-        if state.idle.is_empty() && state.is_crowded(self.profile.limits.queue) {
+        if !ready && state.is_crowded(self.profile.limits.queue) {
             return Err(Rejection::Queue);
         }
         quota.in_flight += u64::from(counts);
@@ -176,14 +177,11 @@ impl Scheduler {
         self.reserve(key, reserved);
     }
 
-    /// A function claims so many provisioned instances from now on.
-    pub(crate) fn set_provisioned(&mut self, function: FunctionId, provisioned: u32) {
+    /// A function is to have another number of provisioned instances, which its account gives away.
+    pub(crate) fn claim_provisioned(&mut self, function: FunctionId) {
         let Some(state) = self.functions.get(function) else { return };
         let key = (state.details.settings.tenant, state.details.settings.group);
         self.withdraw(key, function);
-        if let Some(state) = self.functions.get_mut(function) {
-            state.details.provisioned = provisioned;
-        }
         self.draw(key, function);
     }
 
@@ -228,7 +226,7 @@ impl Scheduler {
     fn draw(&mut self, key: GroupKey, function: FunctionId) {
         let Some(group) = self.concurrency.groups.get(&key) else { return };
         let Some(state) = self.functions.get_mut(function) else { return };
-        let provisioned = state.details.provisioned;
+        let provisioned = state.details.provision.as_ref().map_or(0, |it| it.requested);
         state.quota = group.quota;
         // Within a reservation, what is provisioned is part of it.
         state.covered = if group.reserved.is_some() { 0 } else { provisioned };

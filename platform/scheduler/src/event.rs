@@ -59,6 +59,14 @@ pub enum Event {
         /// Reserved concurrency from now on, if any.
         reserved_concurrency: Option<u32>,
     },
+    /// So many instances of a function are to be ready from now on, ahead of any invocation; 0 for none. Those that are
+    /// too many go when they are idle. It ends with the function.
+    ProvisionedChanged {
+        /// Function: one version of a function of the API.
+        function: FunctionId,
+        /// Instances.
+        count: u32,
+    },
     /// The function is gone; its queued invocations are rejected, idle instances go, busy ones go when they finish.
     Removed {
         /// Function.

@@ -7,6 +7,7 @@ use crate::instance::State;
 use crate::line::Line;
 use crate::past::Past;
 use crate::policy::Habit;
+use crate::provision::Provision;
 use crate::scheduler::Scheduler;
 use crate::timers::Slot;
 use crate::{Epoch, FunctionSettings, Rejection, StopReason};
@@ -27,6 +28,8 @@ pub(crate) struct Function {
     pub(crate) quota: u32,
     /// Of its invocations in flight, so many do not count against that limit: instances are provisioned for them.
     pub(crate) covered: u32,
+    /// Whether instances are provisioned for it, or still are there.
+    pub(crate) has_provision: bool,
     /// Grows with each state of any function; an instance of another revision is outdated.
     pub(crate) revision: u64,
     /// Revision with which it was deployed: invocations on older instances belong to a function that is gone.
@@ -67,8 +70,8 @@ impl Function {
 pub(crate) struct Details {
     pub(crate) epoch: Epoch,
     pub(crate) settings: FunctionSettings,
-    /// Instances that are to be kept ready for it.
-    pub(crate) provisioned: u32,
+    /// What is kept ready for it.
+    pub(crate) provision: Option<Box<Provision>>,
     /// Whether it is in the line for room.
     pub(crate) short: bool,
     /// Instances that run requests and have room for more, the one that took one last at the end.
@@ -108,6 +111,11 @@ impl Function {
     /// Whether as many invocations wait as may, while no instance has room.
     pub(crate) fn is_crowded(&self, queue: u32) -> bool {
         self.queued() >= queue as usize && self.details.open.is_empty()
+    }
+
+    /// How many instances that were provisioned for it are idle.
+    pub(crate) fn provisioned_idle(&self) -> usize {
+        self.details.provision.as_ref().map_or(0, |it| it.idle.len())
     }
 
     /// How many invocations wait.
@@ -163,6 +171,7 @@ impl Scheduler {
             timeout: settings.timeout,
             quota: 0,
             covered: 0,
+            has_provision: false,
             revision,
             born: revision,
             in_flight: 0,
@@ -174,7 +183,7 @@ impl Scheduler {
             details: Box::new(Details {
                 epoch,
                 settings: settings.clone(),
-                provisioned: 0,
+                provision: None,
                 short: false,
                 open: Chain::default(),
                 queue_slot: Slot::default(),
@@ -231,6 +240,7 @@ impl Scheduler {
         state.revision = revision;
         state.starting = 0;
         state.live = 0;
+        self.provision_outdated(function);
         while let Some(instance) = self.functions.get(function).and_then(|it| it.coming.oldest()) {
             self.unlist(instance);
         }
@@ -248,6 +258,7 @@ impl Scheduler {
         let mut listed: Vec<InstanceId> = listed.map(|(instance, _)| instance).collect();
         listed.extend(state.details.open.iter(&self.instances).map(|(instance, _)| instance));
         listed.extend(self.past_idle(function));
+        listed.extend(self.all_provisioned_idle(function));
         for sequence in waiting {
             self.reject_queued(function, sequence, Rejection::NoFunction);
         }

@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of what follows from a habit: that is the policy's. Where keep-alive does not learn, nothing
 //! here is ever touched.
 
+use crate::capacity::Make;
 use crate::StopReason;
 use crate::function::Function;
 use crate::lots::Lot;
@@ -90,6 +91,6 @@ impl Scheduler {
             Choice::NewHost if want.growth == Growth::Possible => self.open_host(owners, memory),
             Choice::NewHost | Choice::Nowhere => return,
         };
-        self.place(function, host, 0, None);
+        self.place(function, host, 0, Make::OnDemand);
     }
 }

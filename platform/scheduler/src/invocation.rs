@@ -24,6 +24,10 @@ impl Scheduler {
         }
         let Some(state) = self.functions.get_mut(function) else { return };
         let idle = state.idle.youngest();
+        let idle = match state.has_provision {
+            true => self.provisioned_idle(function).or(idle),
+            false => idle,
+        };
         self.last_sequence += 1;
         let idle = self.with_room(function).or(idle);
         if let Some(policy) = self.learning() {

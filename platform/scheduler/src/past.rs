@@ -25,6 +25,9 @@ impl Scheduler {
     /// Before a function's revision changes: turns away from its idle instances, or keeps them for the rest of the window.
     pub(crate) fn retire(&mut self, function: FunctionId, epoch: Epoch, memory: MemoryMib) {
         self.forget_past(function);
+        for instance in self.all_provisioned_idle(function) {
+            self.reclaim(instance, StopReason::Outdated);
+        }
         let updates = self.profile.updates;
         let window = updates.map(|it| it.draw(Lot::of(self.seed, self.last_sequence).next()));
         let Some(state) = self.functions.get_mut(function) else { return };

@@ -56,6 +56,8 @@ pub(crate) struct Machine {
     /// When hosts are started ahead again, after one failed.
     pub(crate) ahead_due: Option<Time>,
     pub(crate) ahead_slot: Slot,
+    /// Functions that may have fewer instances ready than they are to have.
+    pub(crate) owing: BTreeSet<FunctionId>,
     /// Functions whose invocations wait until an instance somewhere is reclaimed.
     pub(crate) short: VecDeque<FunctionId>,
 }
@@ -101,6 +103,7 @@ impl Scheduler {
         while let Some((due, alarm)) = self.timers.pop(now) {
             self.now = due.max(self.now);
             self.ring(alarm, due);
+            self.keep_promises();
             self.start_ahead();
         }
         self.now = now;
@@ -112,6 +115,9 @@ impl Scheduler {
             }
             Event::LimitsChanged { tenant, group, reserved_concurrency } => {
                 self.limits_changed((tenant, group), reserved_concurrency);
+            }
+            Event::ProvisionedChanged { function, count } => {
+                self.provisioned_changed(function, count);
             }
             Event::Removed { function } => self.remove(function),
             Event::HostReady { host } => self.host_ready(host),
@@ -129,6 +135,7 @@ impl Scheduler {
             Event::MemoryFree { free } => self.memory_free(free),
             Event::Timeout => {}
         }
+        self.keep_promises();
         self.start_ahead();
     }
 
@@ -175,6 +182,7 @@ impl Scheduler {
             Alarm::Tick(host) => self.tick(host, due),
             Alarm::Empty(host) => self.empty_due(host, due),
             Alarm::Expected(function) => self.expected(function, due),
+            Alarm::Provision(function) => self.provision_due(function, due),
             Alarm::Ahead => {
                 if self.machine.ahead_slot.rings(due) {
                     self.machine.ahead_due = None;

@@ -27,6 +27,7 @@ enum Step {
     Deploy(u64, u32),
     Reserve(u64, Option<u32>),
     Limit(u64, Option<u32>),
+    Provision(u64, u32),
     Remove(u64),
     Answer(usize, Answer),
     AnswerAll,
@@ -52,6 +53,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (function.clone(), 64..900_u32).prop_map(|(f, memory)| Step::Deploy(f, memory)),
         1 => (function.clone(), proptest::option::of(0..4_u32)).prop_map(|(f, r)| Step::Reserve(f, r)),
         1 => (function.clone(), proptest::option::of(0..4_u32)).prop_map(|(f, r)| Step::Limit(f, r)),
+        2 => (function.clone(), 0..4_u32).prop_map(|(f, n)| Step::Provision(f, n)),
         1 => function.prop_map(Step::Remove),
         24 => (any::<usize>(), answer).prop_map(|(which, how)| Step::Answer(which, how)),
         2 => Just(Step::AnswerAll),
@@ -212,6 +214,7 @@ fn take(driver: &mut Driver, step: &Step) {
         }
         Step::Deploy(function, memory) => deploy(driver, function, memory),
         Step::Reserve(function, reserved) => driver.reserve(function, reserved),
+        Step::Provision(function, count) => driver.provision(function, count),
         Step::Limit(function, reserved) => {
             let settings = settings(function, 128);
             driver.limit(settings.tenant, settings.group.0, reserved);
@@ -250,6 +253,9 @@ fn pick<T: Copy>(from: &[T], which: usize) -> Option<T> {
 
 /// Answers all that is open, removes every function and lets all timers fire.
 fn wind_up(driver: &mut Driver) {
+    for function in 0..FUNCTIONS {
+        driver.provision(function, 0);
+    }
     for _ in 0..2 {
         driver.answer_all();
         while let Some(due) = driver.scheduler.next_timeout() {

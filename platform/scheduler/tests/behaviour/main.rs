@@ -7,6 +7,7 @@ mod hosts;
 mod invocations;
 mod keeping;
 mod policies;
+mod provisioned;
 mod several;
 
 use driver::{Answer, Driver, Open};
@@ -14,7 +15,7 @@ use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Spa
 use scheduler::policy::{Clock, Fixed, Halving, KeepAlive, NoKeeping, Placement, Spread};
 use scheduler::{
     Action, Epoch, Event, FunctionSettings, HostPhase, InitBilling, InstancePhase, Profile,
-    Rejection, Sharing, StopReason,
+    ProvisionStatus, Provisioned, Purpose, Rejection, Sharing, StopReason,
 };
 
 fn settings(memory: u32) -> FunctionSettings {

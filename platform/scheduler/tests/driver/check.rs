@@ -25,8 +25,8 @@ impl Driver {
                 assert!(book.instances.is_empty(), "{host} is stopped with {:?}", book.instances);
                 assert!(book.ready, "{host} is stopped before it is ready");
             }
-            Action::Start { instance, host, function, epoch } => {
-                self.check_start(instance, host, function, epoch);
+            Action::Start { instance, host, function, epoch, purpose } => {
+                self.check_start(instance, host, (function, epoch), purpose);
             }
             Action::Dispatch { instance, invocation, epoch, .. } => {
                 self.check_dispatch(instance, invocation, epoch);
@@ -72,8 +72,8 @@ impl Driver {
         &mut self,
         instance: InstanceId,
         host: HostId,
-        function: FunctionId,
-        epoch: Epoch,
+        (function, epoch): (FunctionId, Epoch),
+        purpose: Purpose,
     ) {
         let settings = self.settings[&(function, epoch)].clone();
         assert!(self.is_used(function, epoch), "{instance} starts outdated");
@@ -93,7 +93,8 @@ impl Driver {
         let memory = settings.memory;
         let (doing, born) = (Doing::Starting, self.now);
         let (orphan, outdated) = (false, 0);
-        let it = InstanceBook { function, epoch, host, memory, doing, born, orphan, outdated };
+        let it =
+            InstanceBook { function, epoch, host, memory, doing, born, purpose, orphan, outdated };
         assert!(self.instances.insert(instance, it).is_none(), "{instance} starts once");
         let book = &self.hosts[&host];
         if matches!(self.profile.placement, Placement::OnePerHost(_)) {
@@ -151,6 +152,7 @@ impl Driver {
         match reason {
             StopReason::IdleLimit | StopReason::Halving | StopReason::Evicted => {
                 assert!(evictable, "{instance} goes for {reason:?} while {:?}", it.doing);
+                assert_eq!(it.purpose, Purpose::OnDemand, "{instance} is to stay");
                 let stays = matches!(self.profile.keep_alive, KeepAlive::MemoryPressure(_));
                 assert!(!stays || reason == StopReason::Evicted, "{instance} goes for {reason:?}");
             }
@@ -160,6 +162,12 @@ impl Driver {
             }
             _ => {}
         }
+        let (function, purpose) = (it.function, it.purpose);
+        if reason == StopReason::Unprovisioned {
+            assert_eq!(purpose, Purpose::Provisioned);
+            self.check_surplus(function);
+        }
+        let it = self.instances.get_mut(&instance).expect("an instance that is there");
         it.doing = Doing::Stopping;
         if let Some(gone) = self.runs.remove(&instance) {
             assert!(gone.runs.is_empty(), "{instance} goes for {reason:?} with {gone:?}");

@@ -5,6 +5,7 @@
 mod check;
 mod hold;
 mod note;
+mod provision;
 mod quota;
 mod runs;
 
@@ -14,7 +15,7 @@ use model::{
 use scheduler::policy::{KeepAlive, Placement};
 use scheduler::{
     Action, Epoch, Event, FunctionSettings, HostPhase, InstancePhase, InstanceView, Profile,
-    Rejection, Scheduler, Sharing, StopReason,
+    ProvisionStatus, Purpose, Rejection, Scheduler, Sharing, StopReason,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,6 +74,7 @@ struct InstanceBook {
     doing: Doing,
     /// When it was ready.
     born: Time,
+    purpose: Purpose,
     /// Its function was removed since.
     orphan: bool,
     /// Invocations that it took while it was outdated.
@@ -136,6 +138,8 @@ pub struct Driver {
     reserved: BTreeMap<(TenantId, FunctionId), u32>,
     /// How often a function was removed.
     lives: BTreeMap<FunctionId, u32>,
+    /// Instances that functions are to have ready.
+    provisioned: BTreeMap<FunctionId, u32>,
     next_invocation: u64,
 }
 
@@ -157,6 +161,7 @@ impl Driver {
             settings: BTreeMap::new(),
             reserved: BTreeMap::new(),
             lives: BTreeMap::new(),
+            provisioned: BTreeMap::new(),
             next_invocation: 0,
         }
     }
@@ -232,6 +237,11 @@ impl Driver {
     pub fn limit(&mut self, tenant: TenantId, group: u64, reserved_concurrency: Option<u32>) {
         let group = FunctionId(group);
         self.send(Event::LimitsChanged { tenant, group, reserved_concurrency });
+    }
+
+    /// Changes how many instances of a function are to be ready.
+    pub fn provision(&mut self, function: u64, count: u32) {
+        self.send(Event::ProvisionedChanged { function: FunctionId(function), count });
     }
 
     pub fn remove(&mut self, function: u64) {

@@ -15,7 +15,13 @@ impl Driver {
             Event::LimitsChanged { tenant, group, reserved_concurrency } => {
                 self.note_reserved((*tenant, *group), *reserved_concurrency);
             }
+            Event::ProvisionedChanged { function, count } => {
+                if self.functions.contains_key(function) {
+                    self.provisioned.insert(*function, *count);
+                }
+            }
             Event::Removed { function } => {
+                self.provisioned.remove(function);
                 if let Some((_, gone)) = self.functions.remove(function) {
                     *self.lives.entry(*function).or_default() += 1;
                     self.forget_group((gone.tenant, gone.group));

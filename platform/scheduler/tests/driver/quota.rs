@@ -34,7 +34,7 @@ impl Driver {
             Rejection::AccountConcurrency { limit } => {
                 let (tenant, _) = group.expect("a function that is there");
                 assert_eq!(limit, self.unreserved(tenant));
-                let used = self.in_flight(|it| self.is_unreserved(tenant, it));
+                let used = self.uncovered(tenant);
                 assert!(used >= limit, "{function} is refused at {used} of {limit}");
             }
             _ => {}
@@ -51,11 +51,33 @@ impl Driver {
                 (used, u64::from(reserved))
             }
             None => {
-                let used = self.in_flight(|it| self.is_unreserved(settings.tenant, it));
-                (used, self.unreserved(settings.tenant))
+                (self.uncovered(settings.tenant), self.unreserved(settings.tenant))
             }
         };
-        assert!(used <= limit, "{function} is taken in as number {used} of {limit}");
+        let provisioned = u64::from(self.provisioned.get(&function).copied().unwrap_or(0));
+        let covered =
+            !self.reserved.contains_key(&group) && self.in_flight_of(function) <= provisioned;
+        assert!(covered || used <= limit, "{function} is taken in as number {used} of {limit}");
+    }
+
+    /// What a tenant's functions without a reservation have in flight, each beyond what is provisioned for it.
+    fn uncovered(&self, tenant: TenantId) -> u64 {
+        let beyond = |(function, (_, settings)): (&FunctionId, &(Epoch, FunctionSettings))| {
+            let provisioned = u64::from(self.provisioned.get(function).copied().unwrap_or(0));
+            match self.is_unreserved(tenant, settings) {
+                true => self.in_flight_of(*function).saturating_sub(provisioned),
+                false => 0,
+            }
+        };
+        self.functions.iter().map(beyond).sum()
+    }
+
+    fn in_flight_of(&self, function: FunctionId) -> u64 {
+        let life = self.lives.get(&function).copied().unwrap_or(0);
+        let counts = |it: &&InvocationBook| {
+            it.function == function && it.stage != Stage::Ended && it.life == life
+        };
+        self.invocations.values().filter(counts).count() as u64
     }
 
     fn is_unreserved(&self, tenant: TenantId, settings: &FunctionSettings) -> bool {
@@ -66,7 +88,13 @@ impl Driver {
     fn unreserved(&self, tenant: TenantId) -> u64 {
         let reserved = self.reserved.iter().filter(|((owner, _), _)| *owner == tenant);
         let reserved: u64 = reserved.map(|(_, &reserved)| u64::from(reserved)).sum();
-        u64::from(self.profile.limits.account_concurrency).saturating_sub(reserved)
+        let claims = |(function, count): (&FunctionId, &u32)| {
+            let (_, settings) = &self.functions[function];
+            if self.is_unreserved(tenant, settings) { u64::from(*count) } else { 0 }
+        };
+        let provisioned: u64 = self.provisioned.iter().map(claims).sum();
+        let all = u64::from(self.profile.limits.account_concurrency);
+        all.saturating_sub(reserved + provisioned)
     }
 
     /// Invocations in flight of all these functions; those of functions that were removed do not count.
