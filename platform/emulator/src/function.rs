@@ -236,6 +236,7 @@ fn settings(
         timeout,
         group: function,
         reserved_concurrency: None,
+        isolation: None,
     }
 }
 

@@ -220,6 +220,7 @@ impl Engine {
             timeout: self.scheduler.profile().limits.timeout_max,
             group: function,
             reserved_concurrency: None,
+            isolation: None,
         };
         self.tell(Event::Deployed { function, epoch: Epoch(1), settings });
     }

@@ -58,6 +58,7 @@ impl Bench {
                 timeout: Span::from_secs(900),
                 group,
                 reserved_concurrency: None,
+                isolation: None,
             };
             let function = FunctionId(function);
             bench.handle(Event::Deployed { function, epoch: Epoch(1), settings });

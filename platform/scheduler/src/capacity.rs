@@ -136,13 +136,7 @@ impl Scheduler {
     }
 
     /// Puts an instance on a host, and starts it if the host is ready.
-    pub(crate) fn place(
-        &mut self,
-        function: FunctionId,
-        host: HostId,
-        attempts: u8,
-        make: Make,
-    ) {
+    pub(crate) fn place(&mut self, function: FunctionId, host: HostId, attempts: u8, make: Make) {
         let Some(state) = self.functions.get_mut(function) else { return };
         state.starting += 1;
         state.live += 1;

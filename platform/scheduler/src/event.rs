@@ -1,6 +1,8 @@
 //! What can happen.
 
-use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId};
+use model::{
+    FunctionId, HostId, InstanceId, InvocationId, Isolation, MemoryMib, RoleId, Span, TenantId,
+};
 use serde::{Deserialize, Serialize};
 
 /// A state of a function's code and settings; grows with each update.
@@ -26,6 +28,8 @@ pub struct FunctionSettings {
     pub group: FunctionId,
     /// Reserved concurrency of the group, if set. The newest word counts for the whole group.
     pub reserved_concurrency: Option<u32>,
+    /// Whose instances may share its hosts, where it asks for that itself; else the account's or the profile's word.
+    pub isolation: Option<Isolation>,
 }
 
 /// What can happen, failures included. Late ones (of an instance or attempt that is gone) are ignored and counted.
@@ -41,7 +45,8 @@ pub enum Event {
         settings: FunctionSettings,
     },
     /// Code or settings changed. From here on no dispatch uses an older epoch; idle instances of older epochs go. With the
-    /// epoch that is there already, only limits (timeout, reserved concurrency) change, and no instance goes.
+    /// epoch that is there already, only limits (timeout, reserved concurrency) change, and no instance goes; unless the
+    /// isolation is another: then no dispatch uses an instance that is on the wrong host.
     ConfigChanged {
         /// Function.
         function: FunctionId,

@@ -211,12 +211,14 @@ impl Scheduler {
             return self.late();
         }
         let old = state.details.settings.clone();
+        let moved = settings.isolation != old.isolation;
         let new = match epoch == state.details.epoch {
             // What an instance was made with cannot change under it.
             true => FunctionSettings {
                 timeout: settings.timeout,
                 group: settings.group,
                 reserved_concurrency: settings.reserved_concurrency,
+                isolation: settings.isolation,
                 ..old.clone()
             },
             false => settings,
@@ -228,14 +230,17 @@ impl Scheduler {
         state.details.settings = new;
         if epoch > state.details.epoch {
             let before = std::mem::replace(&mut state.details.epoch, epoch);
-            self.outdate(function, revision, (before, old.memory.max(MemoryMib(1))));
+            self.outdate(function, revision, Some((before, old.memory.max(MemoryMib(1)))));
+        } else if moved {
+            self.outdate(function, revision, None);
         }
         self.cover(function);
     }
 
-    /// Turns away from all instances that are there: idle ones go, others when they can take an invocation.
-    fn outdate(&mut self, function: FunctionId, revision: u64, before: (Epoch, MemoryMib)) {
-        self.retire(function, before.0, before.1);
+    /// Turns away from all instances that are there: idle ones go, others when they can take an invocation. Where it is
+    /// known what they were `before`, the profile may let them be used a little longer.
+    fn outdate(&mut self, function: FunctionId, revision: u64, before: Option<(Epoch, MemoryMib)>) {
+        self.retire(function, before);
         let Some(state) = self.functions.get_mut(function) else { return };
         state.revision = revision;
         state.starting = 0;

@@ -3,8 +3,8 @@
 //! Deliberately knows nothing of what follows from a habit: that is the policy's. Where keep-alive does not learn, nothing
 //! here is ever touched.
 
-use crate::capacity::Make;
 use crate::StopReason;
+use crate::capacity::Make;
 use crate::function::Function;
 use crate::lots::Lot;
 use crate::policy::{Choice, Growth, Histogram, KeepAlive, Moment, Want, Windows};

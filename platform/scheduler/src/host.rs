@@ -353,6 +353,6 @@ impl Scheduler {
 fn tenant_of(owner: Owner) -> Option<TenantId> {
     match owner {
         Owner::Everyone => None,
-        Owner::Tenant(tenant) | Owner::Role(tenant, _) => Some(tenant),
+        Owner::Tenant(tenant) | Owner::Role(tenant, _) | Owner::Function(tenant, _) => Some(tenant),
     }
 }

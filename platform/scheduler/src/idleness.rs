@@ -2,13 +2,13 @@
 //!
 //! Deliberately knows nothing of how long that is: it asks the profile's keep-alive.
 
-use crate::{Purpose, StopReason};
 use crate::instance::{Hope, Idle, Rest, State, Warmth, next_due};
 use crate::lanes::Room;
 use crate::lots::Lot;
 use crate::policy::{Idling, Moment};
 use crate::scheduler::Scheduler;
 use crate::timers::Alarm;
+use crate::{Purpose, StopReason};
 use model::{InstanceId, MemoryMib, Time};
 
 impl Scheduler {

@@ -270,4 +270,3 @@ impl Scheduler {
         self.functions.get_mut(function)?.details.provision.as_deref_mut()
     }
 }
-

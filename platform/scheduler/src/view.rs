@@ -1,11 +1,11 @@
 //! What the scheduler holds, for gauges, tests and whoever asks. Nothing here changes anything.
 
-use crate::{Epoch, Purpose};
 use crate::function::{Function, GRACE};
 use crate::instance::{Idle, Rest, State};
 use crate::lanes::Lanes;
 use crate::rooms::Owner;
 use crate::scheduler::Scheduler;
+use crate::{Epoch, Purpose};
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib};
 
 /// One host.

@@ -499,6 +499,7 @@ impl<K: Kind> gateway::Engine for Platform<K> {
             timeout: function.timeout,
             group: function.id,
             reserved_concurrency: None,
+            isolation: None,
         };
         let id = function.id;
         let deployed = Arc::new(Deployed {

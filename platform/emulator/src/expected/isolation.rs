@@ -114,6 +114,7 @@ impl Stage {
                 timeout: Span::from_secs(300),
                 group: function,
                 reserved_concurrency: None,
+                isolation: None,
             };
             self.feed(Event::Deployed { function, epoch: Epoch(1), settings });
         }

@@ -39,6 +39,7 @@ pub(super) fn placement(profile: &Profile) -> String {
         Sharing::PerTenant => "tenants never share a host".to_owned(),
         Sharing::Shared => "all tenants share hosts".to_owned(),
         Sharing::PerRole => "neither tenants nor roles share a host".to_owned(),
+        Sharing::PerFunction => "no two functions share a host".to_owned(),
         Sharing::PartlyShared { shared_share } => {
             format!("tenants share {:.0} % of hosts", 100.0 * shared_share)
         }

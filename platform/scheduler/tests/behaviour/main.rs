@@ -11,7 +11,9 @@ mod provisioned;
 mod several;
 
 use driver::{Answer, Driver, Open};
-use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId};
+use model::{
+    FunctionId, HostId, InstanceId, InvocationId, Isolation, MemoryMib, RoleId, Span, TenantId,
+};
 use scheduler::policy::{Clock, Fixed, Halving, KeepAlive, NoKeeping, Placement, Spread};
 use scheduler::{
     Action, Epoch, Event, FunctionSettings, HostPhase, InitBilling, InstancePhase, Profile,
@@ -26,6 +28,7 @@ fn settings(memory: u32) -> FunctionSettings {
         timeout: Span::from_secs(3),
         group: FunctionId(0),
         reserved_concurrency: None,
+        isolation: None,
     }
 }
 

@@ -9,12 +9,11 @@ impl Driver {
     pub(super) fn check(&mut self, action: &Action) {
         match *action {
             Action::StartHost { host, memory, tenant, .. } => {
-                assert!(self.profile.hosts.sharing != Sharing::Shared || tenant.is_none());
                 let book = HostBook {
                     memory,
                     tenant,
                     ready: false,
-                    owners: BTreeSet::new(),
+                    parties: Vec::new(),
                     instances: BTreeSet::new(),
                 };
                 assert!(self.hosts.insert(host, book).is_none(), "{host} is started once");
@@ -80,16 +79,9 @@ impl Driver {
         let book = self.hosts.get_mut(&host).expect("a host that is there");
         assert!(book.ready, "{instance} starts on {host} before that is ready");
         book.instances.insert(instance);
-        book.owners.insert((settings.tenant, settings.role));
-        let tenants: BTreeSet<_> = book.owners.iter().map(|owner| owner.0).collect();
-        match self.profile.hosts.sharing {
-            Sharing::Shared => {}
-            Sharing::PartlyShared { .. } => {
-                assert!(book.tenant.is_none_or(|it| it == settings.tenant), "{host} is another's");
-            }
-            Sharing::PerTenant => assert_eq!(tenants.len(), 1, "{host} is one tenant's"),
-            Sharing::PerRole => assert_eq!(book.owners.len(), 1, "{host} is one role's"),
-        }
+        let settings =
+            FunctionSettings { isolation: self.functions[&function].1.isolation, ..settings };
+        self.check_company(host, &settings);
         let memory = settings.memory;
         let (doing, born) = (Doing::Starting, self.now);
         let (orphan, outdated) = (false, 0);

@@ -57,9 +57,10 @@ impl Driver {
             _ => None,
         };
         if let Some(pool) = pool
-            && self.instances.values().any(|it| {
-                matches!(it.doing, Doing::Idle { .. }) && it.purpose == Purpose::OnDemand
-            })
+            && self
+                .instances
+                .values()
+                .any(|it| matches!(it.doing, Doing::Idle { .. }) && it.purpose == Purpose::OnDemand)
         {
             let used: MemoryMib = live.clone().map(|it| it.memory).sum();
             assert!(used <= pool, "idle instances stay while {used} of {pool} are used");

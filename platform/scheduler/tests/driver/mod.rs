@@ -4,13 +4,14 @@
 
 mod check;
 mod hold;
+mod isolation;
 mod note;
 mod provision;
 mod quota;
 mod runs;
 
 use model::{
-    FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
+    FunctionId, HostId, InstanceId, InvocationId, Isolation, MemoryMib, Span, TenantId, Time,
 };
 use scheduler::policy::{KeepAlive, Placement};
 use scheduler::{
@@ -47,7 +48,7 @@ struct HostBook {
     /// Whose it was said to be when it was asked for.
     tenant: Option<TenantId>,
     ready: bool,
-    owners: BTreeSet<(TenantId, RoleId)>,
+    parties: Vec<FunctionSettings>,
     instances: BTreeSet<InstanceId>,
 }
 
@@ -75,7 +76,7 @@ struct InstanceBook {
     /// When it was ready.
     born: Time,
     purpose: Purpose,
-    /// Its function was removed since.
+    /// Its function was removed since, or its isolation has changed.
     orphan: bool,
     /// Invocations that it took while it was outdated.
     outdated: u32,
@@ -229,6 +230,15 @@ impl Driver {
         let function = FunctionId(function);
         if let Some((epoch, settings)) = self.functions.get(&function).cloned() {
             let settings = FunctionSettings { reserved_concurrency, ..settings };
+            self.send(Event::ConfigChanged { function, epoch, settings });
+        }
+    }
+
+    /// Changes the isolation of a function, and nothing else.
+    pub fn isolate(&mut self, function: u64, isolation: Option<Isolation>) {
+        let function = FunctionId(function);
+        if let Some((epoch, settings)) = self.functions.get(&function).cloned() {
+            let settings = FunctionSettings { isolation, ..settings };
             self.send(Event::ConfigChanged { function, epoch, settings });
         }
     }

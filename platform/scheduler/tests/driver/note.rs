@@ -73,7 +73,12 @@ impl Driver {
             self.past.insert(function, (*now, self.now + updates.window));
         }
         let before = self.functions.insert(function, (epoch, settings.clone()));
-        if let Some((_, before)) = before {
+        if let Some((old, before)) = before {
+            if (old, before.isolation != settings.isolation) == (epoch, true) {
+                let of = self.instances.values_mut().filter(|it| it.function == function);
+                of.for_each(|it| it.orphan = true);
+                self.past.remove(&function);
+            }
             self.forget_group((before.tenant, before.group));
         }
         self.note_reserved((settings.tenant, settings.group), settings.reserved_concurrency);

@@ -50,9 +50,7 @@ impl Driver {
                 let used = self.in_flight(|it| (it.tenant, it.group) == group);
                 (used, u64::from(reserved))
             }
-            None => {
-                (self.uncovered(settings.tenant), self.unreserved(settings.tenant))
-            }
+            None => (self.uncovered(settings.tenant), self.unreserved(settings.tenant)),
         };
         let provisioned = u64::from(self.provisioned.get(&function).copied().unwrap_or(0));
         let covered =
