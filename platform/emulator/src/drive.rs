@@ -133,7 +133,7 @@ impl State {
         match action {
             Action::StartHost { host, memory, .. } => self.start_host(host, memory),
             Action::StopHost { host } => drop(self.hosts.remove(&host)),
-            Action::Start { instance, host, function, epoch } => {
+            Action::Start { instance, host, function, epoch, .. } => {
                 self.start(instance, host, (function, epoch));
             }
             Action::Dispatch { instance, invocation, cold, .. } => {

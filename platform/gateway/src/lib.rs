@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod gateway;
 mod invoke;
+mod isolation;
 mod manage;
 mod reference;
 mod room;
@@ -23,7 +24,10 @@ mod signature;
 mod stall;
 mod validation;
 
-pub use engine::{Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, Reply};
+pub use engine::{
+    Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, ProvisionStatus, Provisioned, Reply,
+    SharedSettings,
+};
 pub use error::{ApiError, ErrorKind};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use signature::{AccessKey, Credentials};

@@ -44,6 +44,12 @@ pub(super) fn placement(profile: &Profile) -> String {
             format!("tenants share {:.0} % of hosts", 100.0 * shared_share)
         }
     };
+    let accounts: String = profile
+        .accounts
+        .iter()
+        .map(|(account, isolation)| format!("; hosts of account {account} are one {isolation}'s"))
+        .collect();
+    let whose = whose + &accounts;
     let scaling = &profile.scaling;
     let most = match scaling.max_instances {
         Some(most) => format!("; at most {most} instances of a function"),
