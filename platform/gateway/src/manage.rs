@@ -119,7 +119,7 @@ impl<E: Engine> Inner<E> {
         let function = self.find(call, name)?;
         let host = canonical::host(call.parts).unwrap_or("localhost");
         let location = self.credentials.presign(
-            call.key,
+            &call.key,
             &Presign {
                 host,
                 path: &format!("{PACKAGES}{}", function.name),
