@@ -2,10 +2,13 @@
 //!
 //! Checks the signature, finds the operation, and says how it ended. Deliberately knows nothing of connections.
 
+pub(crate) use crate::answer::Answer;
+use crate::answer::AnswerBody;
 use crate::body::{self, BodyError, BodyHash, BodyLimits};
 use crate::canonical;
-use crate::engine::{Engine, PrepareFailed};
+use crate::engine::{Engine, PrepareFailed, SharedSettings};
 use crate::error::{ApiError, ErrorKind};
+use crate::isolation;
 use crate::room::{Place, Room};
 use crate::route::{FunctionOperation, Route, route};
 use crate::service::Service;
@@ -16,7 +19,6 @@ use catalog::{Catalog, Function, State};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use model::{MemoryMib, TenantId};
 use serde::Serialize;
@@ -107,8 +109,6 @@ pub(crate) struct Inner<E> {
     pub bodies: Room,
 }
 
-pub(crate) type Answer = Response<Full<Bytes>>;
-
 /// One signed request.
 pub(crate) struct Call<'a> {
     pub key: Arc<AccessKey>,
@@ -189,6 +189,9 @@ impl<E: Engine> Inner<E> {
         }
         match route {
             Route::Function(FunctionOperation::Invoke, name) => self.invoke(call, &name).await,
+            Route::Function(FunctionOperation::InvokeStream, name) => {
+                Box::pin(self.invoke_stream(call, &name)).await
+            }
             route => Box::pin(self.manage(call, route)).await,
         }
     }
@@ -201,6 +204,7 @@ impl<E: Engine> Inner<E> {
         match route {
             Route::Function(operation, name) => match operation {
                 FunctionOperation::Invoke => self.invoke(call, &name).await,
+                FunctionOperation::InvokeStream => self.invoke_stream(call, &name).await,
                 FunctionOperation::Get => self.get_function(&call, &name),
                 FunctionOperation::GetConfiguration => self.get_configuration(&call, &name),
                 FunctionOperation::UpdateCode => self.update_code(call, &name).await,
@@ -230,7 +234,9 @@ impl<E: Engine> Inner<E> {
 
     fn body_limit(&self, route: &Route<'_>) -> usize {
         match route {
-            Route::Function(FunctionOperation::Invoke, _) => self.limits.payload_bytes,
+            Route::Function(FunctionOperation::Invoke | FunctionOperation::InvokeStream, _) => {
+                self.limits.payload_bytes
+            }
             Route::CreateFunction | Route::Function(FunctionOperation::UpdateCode, _) => {
                 CODE_REQUEST_BYTES
             }
@@ -266,6 +272,9 @@ impl<E: Engine> Inner<E> {
         let (kind, operation) = match route {
             Route::Function(FunctionOperation::Invoke, _) => {
                 (ErrorKind::RequestTooLarge, "InvokeFunction")
+            }
+            Route::Function(FunctionOperation::InvokeStream, _) => {
+                (ErrorKind::RequestTooLarge, "InvokeWithResponseStream")
             }
             Route::Function(FunctionOperation::UpdateCode, _) => {
                 (ErrorKind::RequestEntityTooLarge, "UpdateFunctionCode")
@@ -338,6 +347,13 @@ impl<E: Engine> Inner<E> {
     /// Has the engine make a state ready; a panic in there is a failure too.
     pub(crate) async fn deploy(&self, function: Arc<Function>) -> Result<(), PrepareFailed> {
         let engine = self.engine.clone();
+        let settings = SharedSettings {
+            isolation: isolation::of(&function.tags).ok().flatten(),
+            ..SharedSettings::default()
+        };
+        if settings != SharedSettings::default() {
+            engine.share(function.id, settings);
+        }
         match tokio::spawn(async move { engine.deploy(function).await }).await {
             Ok(result) => result,
             Err(error) => Err(PrepareFailed { reason: format!("deploying broke off: {error}") }),
@@ -360,7 +376,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 pub(crate) fn answer(status: StatusCode, body: Bytes, content_type: &'static str) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(AnswerBody::from(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer

@@ -5,17 +5,22 @@
 //! answers with what comes back.
 
 mod absent;
+mod answer;
 mod body;
 mod canonical;
 mod code;
 mod engine;
 mod error;
+mod eventstream;
 mod gateway;
 mod invoke;
+mod invoke_stream;
+mod isolation;
 mod manage;
 mod reference;
 mod room;
 mod route;
+mod running;
 mod serve;
 mod service;
 mod session;
@@ -26,7 +31,11 @@ mod stall;
 mod sts;
 mod validation;
 
-pub use engine::{Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, Reply};
+pub use answer::{AnswerBody, Pieces};
+pub use engine::{
+    Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, ProvisionStatus, Provisioned, Reply,
+    SharedSettings, Sink,
+};
 pub use error::{ApiError, ErrorKind};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use signature::{AccessKey, Credentials};

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use catalog::{Catalog, Function};
 use gateway::{
     AccessKey, Engine, Failure, Gateway, GatewayConfig, Invoke, Invoked, Limits, PrepareFailed,
-    Reply,
+    ProvisionStatus, Provisioned, Reply, SharedSettings, Sink,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use model::Span;
+use model::{FunctionId, Span};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -39,6 +40,8 @@ pub struct MadeUp {
     pub seen: Mutex<Vec<String>>,
     /// Each running invocation holds this once more.
     pub running: Arc<()>,
+    /// Instances that versions are to have ready.
+    pub provisioned: Mutex<BTreeMap<FunctionId, u32>>,
 }
 
 impl MadeUp {
@@ -67,6 +70,22 @@ impl Engine for MadeUp {
         self.note(format!("remove {}", function.name));
     }
 
+    fn share(&self, function: FunctionId, settings: SharedSettings) {
+        self.note(format!("share {function} {settings:?}"));
+    }
+
+    fn provision(&self, version: FunctionId, count: u32) {
+        self.note(format!("provision {version} {count}"));
+        self.provisioned.lock().expect("not poisoned").insert(version, count);
+    }
+
+    fn provisioned(&self, version: FunctionId) -> Provisioned {
+        let known = self.provisioned.lock().expect("not poisoned");
+        let requested = known.get(&version).copied().unwrap_or(0);
+        let status = ProvisionStatus::Ready;
+        Provisioned { requested, allocated: requested, available: requested, status }
+    }
+
     async fn invoke(&self, invoke: Invoke) -> Invoked {
         let _running = self.running.clone();
         self.note(format!("invoke {} {}", invoke.function.name, invoke.function.epoch));
@@ -74,7 +93,9 @@ impl Engine for MadeUp {
         if payload["do"] == "hold" {
             self.open.subscribe().wait_for(|open| *open).await.expect("the sender lives");
         }
+        let streams = stream(&payload, invoke.stream).await;
         let reply = match payload["do"].as_str() {
+            _ if streams == Streamed::Wholly => Reply::Streamed,
             Some("fail") => Reply::FunctionError(r#"{"errorMessage":"no","errorType":"E"}"#.into()),
             Some("reserved") => Reply::Failure(Failure::ReservedConcurrency),
             Some("account") => Reply::Failure(Failure::AccountConcurrency),
@@ -95,6 +116,30 @@ impl Engine for MadeUp {
         let log = Bytes::from_static(b"START RequestId: x Version: $LATEST\n");
         Invoked { reply, log, duration: Span::from_millis(1) }
     }
+}
+
+/// Whether an invocation was answered by a stream.
+#[derive(PartialEq, Eq)]
+enum Streamed {
+    Wholly,
+    NotWholly,
+}
+
+/// Streams the payload's `pieces`, strings or numbers of bytes, as a function of the type `type` would.
+async fn stream(payload: &Value, sink: Option<Sink>) -> Streamed {
+    let (Some(sink), Some(pieces)) = (sink, payload["pieces"].as_array()) else {
+        return Streamed::NotWholly;
+    };
+    sink.content_type.set(payload["type"].as_str().map(Box::from)).expect("once");
+    let _gone = sink.pieces.send(Bytes::new()).await;
+    for piece in pieces {
+        let piece = match piece.as_u64() {
+            Some(bytes) => vec![b'x'; bytes as usize],
+            None => piece.as_str().expect("a string").as_bytes().to_vec(),
+        };
+        let _gone = sink.pieces.send(piece.into()).await;
+    }
+    if payload["do"].is_null() { Streamed::Wholly } else { Streamed::NotWholly }
 }
 
 /// A gateway that listens on loopback.
@@ -122,6 +167,7 @@ impl Server {
             open: watch::Sender::new(true),
             seen: Mutex::default(),
             running: Arc::new(()),
+            provisioned: Mutex::default(),
         };
         let engine = Arc::new(engine);
         let address = listen(data.path(), engine.clone(), limits).await;
