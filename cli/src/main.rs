@@ -5,6 +5,7 @@ mod calibrate;
 mod clean;
 mod client;
 mod configuration;
+mod dev;
 mod directory;
 mod doctor;
 mod draw;
@@ -74,6 +75,8 @@ enum Command {
     Study(study::Arguments),
     /// Run the platform alone: the AWS Lambda API on this machine.
     Serve(serve::Arguments),
+    /// Run a platform of one's own on which what is saved runs, and print what it logs.
+    Dev(dev::Arguments),
     /// Deploy, invoke, list and delete functions, and read their logs, on any endpoint of the Lambda API.
     #[command(name = "fn")]
     Function(function::Arguments),
@@ -95,6 +98,14 @@ enum Command {
     Clean(clean::Arguments),
     /// Show every flag's value where the command line does not name it, and where it comes from.
     Config(configuration::ShowArguments),
+    /// Lead a debugger into a sandbox; started by `peek dev` itself.
+    #[command(hide = true)]
+    Tunnel {
+        /// A process in the sandbox.
+        pid: u32,
+        /// The port there.
+        port: u16,
+    },
     /// Own the sandboxes of a server; started by `peek serve` itself.
     #[command(hide = true)]
     Starter {
@@ -169,6 +180,8 @@ fn run(arguments: Arguments, configuration: &Configuration) -> ExitCode {
     let done = match arguments.command {
         Command::Study(arguments) => study::run(arguments),
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Dev(arguments) => dev::run(arguments),
+        Command::Tunnel { pid, port } => dev::tunnel(pid, port),
         Command::Function(arguments) => function::run(arguments),
         Command::Logs(arguments) => function::logs(&arguments),
         Command::Report(arguments) => draw::run(&arguments),

@@ -17,6 +17,7 @@ mod invoke;
 mod invoke_stream;
 mod isolation;
 mod manage;
+mod only;
 mod reference;
 mod room;
 mod route;
@@ -37,5 +38,5 @@ pub use engine::{
     SharedSettings, Sink,
 };
 pub use error::{ApiError, ErrorKind};
-pub use gateway::{Gateway, GatewayConfig, Limits};
+pub use gateway::{Front, Gateway, GatewayConfig, Limits, Scheme, Unsigned};
 pub use signature::{AccessKey, Credentials};

@@ -122,6 +122,7 @@ impl<E: Engine> Inner<E> {
         let location = self.credentials.presign(
             &call.key,
             &Presign {
+                scheme: self.scheme.word(),
                 host,
                 path: &format!("{PACKAGES}{}", function.name),
                 region: &self.region,

@@ -10,6 +10,9 @@ mod platform;
 mod reply;
 mod secrecy;
 mod serve;
+mod tls;
 
+pub use identity::Keys;
 pub use secrecy::is_root;
-pub use serve::{Network, Options, Ready, check, serve};
+pub use serve::{Network, Options, Ready, Unsigned, check, serve};
+pub use tls::Tls;
