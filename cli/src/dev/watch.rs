@@ -42,8 +42,9 @@ impl Watch {
         };
         let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .context("cannot watch files: raise fs.inotify.max_user_instances with sysctl")?;
-        let watch =
-            Self { inotify: AsyncFd::register(inotify).context("cannot watch files")?, root, only };
+        // SAFETY: the descriptor is the value's own and is closed with it; nothing replaces it meanwhile.
+        let inotify = unsafe { AsyncFd::register(inotify) }.context("cannot watch files")?;
+        let watch = Self { inotify, root, only };
         watch
             .look()
             .context("cannot watch files: raise fs.inotify.max_user_watches with sysctl")?;
