@@ -43,8 +43,10 @@ pub enum Happened {
     ExtensionFailed {
         /// Its name.
         name: String,
+        /// Lambda's name for when it failed: `Extension.InitError` or `Extension.ExitError`.
+        kind: &'static str,
         /// What it calls its error.
-        kind: String,
+        reason: String,
     },
     /// It answered its event.
     Response(Bytes),

@@ -103,7 +103,7 @@ pub(crate) enum Outcome {
     /// Answer when there is an event.
     Park,
     /// It failed: its name, and what it calls its error.
-    Failed { name: String, kind: String },
+    Failed { name: String, reason: String },
 }
 
 /// An answer to an extension.
@@ -302,13 +302,13 @@ impl Extensions {
             Ok(index) => index,
             Err(reply) => return Outcome::Reply(reply),
         };
-        let Some(kind) = headers.error_type.clone() else {
+        let Some(reason) = headers.error_type.clone() else {
             let message = "Missing Lambda-Extension-Function-Error-Type header";
             return Outcome::Reply(Reply::error(FORBIDDEN, "Extension.MissingHeader", message));
         };
         let it = &mut self.registered[index];
         it.state = State::Failed;
-        Outcome::Failed { name: it.name.clone(), kind }
+        Outcome::Failed { name: it.name.clone(), reason }
     }
 
     /// An invocation begins: all who want to be told are told.
@@ -367,5 +367,77 @@ impl Extensions {
                 _ => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &str) -> ExtensionHeaders {
+        ExtensionHeaders { name: Some(name.to_owned()), ..ExtensionHeaders::default() }
+    }
+
+    fn kind(reply: &Reply) -> String {
+        let body: serde_json::Value = serde_json::from_str(&reply.body).expect("JSON");
+        body["errorType"].as_str().unwrap_or("none").to_owned()
+    }
+
+    // An extension is told its function, its account where it asks for that, and an identifier of its own.
+    #[test]
+    fn registration() {
+        let setup = Setup {
+            external: vec!["out".to_owned()],
+            function_name: "f".to_owned(),
+            function_version: "$LATEST".to_owned(),
+            handler: "app.handler".to_owned(),
+            account_id: "123456789012".to_owned(),
+            seed: [7; 16],
+        };
+        let mut extensions = Extensions::new(setup);
+        assert!(!extensions.all_registered());
+        let with = ExtensionHeaders { features: Some("x, accountId".to_owned()), ..headers("out") };
+        let one = extensions.register(&with, br#"{"events":["INVOKE","SHUTDOWN"]}"#);
+        let body: serde_json::Value = serde_json::from_str(&one.body).expect("JSON");
+        assert_eq!(
+            body,
+            json!({"functionName": "f", "functionVersion": "$LATEST", "handler": "app.handler",
+                "accountId": "123456789012"})
+        );
+        assert!(extensions.all_registered());
+        let two = extensions.register(&headers("in"), b"{}");
+        assert!(!two.body.contains("accountId"));
+        let identifiers = [one, two].map(|reply| reply.header.expect("an identifier").1);
+        assert_ne!(identifiers[0], identifiers[1]);
+        assert!(identifiers.iter().all(|it| it.len() == 36 && it.as_bytes()[14] == b'8'));
+    }
+
+    // What cannot be registered is refused as the service refuses it.
+    #[test]
+    fn refusals() {
+        let mut extensions = Extensions::new(Setup::default());
+        let mut refused =
+            |name: &str, body: &str| kind(&extensions.register(&headers(name), body.as_bytes()));
+        assert_eq!(refused("", "{}"), "Extension.InvalidExtensionName");
+        assert_eq!(refused(&"x".repeat(129), "{}"), "Extension.InvalidExtensionName");
+        assert_eq!(refused("a", "{"), "InvalidRequestFormat");
+        assert_eq!(refused("a", r#"{"events":["OTHER"]}"#), "Extension.InvalidEventType");
+        let internal = "ShutdownEventNotSupportedForInternalExtension";
+        assert_eq!(refused("a", r#"{"events":["SHUTDOWN"]}"#), internal);
+        for number in 0..EXTENSIONS_LIMIT {
+            assert_eq!(refused(&number.to_string(), "{}"), "none");
+        }
+        assert_eq!(refused("0", "{}"), "Extension.AlreadyRegistered");
+        assert_eq!(refused("11", "{}"), "Extension.TooManyExtensions");
+        extensions.close_registration();
+        assert_eq!(
+            kind(&extensions.register(&headers("12"), b"{}")),
+            "Extension.RegistrationClosed"
+        );
+        let nobody = ExtensionHeaders { identifier: Some("?".to_owned()), ..headers("0") };
+        let Outcome::Reply(reply) = extensions.next(&nobody, 0, |_| true) else { panic!("parked") };
+        assert_eq!(kind(&reply), "Extension.UnknownExtensionIdentifier");
+        let Outcome::Reply(reply) = extensions.fail(&headers("0")) else { panic!("failed") };
+        assert_eq!(kind(&reply), "Extension.MissingHeader");
     }
 }

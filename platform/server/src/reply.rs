@@ -36,6 +36,9 @@ pub fn ended(request_id: &str, end: &End) -> Reply {
             "Runtime.ExitError",
             format!("RequestId: {request_id} Error: Runtime broke its protocol: {what}"),
         ),
+        End::Extension { name, kind, reason } => {
+            (*kind, format!("RequestId: {request_id} Error: extension {name}: {reason}"))
+        }
         End::NoEntrypoint => (
             "Runtime.InvalidEntrypoint",
             format!(

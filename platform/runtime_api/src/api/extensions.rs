@@ -51,8 +51,12 @@ impl RuntimeApi {
                 self.hand_to_extensions();
             }
             Outcome::Reply(reply) => self.reply(id, &reply),
-            Outcome::Failed { name, kind } => {
-                self.happened.push_back(Happened::ExtensionFailed { name, kind });
+            Outcome::Failed { name, reason } => {
+                let kind = match route {
+                    ExtensionRoute::InitError => "Extension.InitError",
+                    _ => "Extension.ExitError",
+                };
+                self.happened.push_back(Happened::ExtensionFailed { name, kind, reason });
                 self.reply(id, &Reply::accepted());
             }
         }
