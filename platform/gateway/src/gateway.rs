@@ -7,7 +7,7 @@ use crate::canonical;
 use crate::engine::{Engine, PrepareFailed};
 use crate::error::{ApiError, ErrorKind};
 use crate::room::{Place, Room};
-use crate::route::{FunctionOperation, Route, route};
+use crate::route::{Operation, Route, route};
 use crate::signature::{AccessKey, Credentials};
 use bytes::Bytes;
 use catalog::{Catalog, Function, State};
@@ -171,7 +171,7 @@ impl<E: Engine> Inner<E> {
         request_id: &Arc<str>,
     ) -> Result<Answer, ApiError> {
         let claim = self.credentials.claim(parts, SystemTime::now())?;
-        let route = route(&parts.method, parts.uri.path());
+        let route = route(&parts.method, parts.uri.path(), parts.uri.query());
         let limit = self.body_limit(&route);
         let mut place = self.place(&body, limit).await?;
         let body = self.read_body(body, &route, limit).await?;
@@ -179,7 +179,7 @@ impl<E: Engine> Inner<E> {
         let key = self.credentials.verify(claim, parts, &body)?;
         let call = Call { key, parts, body, request_id: request_id.clone() };
         match route {
-            Route::Function(FunctionOperation::Invoke, name) => self.invoke(call, &name).await,
+            Route::Operation(Operation::Invoke, names) => self.invoke(call, &names.first).await,
             route => Box::pin(self.manage(call, route)).await,
         }
     }
@@ -190,19 +190,7 @@ impl<E: Engine> Inner<E> {
         route: Route<'_>,
     ) -> Result<Answer, ApiError> {
         match route {
-            Route::Function(operation, name) => match operation {
-                FunctionOperation::Invoke => self.invoke(call, &name).await,
-                FunctionOperation::Get => self.get_function(&call, &name),
-                FunctionOperation::GetConfiguration => self.get_configuration(&call, &name),
-                FunctionOperation::UpdateCode => self.update_code(call, &name).await,
-                FunctionOperation::UpdateConfiguration => {
-                    self.update_configuration(call, &name).await
-                }
-                FunctionOperation::Delete => self.delete_function(&call, &name).await,
-            },
-            Route::CreateFunction => self.create_function(call).await,
-            Route::ListFunctions => self.list_functions(&call),
-            Route::GetAccountSettings => self.get_account_settings(&call),
+            Route::Operation(operation, names) => self.operate(call, operation, &names).await,
             Route::Package(name) => self.get_package(&call, &name).await,
             Route::Absent(operation) => Err(ApiError::new(
                 ErrorKind::NotImplemented,
@@ -221,8 +209,8 @@ impl<E: Engine> Inner<E> {
 
     fn body_limit(&self, route: &Route<'_>) -> usize {
         match route {
-            Route::Function(FunctionOperation::Invoke, _) => self.limits.payload_bytes,
-            Route::CreateFunction | Route::Function(FunctionOperation::UpdateCode, _) => {
+            Route::Operation(Operation::Invoke, _) => self.limits.payload_bytes,
+            Route::Operation(Operation::CreateFunction | Operation::UpdateFunctionCode, _) => {
                 CODE_REQUEST_BYTES
             }
             _ => REQUEST_BYTES,
@@ -255,13 +243,15 @@ impl<E: Engine> Inner<E> {
             Err(error) => error,
         };
         let (kind, operation) = match route {
-            Route::Function(FunctionOperation::Invoke, _) => {
+            Route::Operation(Operation::Invoke, _) => {
                 (ErrorKind::RequestTooLarge, "InvokeFunction")
             }
-            Route::Function(FunctionOperation::UpdateCode, _) => {
+            Route::Operation(Operation::UpdateFunctionCode, _) => {
                 (ErrorKind::RequestEntityTooLarge, "UpdateFunctionCode")
             }
-            Route::CreateFunction => (ErrorKind::RequestEntityTooLarge, "CreateFunction"),
+            Route::Operation(Operation::CreateFunction, _) => {
+                (ErrorKind::RequestEntityTooLarge, "CreateFunction")
+            }
             _ => (ErrorKind::RequestEntityTooLarge, "requested"),
         };
         Err(match error {
@@ -280,27 +270,30 @@ impl<E: Engine> Inner<E> {
         })
     }
 
-    /// The function once it is not being made ready any more, or as it is when the wait gets too long.
-    pub(crate) async fn settled(&self, tenant: TenantId, name: &str) -> Option<Arc<Function>> {
-        let function = self.catalog.get(tenant, name)?;
+    /// This version of the function once it is not being made ready any more, or as it is when the wait gets too long.
+    pub(crate) async fn settled(&self, function: Arc<Function>) -> Option<Arc<Function>> {
         if !function.is_pending() {
             return Some(function);
         }
+        let now = || {
+            let entry = self.catalog.entry(function.tenant, &function.name)?;
+            entry.version(function.version).cloned()
+        };
         let mut deployed = self.deployed.subscribe();
         let settle = async {
             loop {
                 deployed.borrow_and_update();
-                match self.catalog.get(tenant, name) {
+                match now() {
                     Some(function) if function.is_pending() => {}
                     settled => return settled,
                 }
                 if deployed.changed().await.is_err() {
-                    return self.catalog.get(tenant, name);
+                    return now();
                 }
             }
         };
         let settled = tokio::time::timeout(self.limits.pending_wait, settle).await;
-        settled.unwrap_or_else(|_| self.catalog.get(tenant, name))
+        settled.unwrap_or_else(|_| now())
     }
 
     /// Makes a state of a function ready and says in the catalog how it went, where that is news.

@@ -2,18 +2,18 @@
 //!
 //! Deliberately knows nothing of how a function runs: the engine does.
 
+use super::empty;
 use crate::engine::{Engine, Failure, Invoke, LogTail, Reply};
 use crate::error::{ApiError, ErrorKind};
 use crate::gateway::{Answer, Call, Inner, answer};
-use crate::reference::{Reference, is_latest};
+use crate::reference::Reference;
 use crate::settings;
 use crate::validation::{Constraint, Violations};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use catalog::{Function, State};
+use catalog::{Function, State, Version};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use http_body_util::Full;
 use serde::de::IgnoredAny;
 use std::sync::Arc;
 
@@ -48,10 +48,10 @@ impl<E: Engine> Inner<E> {
         let asked = call.query("Qualifier");
         let qualifier = reference.check(call.tenant(), &self.region, asked.as_deref())?;
         let options = Options::read(&call.parts.headers)?;
-        let function = self.settled(call.tenant(), reference.name).await;
-        let function = function.filter(|_| is_latest(qualifier)).ok_or_else(|| {
-            ApiError::no_function(&self.arn(call.tenant(), reference.name, qualifier))
-        })?;
+        let none = || ApiError::no_function(&self.arn(call.tenant(), reference.name, qualifier));
+        let entry = self.catalog.entry(call.tenant(), reference.name).ok_or_else(none)?;
+        let function = entry.pick(qualifier, random_share).ok_or_else(none)?;
+        let function = self.settled(function).await.ok_or_else(none)?;
         check_state(&function)?;
         let payload = check_payload(call.body)?;
         match options.kind {
@@ -69,6 +69,7 @@ impl<E: Engine> Inner<E> {
             None => function.arn(),
             Some(qualifier) => format!("{}:{qualifier}", function.arn()),
         };
+        let version = function.version;
         let trace_id = call.parts.headers.get(TRACE_ID).and_then(|value| value.to_str().ok());
         let invoked = self
             .engine
@@ -86,7 +87,7 @@ impl<E: Engine> Inner<E> {
             LogTail::Ask => Some(invoked.log),
             LogTail::Skip => None,
         };
-        reply_answer(invoked.reply, log, &arn)
+        reply_answer(invoked.reply, log, version, &arn)
     }
 }
 
@@ -173,7 +174,12 @@ fn check_state(function: &Function) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorKind::ResourceConflict, message.trim_end()))
 }
 
-fn reply_answer(reply: Reply, log: Option<Bytes>, arn: &str) -> Result<Answer, ApiError> {
+fn reply_answer(
+    reply: Reply,
+    log: Option<Bytes>,
+    version: Version,
+    arn: &str,
+) -> Result<Answer, ApiError> {
     let (payload, is_error) = match reply {
         Reply::Payload(payload) => (payload, false),
         Reply::FunctionError(payload) => (payload, true),
@@ -181,7 +187,11 @@ fn reply_answer(reply: Reply, log: Option<Bytes>, arn: &str) -> Result<Answer, A
     };
     let mut answer = answer(StatusCode::OK, payload, "application/json");
     let headers = answer.headers_mut();
-    headers.insert(EXECUTED_VERSION, HeaderValue::from_static("$LATEST"));
+    let executed = match version {
+        Version::Latest => HeaderValue::from_static(Version::LATEST),
+        Version::Number(number) => HeaderValue::from(number),
+    };
+    headers.insert(EXECUTED_VERSION, executed);
     if is_error {
         headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
     }
@@ -203,8 +213,11 @@ fn failure_error(failure: Failure, arn: &str) -> ApiError {
     }
 }
 
-fn empty(status: StatusCode) -> Answer {
-    let mut answer = Answer::new(Full::new(Bytes::new()));
-    *answer.status_mut() = status;
-    answer
+/// A number from 0.0 up to, but not including, 1.0, by which an alias with weights picks a version.
+fn random_share() -> f64 {
+    const BITS: u32 = 53;
+    let random = uuid::Uuid::new_v4().as_u128();
+    // A random UUID has its fixed bits above the low 62.
+    let bits = u64::try_from(random & ((1 << BITS) - 1)).unwrap_or(0);
+    bits as f64 / (1_u64 << BITS) as f64
 }
