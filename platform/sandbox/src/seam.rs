@@ -1,5 +1,6 @@
 //! The traits and nouns of the seam.
 
+use crate::log::LogSink;
 use bytes::Bytes;
 use model::{HostId, InstanceId, MemoryMib, Span};
 use std::collections::BTreeMap;
@@ -127,7 +128,7 @@ pub struct Settings {
 }
 
 /// Who an instance is, and on which host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Identity {
     /// Instance.
     pub instance: InstanceId,
@@ -135,6 +136,8 @@ pub struct Identity {
     pub host: HostId,
     /// Environment that differs between instances, as AWS_LAMBDA_LOG_STREAM_NAME.
     pub environment: BTreeMap<String, String>,
+    /// Takes every line that its processes write; None where nobody wants them.
+    pub log: Option<Arc<dyn LogSink>>,
 }
 
 /// An instance and what its start cost.

@@ -242,8 +242,12 @@ impl<K: Kind> Shared<K> {
             tracing::error!(%instance, %function, "no such state of the function");
             return;
         };
-        let identity =
-            Identity { instance, host, environment: instance_environment(&log_stream()) };
+        let identity = Identity {
+            instance,
+            host,
+            environment: instance_environment(&log_stream()),
+            log: None,
+        };
         let start = worker::Start {
             kind: Arc::clone(&self.kind),
             image: Arc::clone(&deployed.image),

@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of how the sandbox is made (`handle`), and has no task of its own: whoever awaits a
 //! method drives sockets, output and exit, so that an instance at rest costs nothing.
 
+mod lines;
 mod output;
 mod wire;
 
@@ -50,8 +51,8 @@ impl<C: Control> ContainerInstance<C> {
         settings: &Settings,
         started_at: Instant,
     ) -> Result<Self, StartError> {
-        let Running { listener, output, control } = running;
-        let parts = Wire::new(listener).and_then(|wire| Ok((wire, Output::new(output)?)));
+        let Running { listener, output, control, log } = running;
+        let parts = Wire::new(listener).and_then(|wire| Ok((wire, Output::new(output, log)?)));
         let (wire, output) = match parts {
             Ok(parts) => parts,
             Err(source) => {
@@ -71,7 +72,7 @@ impl<C: Control> ContainerInstance<C> {
             let step = "cannot set the CPU ceiling".to_owned();
             return Err(abandon(instance.control, step, source).await);
         }
-        instance.output.begin(Keep::Nothing);
+        instance.output.begin(Keep::Nothing, None);
         Ok(instance)
     }
 
@@ -149,17 +150,22 @@ impl<C: Control> Instance for ContainerInstance<C> {
         invocation: Invocation,
         respond: impl FnOnce(Outcome) + Send,
     ) -> Result<(), End> {
-        self.output.begin(match invocation.log {
+        let keep = match invocation.log {
             Log::Tail => Keep::Tail,
             Log::Drop => Keep::Nothing,
-        });
+        };
+        self.output.begin(keep, Some(&invocation.request_id));
         let mut respond = Some(respond);
         let ended = self.run(invocation, &mut respond).await;
         if let (Err(end), Some(respond)) = (&ended, respond) {
             let tail = tail(&mut self.output, &self.control);
             respond(Outcome::Ended { end: end.clone(), tail });
         }
-        self.output.begin(Keep::Nothing);
+        if ended.is_err() {
+            // Nothing will say that there is more: these are its last words.
+            self.output.drain();
+        }
+        self.output.begin(Keep::Nothing, None);
         ended
     }
 
@@ -199,6 +205,7 @@ impl<C: Control> Instance for ContainerInstance<C> {
             destroyed.as_mut().poll(cx)
         })
         .await;
+        output.drain();
         drop(wire);
     }
 }
@@ -238,10 +245,12 @@ impl Turns<'_> {
         cx: &mut Context<'_>,
         exited: Pin<&mut impl Future<Output = Exit>>,
     ) -> Poll<Result<Happened, End>> {
-        if let Poll::Ready(happened) = self.wire.poll(cx) {
+        let happened = self.wire.poll(cx);
+        // What was written before comes first; it costs nothing where nothing was.
+        self.output.poll(cx);
+        if let Poll::Ready(happened) = happened {
             return Poll::Ready(Ok(happened));
         }
-        self.output.poll(cx);
         if self.exit.is_none()
             && let Poll::Ready(exit) = exited.poll(cx)
         {

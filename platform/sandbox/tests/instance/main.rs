@@ -1,6 +1,7 @@
 //! Instances driven over a plain process: no sandbox, but real sockets, pipes and exits.
 
 mod function;
+mod lines;
 mod process;
 
 use function::function;
