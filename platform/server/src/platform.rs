@@ -5,7 +5,7 @@
 use crate::journal::Journal;
 use crate::reply;
 use bytes::Bytes;
-use catalog::Function;
+use catalog::{Function, Version};
 use gateway::{Invoke, Invoked, LogTail, Reply};
 use model::{
     FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
@@ -245,7 +245,7 @@ impl<K: Kind> Shared<K> {
         let identity = Identity {
             instance,
             host,
-            environment: instance_environment(&log_stream()),
+            environment: instance_environment(&log_stream(deployed.function.version)),
             log: None,
         };
         let start = worker::Start {
@@ -323,7 +323,8 @@ impl<K: Kind> Shared<K> {
                     // What is billed as such, so that the line adds up.
                     init: bill.map_or(pending.init, |it| it.init),
                 };
-                reply::log_tail(&pending.invoke.request_id, &tail.log, usage)
+                let version = pending.invoke.function.version;
+                reply::log_tail(&pending.invoke.request_id, version, &tail.log, usage)
             }
         };
         // A caller that is gone no longer listens.
@@ -449,6 +450,7 @@ impl<K: Kind> State<K> {
             LogTail::Skip => Bytes::new(),
             LogTail::Ask => reply::log_tail(
                 &pending.invoke.request_id,
+                pending.invoke.function.version,
                 b"",
                 reply::Usage {
                     duration,
@@ -563,9 +565,9 @@ impl<K: Kind> Drop for Abandoned<'_, K> {
 }
 
 /// A log stream's name: date and 32 hexadecimal digits, as the service makes it.
-fn log_stream() -> String {
+fn log_stream(version: Version) -> String {
     let today = jiff::Timestamp::now().strftime("%Y/%m/%d");
-    format!("{today}/[$LATEST]{}", uuid::Uuid::new_v4().simple())
+    format!("{today}/[{version}]{}", uuid::Uuid::new_v4().simple())
 }
 
 /// An X-Ray trace header for a caller that sent none: a root of its own, not sampled.

@@ -249,3 +249,64 @@ fn answer_all(group: Vec<Waiting>, result: &Result<(), StoreError>) {
         waiting.answer.send(result.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn idle(directory: &std::path::Path) -> Shared {
+        let path = directory.join("catalog.redb");
+        let database = format::open(&path).expect("a store");
+        Shared::new(path, database)
+    }
+
+    fn batch(bytes: usize) -> Batch {
+        let mut batch = Batch::new();
+        batch.put(Table::new("t"), "", vec![0; bytes]);
+        batch
+    }
+
+    // A writer that does not come along is told to those who find the queue full, by number and by size.
+    #[test]
+    fn a_full_queue_refuses() {
+        let data = tempfile::tempdir().expect("a directory");
+        let shared = idle(data.path());
+        for _ in 0..QUEUE_BATCHES {
+            drop(shared.submit(batch(0), Durable::Now));
+        }
+        let refused = shared.submit(batch(0), Durable::Now).wait();
+        assert!(matches!(refused, Err(StoreError::Busy { waiting: QUEUE_BATCHES })), "{refused:?}");
+        let other = tempfile::tempdir().expect("a directory");
+        let shared = idle(other.path());
+        drop(shared.submit(batch(QUEUE_BYTES), Durable::Now));
+        let refused = shared.submit(batch(1), Durable::Now).wait();
+        assert!(matches!(refused, Err(StoreError::Busy { waiting: 1 })), "{refused:?}");
+    }
+
+    // Those who wait when the writer ends are told, and so is who comes later.
+    #[test]
+    fn an_ended_writer_leaves_nobody_waiting() {
+        let data = tempfile::tempdir().expect("a directory");
+        let shared = idle(data.path());
+        let waiting = shared.submit(batch(1), Durable::Now);
+        drop(Ended(&shared));
+        assert!(matches!(waiting.wait(), Err(StoreError::Closed)));
+        let late = shared.submit(batch(1), Durable::Now).wait();
+        assert!(matches!(late, Err(StoreError::Closed)));
+    }
+
+    // A group has what waits, in order, up to its bound in bytes; a batch beyond the bound is a group of its own.
+    #[test]
+    fn groups_are_bounded() {
+        let data = tempfile::tempdir().expect("a directory");
+        let shared = idle(data.path());
+        for bytes in [GROUP_BYTES / 2, GROUP_BYTES / 2, 1, GROUP_BYTES + 1, 1] {
+            drop(shared.submit(batch(bytes), Durable::Now));
+        }
+        let mut sizes = Vec::new();
+        for _ in 0..4 {
+            sizes.push(shared.next_group().map_or(0, |group| group.len()));
+        }
+        assert_eq!(sizes, [2, 1, 1, 1]);
+    }
+}
