@@ -16,10 +16,13 @@ mod reference;
 mod room;
 mod route;
 mod serve;
+mod service;
+mod session;
 mod settings;
 mod shape;
 mod signature;
 mod stall;
+mod sts;
 mod validation;
 
 pub use engine::{Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, Reply};

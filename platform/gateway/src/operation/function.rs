@@ -111,7 +111,7 @@ impl<E: Engine> Inner<E> {
         let Found { function, qualifier } = self.find(call, name)?;
         let host = canonical::host(call.parts).unwrap_or("localhost");
         let location = self.credentials.presign(
-            call.key,
+            &call.key,
             &Presign {
                 host,
                 path: &match function.version {
