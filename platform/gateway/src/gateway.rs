@@ -2,6 +2,8 @@
 //!
 //! Checks the signature, finds the operation, and says how it ended. Deliberately knows nothing of connections.
 
+pub(crate) use crate::answer::Answer;
+use crate::answer::AnswerBody;
 use crate::body::{self, BodyError, BodyHash, BodyLimits};
 use crate::canonical;
 use crate::engine::{Engine, PrepareFailed};
@@ -16,7 +18,6 @@ use catalog::{Catalog, Function, State};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use model::{MemoryMib, TenantId};
 use serde::Serialize;
@@ -107,8 +108,6 @@ pub(crate) struct Inner<E> {
     pub bodies: Room,
 }
 
-pub(crate) type Answer = Response<Full<Bytes>>;
-
 /// One signed request.
 pub(crate) struct Call<'a> {
     pub key: Arc<AccessKey>,
@@ -189,6 +188,9 @@ impl<E: Engine> Inner<E> {
         }
         match route {
             Route::Operation(Operation::Invoke, names) => self.invoke(call, &names.first).await,
+            Route::Operation(Operation::InvokeWithResponseStream, names) => {
+                Box::pin(self.invoke_stream(call, &names.first)).await
+            }
             route => Box::pin(self.manage(call, route)).await,
         }
     }
@@ -218,7 +220,9 @@ impl<E: Engine> Inner<E> {
 
     fn body_limit(&self, route: &Route<'_>) -> usize {
         match route {
-            Route::Operation(Operation::Invoke, _) => self.limits.payload_bytes,
+            Route::Operation(Operation::Invoke | Operation::InvokeWithResponseStream, _) => {
+                self.limits.payload_bytes
+            }
             Route::Operation(Operation::CreateFunction | Operation::UpdateFunctionCode, _) => {
                 CODE_REQUEST_BYTES
             }
@@ -254,6 +258,9 @@ impl<E: Engine> Inner<E> {
         let (kind, operation) = match route {
             Route::Operation(Operation::Invoke, _) => {
                 (ErrorKind::RequestTooLarge, "InvokeFunction")
+            }
+            Route::Operation(Operation::InvokeWithResponseStream, _) => {
+                (ErrorKind::RequestTooLarge, "InvokeWithResponseStream")
             }
             Route::Operation(Operation::UpdateFunctionCode, _) => {
                 (ErrorKind::RequestEntityTooLarge, "UpdateFunctionCode")
@@ -353,7 +360,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 pub(crate) fn answer(status: StatusCode, body: Bytes, content_type: &'static str) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(AnswerBody::from(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer

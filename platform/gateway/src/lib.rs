@@ -5,16 +5,19 @@
 //! an [`Engine`] and answers with what comes back.
 
 mod absent;
+mod answer;
 mod body;
 mod canonical;
 mod code;
 mod engine;
 mod error;
+mod eventstream;
 mod gateway;
 mod operation;
 mod reference;
 mod room;
 mod route;
+mod running;
 mod serve;
 mod service;
 mod session;
@@ -25,7 +28,8 @@ mod stall;
 mod sts;
 mod validation;
 
-pub use engine::{Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, Reply};
+pub use answer::{AnswerBody, Pieces};
+pub use engine::{Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, Reply, Sink};
 pub use error::{ApiError, ErrorKind};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use signature::{AccessKey, Credentials};

@@ -6,12 +6,14 @@
 mod account;
 mod function;
 mod invoke;
+mod invoke_stream;
 mod package;
 
+use crate::answer::{Answer, AnswerBody};
 use crate::code;
 use crate::engine::Engine;
 use crate::error::{ApiError, ErrorKind};
-use crate::gateway::{Answer, Call, Inner, blocking};
+use crate::gateway::{Call, Inner, blocking};
 use crate::reference::{Reference, is_latest};
 use crate::route::{Names, Operation};
 use crate::validation::Violations;
@@ -19,8 +21,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use catalog::{Function, StoreError};
-use http::{Response, StatusCode};
-use http_body_util::Full;
+use http::StatusCode;
 use model::TenantId;
 use serde::de::DeserializeOwned;
 use std::future::Future;
@@ -37,6 +38,7 @@ impl<E: Engine> Inner<E> {
         let first = names.first.as_ref();
         match operation {
             Operation::Invoke => self.invoke(call, first).await,
+            Operation::InvokeWithResponseStream => self.invoke_stream(call, first).await,
             Operation::CreateFunction => self.create_function(call).await,
             Operation::GetFunction => self.get_function(&call, first),
             Operation::GetFunctionConfiguration => self.get_configuration(&call, first),
@@ -173,7 +175,7 @@ fn store_error(error: StoreError) -> ApiError {
 
 /// An answer without a body.
 fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::new()));
+    let mut answer = Answer::new(AnswerBody::from(Bytes::new()));
     *answer.status_mut() = status;
     answer
 }

@@ -46,6 +46,7 @@ macro_rules! operations {
 
 operations! {
     Invoke: "POST", "/2015-03-31/functions/*/invocations";
+    InvokeWithResponseStream: "POST", "/2021-11-15/functions/*/response-streaming-invocations";
     GetFunction: "GET", "/2015-03-31/functions/*";
     GetFunctionConfiguration: "GET", "/2015-03-31/functions/*/configuration";
     UpdateFunctionCode: "PUT", "/2015-03-31/functions/*/code";

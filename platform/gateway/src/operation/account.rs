@@ -1,8 +1,9 @@
 //! What an account has and may have.
 
+use crate::answer::Answer;
 use crate::engine::Engine;
 use crate::error::ApiError;
-use crate::gateway::{Answer, Call, Inner, json_answer};
+use crate::gateway::{Call, Inner, json_answer};
 use crate::shape::{AccountLimit, AccountSettings, AccountUsage};
 use catalog::PackageLimits;
 use http::StatusCode;

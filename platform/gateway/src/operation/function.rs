@@ -1,9 +1,10 @@
 //! Functions: created, shown, changed, deleted.
 
 use super::{Found, PageOf, empty, finish, marker, parse, store_error};
+use crate::answer::Answer;
 use crate::engine::{Engine, PrepareFailed};
 use crate::error::{ApiError, ErrorKind};
-use crate::gateway::{Answer, Call, Inner, blocking, failed_state, json_answer};
+use crate::gateway::{Call, Inner, blocking, failed_state, json_answer};
 use crate::reference::{Reference, is_latest};
 use crate::route::PACKAGES;
 use crate::settings;

@@ -1,9 +1,10 @@
 //! The zip of a function's code, at the URL that GetFunction gave out.
 
 use super::Found;
+use crate::answer::Answer;
 use crate::engine::Engine;
 use crate::error::{ApiError, ErrorKind};
-use crate::gateway::{Answer, Call, Inner, answer, blocking};
+use crate::gateway::{Call, Inner, answer, blocking};
 use http::StatusCode;
 
 impl<E: Engine> Inner<E> {

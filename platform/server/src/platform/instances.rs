@@ -3,8 +3,8 @@
 //! Deliberately knows nothing of who waits for an answer.
 
 use super::{Running, Shared, State, chain};
-use jiff::Timestamp;
 use catalog::Version;
+use jiff::Timestamp;
 use model::{FunctionId, HostId, InstanceId, Span};
 use sandbox::runtime::instance_environment;
 use sandbox::{Identity, Kind};
