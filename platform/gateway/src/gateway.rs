@@ -6,15 +6,16 @@ pub(crate) use crate::answer::Answer;
 use crate::answer::AnswerBody;
 use crate::body::{self, BodyError, BodyHash, BodyLimits};
 use crate::canonical;
-use crate::engine::{Engine, PrepareFailed};
+use crate::engine::{Engine, PrepareFailed, SharedSettings};
 use crate::error::{ApiError, ErrorKind};
+use crate::isolation;
 use crate::room::{Place, Room};
 use crate::route::{Operation, Route, route};
 use crate::service::Service;
 use crate::signature::{AccessKey, Credentials};
 use crate::sts;
 use bytes::Bytes;
-use catalog::{Catalog, Function, State};
+use catalog::{Catalog, Entry, Function, State, Version};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -144,6 +145,11 @@ impl<E: Engine> Gateway<E> {
     /// Active; those that cannot be made ready are marked Failed, which is no error of the platform's.
     pub async fn recover(&self) {
         for function in self.inner.catalog.all() {
+            if function.version == Version::Latest
+                && let Some(entry) = self.inner.catalog.entry(function.tenant, &function.name)
+            {
+                self.inner.share_any(&entry);
+            }
             self.inner.clone().deploy_and_mark(function).await;
         }
     }
@@ -312,6 +318,14 @@ impl<E: Engine> Inner<E> {
         settled.unwrap_or_else(|_| now())
     }
 
+    /// Tells the engine what the versions of a function share, where that is anything.
+    pub(crate) fn share_any(&self, entry: &Entry) {
+        let settings = shared_settings(entry);
+        if settings != SharedSettings::default() {
+            self.engine.share(entry.latest.id, settings);
+        }
+    }
+
     /// Makes a state of a function ready and says in the catalog how it went, where that is news.
     pub(crate) async fn deploy_and_mark(self: Arc<Self>, function: Arc<Function>) {
         let is_new = function.is_pending() || function.state != State::Active;
@@ -343,6 +357,11 @@ impl<E: Engine> Inner<E> {
             Err(error) => Err(PrepareFailed { reason: format!("deploying broke off: {error}") }),
         }
     }
+}
+
+fn shared_settings(entry: &Entry) -> SharedSettings {
+    let isolation = isolation::of(&entry.attachments.tags).ok().flatten();
+    SharedSettings { isolation, ..SharedSettings::default() }
 }
 
 pub(crate) fn failed_state(failed: PrepareFailed) -> State {

@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod eventstream;
 mod gateway;
+mod isolation;
 mod operation;
 mod reference;
 mod room;
@@ -29,7 +30,10 @@ mod sts;
 mod validation;
 
 pub use answer::{AnswerBody, Pieces};
-pub use engine::{Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, Reply, Sink};
+pub use engine::{
+    Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, ProvisionStatus, Provisioned, Reply,
+    SharedSettings, Sink,
+};
 pub use error::{ApiError, ErrorKind};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use signature::{AccessKey, Credentials};

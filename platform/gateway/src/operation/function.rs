@@ -54,6 +54,9 @@ impl<E: Engine> Inner<E> {
                 keeper.catalog.create(new, package).map_err(create_error)
             })
             .await??;
+            if let Some(entry) = inner.catalog.entry(tenant, &created.name) {
+                inner.share_any(&entry);
+            }
             tokio::spawn(inner.clone().deploy_and_mark(created.clone()));
             json_answer(StatusCode::CREATED, &Configuration::whole(&created))
         };
