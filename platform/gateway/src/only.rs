@@ -28,7 +28,7 @@ impl<E: Engine> Inner<E> {
         }
         let page = self.catalog.list(tenant, None, LISTED);
         let names: Vec<&str> =
-            page.functions.iter().map(|function| function.name.as_str()).collect();
+            page.entries.iter().map(|entry| entry.latest.name.as_str()).collect();
         match names.as_slice() {
             [] => Ok(Cow::Borrowed(path)),
             [only] => Ok(Cow::Owned(ANY.replacen("/function/", &format!("/{only}/"), 1))),
