@@ -45,16 +45,24 @@ pub fn lock(data: &Path) -> anyhow::Result<Lock> {
 /// The id that stands in the names of all that this server makes on the machine: eight hexadecimal digits.
 pub fn server_id(data: &Path) -> anyhow::Result<String> {
     let path = data.join("server-id");
-    if let Ok(id) = fs::read_to_string(&path) {
-        let id = id.trim();
-        if id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Ok(id.to_owned());
-        }
-        bail!("{} does not hold eight hexadecimal digits: put back what it held", path.display());
+    if path.exists() {
+        return server_id_in(data);
     }
     let id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
     write_secret(&path, &id)?;
     Ok(id)
+}
+
+/// The id that a data directory has. Errors: it has none.
+pub fn server_id_in(data: &Path) -> anyhow::Result<String> {
+    let path = data.join("server-id");
+    let id =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let id = id.trim();
+    if id.len() != 8 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        bail!("{} does not hold eight hexadecimal digits: put back what it held", path.display());
+    }
+    Ok(id.to_owned())
 }
 
 /// What a running server says of itself to clients on this machine, in `endpoint.json`. Gone when it is dropped.

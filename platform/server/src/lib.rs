@@ -8,11 +8,13 @@ mod journal;
 mod memory;
 mod platform;
 mod reply;
+mod running;
 mod secrecy;
 mod serve;
 mod tls;
 
-pub use identity::Keys;
+pub use identity::{Keys, lock, server_id_in};
+pub use running::{Running, running};
 pub use secrecy::is_root;
 pub use serve::{Network, Options, Ready, Unsigned, check, serve};
 pub use tls::Tls;
