@@ -11,7 +11,7 @@ use crate::provision::Provision;
 use crate::scheduler::Scheduler;
 use crate::timers::Slot;
 use crate::{Epoch, FunctionSettings, Rejection, StopReason};
-use model::{FunctionId, InstanceId, InvocationId, MemoryMib, Span, Time};
+use model::{FunctionId, InstanceId, InvocationId, Span, Time};
 
 /// How long an instance that has answered counts as one that will soon be idle.
 ///

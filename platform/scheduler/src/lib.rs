@@ -46,7 +46,7 @@ mod view;
 
 pub use action::{Action, Rejection, StopReason};
 pub use counters::Counters;
-pub use event::{Epoch, Event, FunctionSettings};
+pub use event::{Epoch, Event, FunctionSettings, HostLoad};
 pub use profile::{
     Billing, Cpu, CpuCeiling, CpuWeight, Fault, Hosts, InitBilling, Limits, Profile, ProfileError,
     ProfileText, Reveal, Sharing, nearest,

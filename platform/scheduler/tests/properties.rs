@@ -10,10 +10,11 @@ use driver::{Answer, Driver};
 use model::{FunctionId, HostId, InvocationId, Isolation, MemoryMib, RoleId, Span, TenantId, Time};
 use proptest::prelude::*;
 use scheduler::policy::{
-    Bimodal, BinPack, Clock, Fixed, Halving, Histogram, KeepAlive, Lifetime, MemoryPressure,
-    Memoryless, NoKeeping, OnePerHost, Placement, Random, Scaling, Spread, Sweep, Updates,
+    Bimodal, BinPack, Clock, Fixed, Halving, Histogram, KeepAlive, LeastContention, Lifetime,
+    MemoryPressure, Memoryless, NoKeeping, OnePerHost, Placement, Random, Scaling, Spread, Sweep,
+    Updates, Weights,
 };
-use scheduler::{Action, Epoch, Event, FunctionSettings, Profile, Scheduler, Sharing};
+use scheduler::{Action, Epoch, Event, FunctionSettings, HostLoad, Profile, Scheduler, Sharing};
 use std::collections::BTreeMap;
 
 /// Functions in a history.
@@ -37,6 +38,7 @@ enum Step {
     Repeat(usize),
     Lose(usize),
     MemoryFree(u32),
+    Load(usize, u32),
 }
 
 /// What an update changes. Code and environment are nothing that the scheduler knows of: it is told of a new epoch.
@@ -73,6 +75,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => any::<usize>().prop_map(Step::Repeat),
         1 => any::<usize>().prop_map(Step::Lose),
         1 => (0..600_u32).prop_map(Step::MemoryFree),
+        2 => (any::<usize>(), 0..3_000_u32).prop_map(|(which, load)| Step::Load(which, load)),
     ];
     prop::collection::vec(step, 1..160)
 }
@@ -96,6 +99,12 @@ fn placements() -> impl Strategy<Value = Placement> {
         (1..4_u32).prop_map(|max_hosts| Placement::Spread(Spread { max_hosts })),
         (1..4_u32).prop_map(|max_hosts| Placement::Random(Random { max_hosts })),
         Just(Placement::OnePerHost(OnePerHost)),
+        (1..4_u32, 0.1..=1.0).prop_map(|(max_hosts, load_limit)| {
+            let weights = Weights { memory: 1.0, cpu: 1.0, disk: 0.5, network: 0.5 };
+            let (disk_mib_s, network_mbit_s) = (100.0, 1000.0);
+            let it = LeastContention { max_hosts, load_limit, weights, disk_mib_s, network_mbit_s };
+            Placement::LeastContention(it)
+        }),
     ]
 }
 
@@ -277,6 +286,13 @@ fn take(driver: &mut Driver, step: &Step) {
         Step::Lose(which) => {
             if let Some(host) = pick(&driver.hosts(), which) {
                 driver.send(Event::HostLost { host });
+            }
+        }
+        Step::Load(which, milli_cpus) => {
+            if let Some(host) = pick(&driver.hosts(), which) {
+                let (disk_kib_s, network_kbit_s) = (u64::from(milli_cpus) << 5, 1000);
+                let load = HostLoad { milli_cpus, disk_kib_s, network_kbit_s };
+                driver.send(Event::HostLoad { host, load });
             }
         }
         Step::MemoryFree(free) => {
