@@ -12,11 +12,13 @@ mod instances;
 use crate::journal::Journal;
 use catalog::Function;
 use gateway::{Invoke, Invoked, SharedSettings};
-use model::{FunctionId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
+use model::{
+    FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
+};
 use sandbox::runtime::ReservedError;
 use sandbox::{Grace, Kind, Settings, StartError};
-use scheduler::{Action, Epoch, Event, Profile, Scheduler};
-use std::collections::HashMap;
+use scheduler::{Action, Epoch, Event, HostLoad, HostPhase, HostView, Profile, Scheduler};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
@@ -122,6 +124,23 @@ impl<K: Kind> Platform<K> {
     pub async fn close(&self, limit: Duration) {
         self.0.drain(limit).await;
         self.0.kind.close().await;
+    }
+
+    /// Hosts that are ready and have instances.
+    pub fn hosts_in_use(&self) -> HashSet<HostId> {
+        let state = self.0.lock();
+        let used = |it: &HostView| it.phase == HostPhase::Ready && it.instances > 0;
+        state.scheduler.hosts().filter(used).map(|it| it.host).collect()
+    }
+
+    /// What the instances of a host have used so far.
+    pub async fn host_use(&self, host: HostId) -> Option<sandbox::HostUse> {
+        self.0.kind.host_use(host).await
+    }
+
+    /// Tells the scheduler how busy a host is.
+    pub fn host_load(&self, host: HostId, load: HostLoad) {
+        self.0.drive(Event::HostLoad { host, load }, None);
     }
 
     /// Tells the scheduler how much memory the machine has left.
