@@ -304,7 +304,7 @@ pub(super) fn share(key: &'static str, share: f64) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use crate::Profile;
-    use crate::policy::{Clock, KeepAlive, Lifetime, Placement};
+    use crate::policy::{Clock, KeepAlive, Lifetime, Placement, Weights};
 
     const LOCAL: &str = include_str!("../../../../profiles/local.toml");
     const FIXED: &str = "policy = \"fixed\"\nlimit_s = 600.0";
@@ -316,6 +316,32 @@ mod tests {
 
     fn complaint(from: &str, to: &str) -> String {
         with(from, to).expect_err(to)
+    }
+
+    // What weighs load has all of its keys, and no other policy has one of them; values have their limits.
+    #[test]
+    fn load_is_weighed_by_its_own_keys() {
+        const ALL: &str = "policy = \"least_contention\"\nmax_hosts = 7\nload_limit = 0.6\n\
+            memory_weight = 1.0\ncpu_weight = 2.0\ndisk_weight = 0.5\nnetwork_weight = 0.0\n\
+            disk_mib_s = 200.0\nnetwork_mbit_s = 1000.0";
+        const PACKED: &str = "policy = \"bin_pack\"";
+        let read = with(PACKED, ALL).expect("all keys are there").placement;
+        let Placement::LeastContention(it) = read else { panic!("{read:?}") };
+        let expected = Weights { memory: 1.0, cpu: 2.0, disk: 0.5, network: 0.0 };
+        assert_eq!((it.max_hosts, it.load_limit, it.weights), (7, 0.6, expected));
+        let lacks = complaint(PACKED, &ALL.replace("disk_weight = 0.5\n", ""));
+        let expected =
+            "placement.disk_weight is missing, placement.policy least_contention needs it";
+        assert!(lacks.ends_with(expected), "{lacks}");
+        let foreign = complaint(PACKED, &format!("{PACKED}\nload_limit = 0.5"));
+        let expected =
+            "placement.load_limit has no meaning with placement.policy bin_pack: remove it";
+        assert!(foreign.ends_with(expected), "{foreign}");
+        let large = complaint(PACKED, &ALL.replace("load_limit = 0.6", "load_limit = 1.5"));
+        let expected = "placement.load_limit is 1.5, must be more than 0 and at most 1";
+        assert!(large.ends_with(expected), "{large}");
+        let misspelt = complaint(PACKED, &ALL.replace("cpu_weight", "cpu_wieght"));
+        assert!(misspelt.contains("`cpu_wieght` is not known, `cpu_weight` is near"), "{misspelt}");
     }
 
     // Every policy can be chosen, with its own keys.
