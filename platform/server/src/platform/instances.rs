@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of who waits for an answer.
 
 use super::{Running, Shared, State, chain};
+use catalog::Version;
 use jiff::Timestamp;
 use model::{FunctionId, HostId, InstanceId, Span};
 use sandbox::runtime::{Initialization, instance_environment};
@@ -46,7 +47,10 @@ impl<K: Kind> Shared<K> {
         let identity = Identity {
             instance,
             host,
-            environment: instance_environment(&log_stream(), initialization),
+            environment: instance_environment(
+                &log_stream(deployed.function.version),
+                initialization,
+            ),
             log: None,
         };
         let start = worker::Start {
@@ -102,7 +106,7 @@ impl<K: Kind> Shared<K> {
 }
 
 /// A log stream's name: date and 32 hexadecimal digits, as the service makes it.
-fn log_stream() -> String {
+fn log_stream(version: Version) -> String {
     let today = Timestamp::now().strftime("%Y/%m/%d");
-    format!("{today}/[$LATEST]{}", uuid::Uuid::new_v4().simple())
+    format!("{today}/[{version}]{}", uuid::Uuid::new_v4().simple())
 }
