@@ -131,7 +131,8 @@ impl Rooms {
     pub(crate) fn mark_empty(&mut self, host: HostId) {
         self.empty.insert(host);
         if let Some(it) = self.burdens.get_mut(&host) {
-            it.started = (0, 0);
+            // Where there is nobody, nobody takes anything, whatever was measured last.
+            (it.load, it.started) = (HostLoad::default(), (0, 0));
         }
     }
 

@@ -89,6 +89,11 @@ fn contention_is_shunned() {
     tell(&mut driver, [idle, busy, busy]);
     driver.invoke(1);
     assert_eq!(fill(&driver), [3, 3, 2]);
+    driver.answer_all();
+    driver.wait(Span::from_secs(601));
+    driver.answer_all();
+    driver.invoke(1);
+    assert_eq!(fill(&driver), [1, 0, 0], "who is gone has left no load");
     let late = driver.scheduler.counters().late_events;
     driver.send(Event::HostLoad { host: HostId(9), load: idle });
     assert_eq!(driver.scheduler.counters().late_events, late + 1);
