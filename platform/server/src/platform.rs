@@ -6,11 +6,13 @@
 
 mod dispatch;
 mod engine;
+mod events;
 mod group;
 mod instances;
 
 use crate::journal::Journal;
 use catalog::Function;
+use courier::Courier;
 use gateway::{Invoke, Invoked, SharedSettings};
 use model::{
     FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
@@ -36,6 +38,8 @@ struct Shared<K: Kind> {
     profile: Profile,
     began: Instant,
     state: Mutex<State<K>>,
+    /// Who keeps events of asynchronous invocations; None before [`Platform::keep_events`] and after the end.
+    courier: Mutex<Option<Courier<events::EventRunner<K>>>>,
     /// Woken when the scheduler wants to be woken earlier than the timer is set.
     timer: Notify,
     /// Woken when an instance is gone, for [`Self::drain`].
@@ -113,6 +117,7 @@ impl<K: Kind> Platform<K> {
                 journal,
             }),
             profile,
+            courier: Mutex::new(None),
             timer: Notify::new(),
             gone: Notify::new(),
         });
@@ -122,6 +127,7 @@ impl<K: Kind> Platform<K> {
 
     /// Ends every instance and waits, `limit` at most, until nothing is left of them; then ends the sandboxes' owner.
     pub async fn close(&self, limit: Duration) {
+        self.close_events(limit).await;
         self.0.drain(limit).await;
         self.0.kind.close().await;
     }

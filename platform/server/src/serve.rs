@@ -158,8 +158,10 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     let config = gateway_config(&profile, access_keys, session_secret);
     let weighs_load = profile.placement.weighs_load();
     let platform = Arc::new(Platform::new(container, profile, seed(), journal));
-    let gateway = Gateway::new(config, Arc::new(catalog), Arc::clone(&platform));
+    let catalog = Arc::new(catalog);
+    let gateway = Gateway::new(config, Arc::clone(&catalog), Arc::clone(&platform));
     gateway.recover().await;
+    platform.keep_events(catalog, REGION).context("cannot take over asynchronous events")?;
     let _said = identity::say_endpoint(&data, &ready.endpoint, REGION, None)?;
     announce(&ready);
     let stop = async move {
