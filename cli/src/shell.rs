@@ -81,7 +81,10 @@ fn page(path: &[String], command: &Command) -> anyhow::Result<Vec<u8>> {
     let name = page_name(path);
     let command = command.clone().display_name(name.clone()).bin_name(name.replace('-', " "));
     let mut text = Vec::new();
-    clap_mangen::Man::new(command).title(name).render(&mut text).context("cannot write a manual page")?;
+    clap_mangen::Man::new(command)
+        .title(name)
+        .render(&mut text)
+        .context("cannot write a manual page")?;
     Ok(text)
 }
 
