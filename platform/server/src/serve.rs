@@ -167,10 +167,7 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
         format!("cannot listen on {listen}: choose another address with --listen (port 0 takes a free one)")
     })?;
     let address = listener.local_addr().context("cannot read the own address")?;
-    let mut end = (
-        signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
-        signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
-    );
+    let stop = stop()?;
     let container = Container::open(ContainerConfig {
         data: data.clone(),
         server_id: identity::server_id(&data)?,
@@ -215,12 +212,6 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     let files = (ready.bundle.as_deref(), key_file.as_deref());
     let _said = identity::say_endpoint(&data, &ready.endpoint, REGION, files)?;
     announce(&ready);
-    let stop = async move {
-        tokio::select! {
-            _ = end.0.recv() => {}
-            _ = end.1.recv() => {}
-        }
-    };
     let watched = tokio::spawn(watch_memory(Arc::clone(&platform)));
     let loads = weighs_load.then(|| tokio::spawn(load::watch(Arc::clone(&platform))));
     gateway.serve_by(listener, acceptor, stop).await;
@@ -228,6 +219,18 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     loads.inspect(tokio::task::JoinHandle::abort);
     platform.close(DRAIN).await;
     Ok(())
+}
+
+/// What is done once the server is told to end. From here on the signals do nothing else.
+fn stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Tells the platform, every second, how much memory is really free, and keeps none that it does not need.
