@@ -212,11 +212,9 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     let files = (ready.bundle.as_deref(), key_file.as_deref());
     let _said = identity::say_endpoint(&data, &ready.endpoint, REGION, files)?;
     announce(&ready);
-    let watched = tokio::spawn(watch_memory(Arc::clone(&platform)));
-    let loads = weighs_load.then(|| tokio::spawn(load::watch(Arc::clone(&platform))));
+    let watched = tokio::spawn(watch(Arc::clone(&platform), weighs_load));
     gateway.serve_by(listener, acceptor, stop).await;
     watched.abort();
-    loads.inspect(tokio::task::JoinHandle::abort);
     platform.close(DRAIN).await;
     Ok(())
 }
@@ -231,6 +229,16 @@ fn stop() -> anyhow::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Tells the platform how the machine is, and where its placement asks, how busy hosts are.
+async fn watch<K: Kind>(platform: Arc<Platform<K>>, weighs_load: bool) {
+    let loads = async {
+        if weighs_load {
+            load::watch(Arc::clone(&platform)).await;
+        }
+    };
+    tokio::join!(watch_memory(Arc::clone(&platform)), loads);
 }
 
 /// Tells the platform, every second, how much memory is really free, and keeps none that it does not need.
