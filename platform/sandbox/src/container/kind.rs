@@ -260,6 +260,7 @@ impl Container {
             tmp: settings.tmp,
             arguments,
         });
+        let ending = connection.ending(identity.instance);
         let descriptors = [theirs.as_fd(), sink.as_fd()];
         connection.send(&[&protocol::encode(&request), &strings], &descriptors).await?;
         drop((theirs, sink));
@@ -280,7 +281,7 @@ impl Container {
             group,
             freezer,
             ceiling_milli: settings.cpu_ceiling_milli.map(|ceiling| ceiling.min(most)),
-            status,
+            ending,
             exit: OnceLock::new(),
             left: Left::Everything,
         };
@@ -292,24 +293,20 @@ impl Container {
 /// Waits until the runtime has been exec'd. Returns the Runtime API's listener, and the name of the control group.
 async fn executed(status: &AsyncFd<Channel>) -> Result<(TcpListener, String), Failure> {
     let cannot = || "the sandbox ended before its runtime was started".to_owned();
-    let mut listener = None;
+    let mut listening = None;
     let mut buffer = [0; 4096];
     loop {
         let Received::Message(length, descriptors) =
             receive(status, &mut buffer).await.step(cannot)?
         else {
-            return Err(Failure { step: cannot(), errno: 0 });
+            return listening.ok_or_else(|| Failure { step: cannot(), errno: 0 });
         };
         match protocol::decode::<Status>(&buffer[..length]).step(cannot)?.0 {
             Status::Listening { group } => {
-                let descriptor = descriptors.into_iter().next();
-                listener = descriptor.map(|descriptor| (TcpListener::from(descriptor), group));
-            }
-            Status::Executed => {
-                return listener.ok_or_else(|| Failure { step: cannot(), errno: 0 });
+                let listener = descriptors.into_iter().next();
+                listening = listener.map(|listener| (TcpListener::from(listener), group));
             }
             Status::Failed(failure) => return Err(failure),
-            Status::Exited(_) => return Err(Failure { step: cannot(), errno: 0 }),
         }
     }
 }

@@ -18,6 +18,8 @@ use std::path::Path;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Equipment {
+    /// Where everything that may say something is watched.
+    pub(super) events: OwnedFd,
     /// Readable when a child has ended.
     pub(super) signals: OwnedFd,
     /// The starter's own mounts, to come back to.
@@ -78,7 +80,10 @@ impl Equipment {
         let refused = Refused::assemble();
         let signals = system::signal_descriptor(&[libc::SIGCHLD])
             .step(|| "cannot wait for children".to_owned())?;
+        let events = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC)
+            .step(|| "cannot wait for events".to_owned())?;
         Ok(Self {
+            events,
             signals,
             mounts,
             privilege,

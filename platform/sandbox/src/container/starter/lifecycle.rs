@@ -14,12 +14,15 @@ use super::super::system::{self, Forked};
 use super::equipment::chain;
 use super::ids::{Ids, Supply};
 use super::sandbox::{Furniture, Pending, Preparing, Sandbox, Stage};
-use super::{Starter, proc_view};
+use super::{Source, Starter, proc_view};
 use crate::container::cgroup::Cgroups;
 use model::{HostId, InstanceId, MemoryMib};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+
+/// Why a sandbox failed that never became one.
+const ENDED: &str = "the sandbox ended while it was prepared";
 
 /// How many /tmp are kept ready at least.
 const TMP_READY: usize = 2;
@@ -128,6 +131,7 @@ impl Starter {
         let comes = if package.is_some() { PackageComes::Now } else { PackageComes::Later };
         let sandbox = Sandbox {
             pidfd,
+            channel: ours,
             slot,
             host: host_id,
             group,
@@ -135,7 +139,6 @@ impl Starter {
             serial,
             tmp,
             stage: Stage::Preparing(Preparing {
-                channel: ours,
                 mounts: None,
                 furniture: Some(Furniture { tasks, package }),
                 package: comes,
@@ -144,12 +147,14 @@ impl Starter {
             }),
             pending: None,
             instance: None,
+            is_end_told: false,
             is_leaving: false,
             has_ended: false,
         };
+        let watched = self.watch(&sandbox.channel, Source::Sandbox(pid));
         self.sandboxes.insert(pid, sandbox);
         // The network is joined to the router while the sandbox makes what else it has.
-        let furnished = self.furnish(pid).and_then(|()| match network {
+        let furnished = watched.and_then(|()| self.furnish(pid)).and_then(|()| match network {
             Some(network) => self.connect(pid, &network.namespace),
             None => Ok(()),
         });
@@ -215,7 +220,7 @@ impl Starter {
         let user = self.slots.user(sandbox.slot);
         let ids = Ids { directory: &self.configuration.directory, serial: sandbox.serial };
         let supply = Supply { host, user, tmp, size, furniture };
-        ids.send(&preparing.channel, &supply)
+        ids.send(&sandbox.channel, &supply)
     }
 
     /// Asks for as many /tmp as are waited for, and some to keep.
@@ -263,43 +268,79 @@ impl Starter {
         }
     }
 
-    /// Takes in what a sandbox that is being prepared reports.
-    pub(super) fn take_in_report(&mut self, pid: i32) {
-        let Some(sandbox) = self.sandboxes.get_mut(&pid) else { return };
-        let Stage::Preparing(preparing) = &mut sandbox.stage else { return };
+    /// Takes in what a sandbox says, if it has said anything. After its end it is listened to no more.
+    pub(super) fn hear(&mut self, pid: i32) -> Result<(), Failure> {
         let mut buffer = [0; 4096];
-        let cannot = || "cannot hear of a sandbox".to_owned();
-        let report = match preparing.channel.receive(&mut buffer) {
-            Ok(Received::Message(length, beside)) => protocol::decode::<Report>(&buffer[..length])
-                .step(cannot)
-                .map(|(report, _)| (report, beside)),
-            Ok(Received::End) => Err(failure("the sandbox ended while it was prepared")),
-            Err(error) => Err(Failure::new(cannot(), &error)),
+        while let Some(sandbox) = self.sandboxes.get_mut(&pid) {
+            let cannot = || "cannot hear of a sandbox".to_owned();
+            let taken = match sandbox.channel.try_receive(&mut buffer) {
+                Ok(None) => return Ok(()),
+                Ok(Some(Received::Message(length, beside))) => {
+                    match protocol::exited(&buffer[..length]) {
+                        Some(status) => return self.tell_end(pid, Some(status)),
+                        None => protocol::decode::<Report>(&buffer[..length])
+                            .step(cannot)
+                            .and_then(|(report, _)| self.take_in_report(pid, report, beside)),
+                    }
+                }
+                Ok(Some(Received::End)) => {
+                    let is_preparing = matches!(sandbox.stage, Stage::Preparing(_));
+                    self.unwatch(pid)?;
+                    match is_preparing {
+                        true => self.abandon(pid, failure(ENDED)),
+                        false => return Ok(()),
+                    }
+                    return Ok(());
+                }
+                Err(error) => Err(Failure::new(cannot(), &error)),
+            };
+            if let Err(failure) = taken {
+                self.abandon(pid, failure);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the server how an instance's runtime has ended, once.
+    fn tell_end(&mut self, pid: i32, status: Option<i32>) -> Result<(), Failure> {
+        let Some(sandbox) = self.sandboxes.get_mut(&pid) else { return Ok(()) };
+        let Some(instance) = sandbox.instance.filter(|_| !sandbox.is_end_told) else {
+            return Ok(());
         };
-        let taken = match report {
-            Ok((Report::Born, beside)) => {
+        sandbox.is_end_told = true;
+        self.reply(&Reply::Ended { instance, status })
+    }
+
+    fn take_in_report(
+        &mut self,
+        pid: i32,
+        report: Report,
+        beside: Vec<OwnedFd>,
+    ) -> Result<(), Failure> {
+        let Some(sandbox) = self.sandboxes.get_mut(&pid) else { return Ok(()) };
+        let Stage::Preparing(preparing) = &mut sandbox.stage else { return Ok(()) };
+        match report {
+            Report::Born => {
                 let mut beside = beside.into_iter();
                 let (mounts, network) = (beside.next(), beside.next());
                 if preparing.package == PackageComes::Later {
                     preparing.mounts = mounts;
                 }
-                network.map_or(Ok(()), |network| self.connect(pid, &network)).map(|()| {
-                    self.advance(pid);
-                })
+                network.map_or(Ok(()), |network| self.connect(pid, &network))?;
+                self.advance(pid);
+                Ok(())
             }
-            Ok((Report::Prepared, _)) => {
+            Report::Prepared => {
                 let stage = std::mem::replace(&mut sandbox.stage, Stage::Told);
-                if let Stage::Preparing(Preparing { channel, mounts, told: None, .. }) = stage {
-                    sandbox.stage = Stage::Prepared { channel, mounts };
+                if let Stage::Preparing(Preparing { mounts, told: None, .. }) = stage {
+                    sandbox.stage = Stage::Prepared { mounts };
                 }
                 self.advance(pid);
                 // Not before: what makes things ahead would be in the way of a start that nothing waits behind.
                 self.restock()
             }
-            Ok((Report::Failed(failure), _)) | Err(failure) => Err(failure),
-        };
-        if let Err(failure) = taken {
-            self.abandon(pid, failure);
+            Report::Failed(failure) => Err(failure),
         }
     }
 
@@ -320,12 +361,15 @@ impl Starter {
     /// Tells a sandbox what to become, when that is known and it listens.
     fn advance(&mut self, pid: i32) {
         let Some(sandbox) = self.sandboxes.get_mut(&pid) else { return };
-        let Some(channel) = sandbox.stage.listening() else { return };
+        if !sandbox.stage.is_listening() {
+            return;
+        }
         let Some(Pending { arguments, strings, status, output }) = sandbox.pending.take() else {
             return;
         };
         let command = Command { arguments, group: sandbox.group.instance.clone() };
-        let told = channel
+        let told = sandbox
+            .channel
             .send(&[&protocol::encode(&command), &strings], &[status.as_fd(), output.as_fd()])
             .step(|| "cannot tell a sandbox what to become".to_owned());
         match (told, &mut sandbox.stage) {
@@ -400,12 +444,18 @@ impl Starter {
         while rustix::io::read(&self.equipment.signals, &mut drained).is_ok() {}
         while let Some((pid, _)) = system::reap() {
             self.pool.retain(|pooled| *pooled != pid);
+            // What it said last comes before its end.
+            self.hear(pid)?;
             let Some(sandbox) = self.sandboxes.get_mut(&pid) else { continue };
             sandbox.has_ended = true;
             // One that was told may have run and ended since; then nobody listens for this any more.
             if let Some(status) = sandbox.take_status() {
-                fail(&status, failure("the sandbox ended while it was prepared"));
+                fail(&status, failure(ENDED));
             }
+            if !sandbox.is_leaving {
+                self.tell_end(pid, None)?;
+            }
+            let Some(sandbox) = self.sandboxes.get(&pid) else { continue };
             // An instance's groups stay until the server has seen how it ended.
             if sandbox.is_leaving || sandbox.instance.is_none() {
                 self.bury(pid)?;
@@ -416,6 +466,7 @@ impl Starter {
 
     /// Removes what an ended sandbox leaves: its groups. Its mounts, namespaces and /tmp ended with it.
     fn bury(&mut self, pid: i32) -> Result<(), Failure> {
+        self.unwatch(pid)?;
         let Some(sandbox) = self.sandboxes.remove(&pid) else { return Ok(()) };
         self.slots.give_back(sandbox.slot);
         let ids = Ids { directory: &self.configuration.directory, serial: sandbox.serial };
@@ -453,10 +504,10 @@ impl Starter {
         pids.into_iter().for_each(|pid| self.end(pid));
         self.pool.clear();
         while !self.sandboxes.is_empty() {
-            let mut polled =
-                [rustix::event::PollFd::new(&self.equipment.signals, rustix::event::PollFlags::IN)];
+            use rustix::event::{PollFd, PollFlags, poll};
+            let mut polled = [PollFd::new(&self.equipment.signals, PollFlags::IN)];
             // An interrupted wait is tried again by the loop.
-            let _ready = rustix::event::poll(&mut polled, None);
+            let _ready = poll(&mut polled, None);
             self.reap()?;
         }
         let hosts: Vec<HostId> = self.hosts.keys().copied().collect();
