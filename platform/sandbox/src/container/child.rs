@@ -15,6 +15,7 @@ use super::protocol::{
 use super::rootfs::{GROUP, Privilege, USER};
 use super::seccomp::Refused;
 use super::system::{self, Landlock, Program};
+use rustix::process::Resource;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,6 +40,8 @@ pub(super) struct Birth<'a> {
     /// The network that was made for it; None where it makes its own.
     pub(super) network: Option<&'a Network>,
     pub(super) refused: &'a Refused,
+    /// What of /proc needs no cover.
+    pub(super) closed: &'a proc_view::Closed,
     pub(super) privilege: Privilege,
     pub(super) proc_view: ProcView,
 }
@@ -120,7 +123,7 @@ fn be_born(template: &OwnedFd, birth: &Birth<'_>) -> Result<Born, Failure> {
         FileSystem { kind: "proc", options: &[], attributes: WRITABLE | libc::MOUNT_ATTR_NOEXEC };
     mounts::attach(mounts::new(proc)?, Path::new("/proc"))?;
     if birth.proc_view == ProcView::MadeUp {
-        proc_view::hide()?;
+        proc_view::hide(birth.closed)?;
     }
     let shared = FileSystem {
         kind: "tmpfs",
@@ -277,25 +280,9 @@ fn become_user(host_user: u32, privilege: Privilege) -> Result<(), Failure> {
     }
 }
 
-/// Limits that control groups do not know.
+/// Limits of one user and of one process that control groups do not know. Others the starter has already.
 fn limit_resources() -> Result<(), Failure> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    for (resource, limit) in [
-        // Zero does not stop a core_pattern that is a pipe; one does.
-        (Resource::Core, 1),
-        (Resource::Nofile, 1024),
-        (Resource::Nproc, 1025),
-        (Resource::Memlock, 64 << 10),
-        (Resource::Msgqueue, 0),
-        (Resource::Sigpending, 1024),
-        (Resource::Nice, 0),
-        (Resource::Rtprio, 0),
-    ] {
-        let limit = getrlimit(resource).maximum.map_or(limit, |maximum| maximum.min(limit));
-        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
-            .step(|| format!("cannot set the limit {resource:?}"))?;
-    }
-    Ok(())
+    system::limit_resources(&[(Resource::Nofile, 1024), (Resource::Nproc, 1025)])
 }
 
 fn drop_capabilities() -> Result<(), Failure> {

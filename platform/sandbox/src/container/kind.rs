@@ -25,10 +25,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::TcpListener;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 use tokio::io::unix::AsyncFd;
 
@@ -135,6 +135,8 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct Container {
     starter: Arc<Starter>,
+    /// For the next start.
+    ends: Mutex<Option<Ends>>,
     runtimes: Runtimes,
     reveal: Reveal,
     facts: Facts,
@@ -170,6 +172,26 @@ pub struct Program<'a> {
     pub settings: &'a Settings,
     /// Instance and host; environment of the instance alone.
     pub identity: &'a Identity,
+}
+
+/// What connects the server to a new sandbox: the ends of its status channel and of its output.
+#[derive(Debug)]
+struct Ends {
+    status: AsyncFd<Channel>,
+    theirs: Channel,
+    output: OwnedFd,
+    sink: OwnedFd,
+}
+
+impl Ends {
+    fn new() -> Result<Self, Failure> {
+        let cannot = || "cannot connect a sandbox (limit: open files of the server)".to_owned();
+        let (ours, theirs) = Channel::pair().step(cannot)?;
+        let (output, sink) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).step(cannot)?;
+        rustix::io::ioctl_fionbio(&output, true).step(cannot)?;
+        Ok(Self { status: ours.watched().step(cannot)?, theirs, output, sink })
+    }
 }
 
 /// Size of the /tmp of prepared file systems: Lambda's default (quotas page, 2026-11).
@@ -210,7 +232,7 @@ impl Container {
             limitations: connection.limitations.clone(),
             host_address: connection.host_address,
         };
-        Ok(Self { starter, runtimes, reveal, facts })
+        Ok(Self { starter, ends: Mutex::default(), runtimes, reveal, facts })
     }
 
     /// Creates a sandbox and executes its program in it. What it is from then on is its own.
@@ -245,12 +267,9 @@ impl Container {
         program: Program<'_>,
     ) -> Result<Running<ContainerControl>, Failure> {
         let Program { image, settings, identity } = program;
-        let cannot = || "cannot connect a sandbox (limit: open files of the server)".to_owned();
-        let (ours, theirs) = Channel::pair().step(cannot)?;
-        let (output, sink) =
-            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).step(cannot)?;
-        rustix::io::ioctl_fionbio(&output, true).step(cannot)?;
         let (strings, arguments) = strings(&program)?;
+        let ready = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Ends { status, theirs, output, sink } = ready.map_or_else(Ends::new, Ok)?;
         let request = Request::Start(StartSpec {
             instance: identity.instance,
             host: identity.host,
@@ -264,8 +283,13 @@ impl Container {
         let descriptors = [theirs.as_fd(), sink.as_fd()];
         connection.send(&[&protocol::encode(&request), &strings], &descriptors).await?;
         drop((theirs, sink));
-        let status = ours.watched().step(cannot)?;
+        // While the sandbox is made: what the next start would else have to make first.
+        let next = Ends::new().ok();
+        if next.is_some() {
+            *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        }
         let (listener, sandbox) = executed(&status).await?;
+        drop(status);
         let group = GroupName { host: self.starter.group(identity.host), instance: sandbox };
         let freezer = connection.cgroups.freezer(&group);
         let freezer = freezer

@@ -8,6 +8,7 @@ mod equipment;
 mod ids;
 mod lifecycle;
 mod sandbox;
+mod spare;
 
 use super::cgroup::Limits;
 use super::channel::{Channel, MESSAGE_LIMIT, Received};
@@ -20,6 +21,7 @@ use model::{HostId, InstanceId};
 use rustix::event::{Timespec, epoll};
 use rustix::fs::FlockOperation;
 use sandbox::{Sandbox, Slots};
+use spare::Newborn;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
@@ -151,6 +153,7 @@ struct Starter {
     instances: BTreeMap<InstanceId, i32>,
     /// Prepared or soon prepared, and not bound to an instance.
     pool: VecDeque<i32>,
+    spare: Option<Newborn>,
     slots: Slots,
     /// Cells that go when the last sandbox of the pool on them is gone.
     leaving: BTreeSet<HostId>,
@@ -209,6 +212,7 @@ impl Starter {
             sandboxes: BTreeMap::new(),
             instances: BTreeMap::new(),
             pool: VecDeque::new(),
+            spare: None,
             slots,
             leaving: BTreeSet::new(),
             pool_host: None,
@@ -250,7 +254,12 @@ impl Starter {
             let mut is_asked = false;
             for source in events.drain(..).map(|event: epoll::Event| Source::of(event.data)) {
                 match source {
-                    Source::Sandbox(pid) => self.hear(pid)?,
+                    Source::Sandbox(pid) if self.sandboxes.contains_key(&pid) => self.hear(pid)?,
+                    Source::Sandbox(pid) => {
+                        if let Err(failure) = self.hear_spare(pid) {
+                            self.put_off(&failure);
+                        }
+                    }
                     Source::Signals => self.reap()?,
                     Source::Maker => self.take_in_tmp()?,
                     Source::Networks => self.take_in_networks(),
@@ -269,15 +278,15 @@ impl Starter {
                     }
                 }
                 self.quiet_from = Instant::now() + QUIET;
-            } else if is_timed_out && self.is_pool_short() {
+            } else if is_timed_out && self.is_short() {
                 self.prepare_one();
             }
         }
     }
 
-    /// Waits for something to do; not for long where the pool is short. Returns whether that time is over.
+    /// Waits for something to do; not for long where something is to be prepared. Returns whether that time is over.
     fn wait(&mut self, events: &mut Vec<epoll::Event>) -> Result<bool, Failure> {
-        let timeout = self.is_pool_short().then(|| {
+        let timeout = self.is_short().then(|| {
             let left = self.quiet_from.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) }
         });

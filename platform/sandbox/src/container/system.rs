@@ -4,12 +4,15 @@
 
 mod first_process;
 
+use super::protocol::{Failure, Step};
 pub(super) use first_process::FirstProcess;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Which side of a fork this is.
 #[derive(Debug)]
@@ -152,6 +155,15 @@ pub(super) fn join_new_session_keyring() -> io::Result<()> {
     .map(drop)
 }
 
+/// Lowers limits of this process and of all that it forks, for good.
+pub(super) fn limit_resources(limits: &[(Resource, u64)]) -> Result<(), Failure> {
+    limits.iter().try_for_each(|(resource, limit)| {
+        let limit = getrlimit(*resource).maximum.map_or(*limit, |maximum| maximum.min(*limit));
+        setrlimit(*resource, Rlimit { current: Some(limit), maximum: Some(limit) })
+            .step(|| format!("cannot set the limit {resource:?}"))
+    })
+}
+
 /// Calls prctl with integer arguments.
 pub(super) fn process_control(option: c_int, argument: u64) -> io::Result<()> {
     // SAFETY: callers pass options whose arguments are integers.
@@ -220,6 +232,21 @@ pub(super) fn block_signals(signals: &[c_int]) -> io::Result<()> {
 pub(super) fn default_signal(signal: c_int) {
     // SAFETY: SIG_DFL is a valid disposition; a failure would mean an invalid signal number, and changes nothing.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// Waits for one of the blocked `signals`, for less than a second. None where none came.
+pub(super) fn wait_signal_for(signals: &[c_int], limit: Duration) -> Option<c_int> {
+    let limit = libc::timespec { tv_sec: 0, tv_nsec: i64::from(limit.subsec_nanos()) };
+    // SAFETY: as in `block_signals`; a null info pointer is allowed.
+    let signal = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const limit)
+    };
+    (signal > 0).then_some(signal)
 }
 
 /// Waits for one of the blocked `signals`.

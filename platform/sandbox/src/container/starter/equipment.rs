@@ -6,14 +6,27 @@ use super::super::cgroup::{self, Cgroups};
 use super::super::mounts::{self, FileSystem, WRITABLE};
 use super::super::network::{self, Allowed, NetworkConfig, Router};
 use super::super::networks::Networks;
+use super::super::proc_view;
 use super::super::protocol::{Configuration, Failure, NetworkWish, Step};
 use super::super::rootfs::{Privilege, Surroundings, Template};
 use super::super::seccomp::{self, Refused};
 use super::super::system;
 use super::super::tmp::Maker;
+use rustix::process::Resource;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+
+/// Limits that control groups do not know and that the starter can have as well, so that no start pays for them.
+const LIMITS: [(Resource, u64); 6] = [
+    // Zero does not stop a core_pattern that is a pipe; one does.
+    (Resource::Core, 1),
+    (Resource::Memlock, 64 << 10),
+    (Resource::Msgqueue, 0),
+    (Resource::Sigpending, 1024),
+    (Resource::Nice, 0),
+    (Resource::Rtprio, 0),
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -28,6 +41,7 @@ pub(super) struct Equipment {
     pub(super) cgroups: Cgroups,
     pub(super) template: Template,
     pub(super) refused: Refused,
+    pub(super) closed: proc_view::Closed,
     /// None where /tmp is memory.
     pub(super) maker: Option<Maker>,
     /// None where sandboxes make their own networks.
@@ -72,6 +86,7 @@ impl Equipment {
             Privilege::Root => Some(Networks::start()?),
             Privilege::Rootless => None,
         };
+        system::limit_resources(&LIMITS)?;
         if system::Landlock::version().is_none() {
             limitations.push("this kernel has no landlock: one defence less".to_owned());
         }
@@ -90,6 +105,7 @@ impl Equipment {
             cgroups,
             template,
             refused,
+            closed: proc_view::Closed::look(),
             maker,
             networks,
             router,
