@@ -2,6 +2,7 @@
 
 use crate::support::{World, is_root, settings};
 use model::MemoryMib;
+use sandbox::Settings;
 use sandbox::container::Cause;
 use std::time::Duration;
 
