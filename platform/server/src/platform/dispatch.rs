@@ -149,7 +149,7 @@ impl<K: Kind> State<K> {
 
 /// An X-Ray trace header for a caller that sent none: a root of its own, not sampled. Its digits are the request id's, which
 /// are as random as others would be: to ask the kernel for more takes part of every invocation.
-fn new_trace_id(request_id: &str) -> Arc<str> {
+pub(super) fn new_trace_id(request_id: &str) -> Arc<str> {
     let seconds =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let id: String = request_id.chars().filter(char::is_ascii_hexdigit).collect();
