@@ -1,5 +1,6 @@
 //! Many sandboxes at once: the time until all have executed their program, and what each costs in memory and descriptors
-//! while it waits. Prints figures. Needs root.
+//! while it waits, also by the kernel's own counters, which other work on the machine disturbs little. Prints figures.
+//! Needs root. `cargo bench -p sandbox --bench many [-- COUNT]`.
 
 use model::{HostId, InstanceId, MemoryMib, Span};
 use sandbox::container::{
@@ -14,6 +15,31 @@ use std::time::Instant;
 
 const HOST: HostId = HostId(1);
 const COUNT: u64 = 200;
+/// Slab caches of which fewer bytes than this go to each sandbox are not listed.
+const LISTED: i64 = 1024;
+
+/// Kernel memory by kind, in bytes: lines of /proc/meminfo, and active objects of each slab cache.
+fn kernel_memory() -> BTreeMap<String, i64> {
+    const KINDS: [&str; 5] = ["Slab:", "PageTables:", "KernelStack:", "Percpu:", "AnonPages:"];
+    let text = std::fs::read_to_string("/proc/meminfo").expect("a file of /proc");
+    let word =
+        |line: &str, at: usize| -> Option<i64> { line.split_whitespace().nth(at)?.parse().ok() };
+    let kinds = text.lines().filter_map(|line| {
+        let kind = KINDS.iter().find(|kind| line.starts_with(**kind))?;
+        Some(((*kind).to_owned(), word(line, 1)? << 10))
+    });
+    let slabs = std::fs::read_to_string("/proc/slabinfo").unwrap_or_default();
+    let caches = slabs.lines().skip(2).filter_map(|line| {
+        let name = line.split_whitespace().next()?;
+        Some((format!("  {name}"), word(line, 1)? * word(line, 3)?))
+    });
+    kinds.chain(caches).collect()
+}
+
+/// How many sandboxes.
+fn count() -> u64 {
+    std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(COUNT)
+}
 
 /// MemAvailable and the server's own resident memory in KiB, and its open descriptors.
 fn memory() -> (i64, i64, i64) {
@@ -79,9 +105,11 @@ async fn platform(directory: &Path) -> (Container, ContainerImage, Settings) {
 async fn measure(shared: &Arc<(Container, ContainerImage, Settings)>) {
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let before = memory();
+    let kernel = kernel_memory();
+    let count = count();
     let began = Instant::now();
     let mut starting = Vec::new();
-    for number in 1..=COUNT {
+    for number in 1..=count {
         let shared = Arc::clone(shared);
         starting.push(tokio::spawn(async move {
             let (container, image, settings) = &*shared;
@@ -99,13 +127,19 @@ async fn measure(shared: &Arc<(Container, ContainerImage, Settings)>) {
     for start in starting {
         running.push(start.await.expect("a start"));
     }
-    println!("{COUNT} sandboxes at once: {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
+    println!("{count} sandboxes at once: {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     let after = memory();
-    let each = |from: i64, to: i64| (to - from) as f64 / COUNT as f64;
+    let each = |from: i64, to: i64| (to - from) as f64 / count as f64;
     println!("available memory, each: {:.0} KiB", each(after.0, before.0));
     println!("server's memory, each: {:.1} KiB", each(before.1, after.1));
     println!("server's descriptors, each: {:.1}", each(before.2, after.2));
+    for (kind, bytes) in kernel_memory() {
+        let each = (bytes - kernel.get(&kind).copied().unwrap_or(0)) / count as i64;
+        if each.abs() >= LISTED || !kind.starts_with(' ') {
+            println!("{kind:<32} {:>8.1} KiB each", each as f64 / 1024.0);
+        }
+    }
     let mut used: Vec<u64> =
         running.iter().map(|sandbox| sandbox.control.usage().memory_peak_bytes >> 10).collect();
     used.sort_unstable();
@@ -116,6 +150,6 @@ async fn measure(shared: &Arc<(Container, ContainerImage, Settings)>) {
     }
     println!(
         "removed one after the other: {:.1} ms each",
-        began.elapsed().as_secs_f64() * 1e3 / COUNT as f64
+        began.elapsed().as_secs_f64() * 1e3 / count as f64
     );
 }

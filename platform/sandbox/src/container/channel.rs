@@ -9,6 +9,7 @@ use rustix::net::{
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Longest message in bytes; larger ones are an error. Below the kernel's default `net.core.wmem_max` of 212,992.
@@ -52,10 +53,10 @@ impl Channel {
         self.0
     }
 
-    /// Has the event loop watch it.
+    /// Has the event loop watch it for what comes.
     pub(super) fn watched(self) -> io::Result<AsyncFd<Self>> {
         // SAFETY: the descriptor is owned by the channel, is never replaced, and is closed only when it is dropped.
-        unsafe { AsyncFd::register(self) }.map_err(Into::into)
+        unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }.map_err(Into::into)
     }
 
     /// Sends one message, made of `parts`, with descriptors.

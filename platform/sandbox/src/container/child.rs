@@ -15,6 +15,7 @@ use super::protocol::{
 use super::rootfs::{GROUP, Privilege, USER};
 use super::seccomp::Refused;
 use super::system::{self, Landlock, Program};
+use rustix::process::Resource;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,6 +40,8 @@ pub(super) struct Birth<'a> {
     /// The network that was made for it; None where it makes its own.
     pub(super) network: Option<&'a Network>,
     pub(super) refused: &'a Refused,
+    /// What of /proc needs no cover.
+    pub(super) closed: &'a proc_view::Closed,
     pub(super) privilege: Privilege,
     pub(super) proc_view: ProcView,
 }
@@ -83,7 +86,7 @@ pub(super) fn run(birth: Birth<'_>) -> ! {
         Err(failure) => report(&Report::Failed(failure), &[]),
         Ok(listener) => {
             report(&Report::Prepared, &[]);
-            become_function(&channel, buffer, listener);
+            wait_for_function(&channel, buffer, &listener);
         }
     }
     system::exit(1)
@@ -120,7 +123,7 @@ fn be_born(template: &OwnedFd, birth: &Birth<'_>) -> Result<Born, Failure> {
         FileSystem { kind: "proc", options: &[], attributes: WRITABLE | libc::MOUNT_ATTR_NOEXEC };
     mounts::attach(mounts::new(proc)?, Path::new("/proc"))?;
     if birth.proc_view == ProcView::MadeUp {
-        proc_view::hide()?;
+        proc_view::hide(birth.closed)?;
     }
     let shared = FileSystem {
         kind: "tmpfs",
@@ -190,6 +193,7 @@ fn furnish(channel: &Channel, buffer: &mut [u8], birth: &Birth<'_>) -> Result<()
     system::process_control(libc::PR_SET_NO_NEW_PRIVS, 1)
         .step(|| "cannot forgo new privileges".to_owned())?;
     restrict_files()?;
+    standard_streams()?;
     birth.refused.install().map_err(|error| Failure { step: error.to_string(), errno: 0 })
 }
 
@@ -208,39 +212,35 @@ fn mount_tmp(kind: Tmp, given: Option<OwnedFd>) -> Result<(), Failure> {
     mounts::attach(mount, Path::new("/tmp"))
 }
 
-/// Third stage: the function. Returns where it could not be started, which it has said.
-fn become_function(channel: &Channel, mut buffer: Vec<u8>, listener: TcpListener) {
-    let Ok(Received::Message(length, descriptors)) = channel.receive(&mut buffer) else { return };
-    let Ok((command, strings)) = protocol::decode::<Command>(&buffer[..length]) else { return };
+/// Third stage: the function. A process for it is there before anyone knows which, so that all that is left to do then is
+/// to execute; this one becomes the first process of the sandbox. Returns where that is impossible.
+fn wait_for_function(channel: &Channel, mut buffer: Vec<u8>, listener: &TcpListener) {
+    let mut length = 0;
+    let beside = || {
+        if let Ok(Received::Message(received, descriptors)) = channel.receive(&mut buffer) {
+            length = received;
+            become_function(&buffer[..received], descriptors, listener);
+        }
+    };
+    let Ok(runtime) = system::run_beside(beside, CHANNEL + 1) else { return };
+    // Other processes of the sandbox cannot read this one's memory; secrets leave it all the same.
+    buffer[..length].fill(0);
+    std::hint::black_box(&buffer);
+    init::look_after(runtime, CHANNEL)
+}
+
+/// In the function's process: executes. Returns where that failed, which it has said.
+fn become_function(message: &[u8], descriptors: Vec<OwnedFd>, listener: &TcpListener) {
+    let Ok((command, strings)) = protocol::decode::<Command>(message) else { return };
     let mut descriptors = descriptors.into_iter();
     let (Some(status), Some(output)) = (descriptors.next(), descriptors.next()) else { return };
+    // The exec closes it, and so is seen.
     let status = Channel::from_descriptor(status);
     let listening = protocol::encode(&Status::Listening { group: command.group });
     // A server that is gone needs neither this nor what follows.
     let _gone = status.send(&[&listening], &[listener.as_fd()]);
-    drop(listener);
-    match execute(strings, command.arguments, &output) {
-        Ok(runtime) => {
-            let _gone = status.send(&[&protocol::encode(&Status::Executed)], &[]);
-            // Other processes of the sandbox cannot read this one's memory; secrets leave it all the same.
-            system::forget(buffer);
-            let status = keep_only(status);
-            init::look_after(runtime, &status)
-        }
-        Err(failure) => {
-            let _gone = status.send(&[&protocol::encode(&Status::Failed(failure))], &[]);
-        }
-    }
-}
-
-/// Closes every descriptor but the status channel, which moves to a low number.
-fn keep_only(status: Channel) -> Channel {
-    let moved = system::place_at(status.as_fd(), CHANNEL);
-    std::mem::forget(status);
-    if moved.is_err() || system::close_from(CHANNEL + 1).is_err() {
-        system::exit(1);
-    }
-    Channel::from_descriptor(system::adopt(CHANNEL))
+    let failure = execute(strings, command.arguments, &output);
+    let _gone = status.send(&[&protocol::encode(&Status::Failed(failure))], &[]);
 }
 
 /// Becomes the instance's own host user, then the only user of a namespace of its own.
@@ -280,25 +280,9 @@ fn become_user(host_user: u32, privilege: Privilege) -> Result<(), Failure> {
     }
 }
 
-/// Limits that control groups do not know.
+/// Limits of one user and of one process that control groups do not know. Others the starter has already.
 fn limit_resources() -> Result<(), Failure> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    for (resource, limit) in [
-        // Zero does not stop a core_pattern that is a pipe; one does.
-        (Resource::Core, 1),
-        (Resource::Nofile, 1024),
-        (Resource::Nproc, 1025),
-        (Resource::Memlock, 64 << 10),
-        (Resource::Msgqueue, 0),
-        (Resource::Sigpending, 1024),
-        (Resource::Nice, 0),
-        (Resource::Rtprio, 0),
-    ] {
-        let limit = getrlimit(resource).maximum.map_or(limit, |maximum| maximum.min(limit));
-        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
-            .step(|| format!("cannot set the limit {resource:?}"))?;
-    }
-    Ok(())
+    system::limit_resources(&[(Resource::Nofile, 1024), (Resource::Nproc, 1025)])
 }
 
 fn drop_capabilities() -> Result<(), Failure> {
@@ -348,23 +332,32 @@ fn restrict_files() -> Result<(), Failure> {
     landlock.restrict().step(cannot)
 }
 
-fn execute(strings: &[u8], arguments: usize, output: &OwnedFd) -> Result<i32, Failure> {
-    let cannot = || "cannot connect the runtime's output".to_owned();
-    let strings = protocol::strings(strings).step(|| "no valid arguments".to_owned())?;
-    let Some((arguments, environment)) = strings.split_at_checked(arguments) else {
-        return Err(Failure { step: "fewer arguments than promised".to_owned(), errno: 0 });
-    };
-    let program = Program { arguments: arguments.to_vec(), environment: environment.to_vec() };
-    rustix::process::chdir(PACKAGE).step(|| format!("cannot enter {PACKAGE}"))?;
+/// Standard input is nothing, and output too until there is a function.
+fn standard_streams() -> Result<(), Failure> {
+    let cannot = || "cannot connect the standard streams".to_owned();
     let null = File::options().read(true).write(true).open("/dev/null").step(cannot)?;
-    system::duplicate_to(null.as_fd(), 0).step(cannot)?;
-    system::duplicate_to(output.as_fd(), 1).step(cannot)?;
-    system::duplicate_to(output.as_fd(), 2).step(cannot)?;
-    let runtime = system::spawn(&program).step(|| {
-        let file = program.arguments.first().map(|file| file.to_string_lossy());
-        format!("cannot execute {}", file.unwrap_or_default())
-    })?;
-    system::duplicate_to(null.as_fd(), 1).step(cannot)?;
-    system::duplicate_to(null.as_fd(), 2).step(cannot)?;
-    Ok(runtime)
+    (0..=2).try_for_each(|number| system::duplicate_to(null.as_fd(), number)).step(cannot)
+}
+
+/// Executes, or says why that failed.
+fn execute(strings: &[u8], arguments: usize, output: &OwnedFd) -> Failure {
+    let prepared = || {
+        let strings = protocol::strings(strings).step(|| "no valid arguments".to_owned())?;
+        let Some((arguments, environment)) = strings.split_at_checked(arguments) else {
+            return Err(Failure { step: "fewer arguments than promised".to_owned(), errno: 0 });
+        };
+        rustix::process::chdir(PACKAGE).step(|| format!("cannot enter {PACKAGE}"))?;
+        system::duplicate_to(output.as_fd(), 1)
+            .and_then(|()| system::duplicate_to(output.as_fd(), 2))
+            .step(|| "cannot connect the runtime's output".to_owned())?;
+        Ok(Program { arguments: arguments.to_vec(), environment: environment.to_vec() })
+    };
+    match prepared() {
+        Err(failure) => failure,
+        Ok(program) => {
+            let error = system::execute(&program);
+            let file = program.arguments.first().map(|file| file.to_string_lossy());
+            Failure::new(format!("cannot execute {}", file.unwrap_or_default()), &error)
+        }
+    }
 }

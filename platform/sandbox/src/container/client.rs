@@ -15,6 +15,7 @@ use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
@@ -49,6 +50,48 @@ pub(super) struct Connection {
     life: watch::Sender<Life>,
 }
 
+/// How the runtime of an instance has ended, and who waits for that.
+#[derive(Debug, Default)]
+pub(super) struct Ending(Mutex<Ended>);
+
+#[derive(Debug, Default)]
+struct Ended {
+    how: Option<HowEnded>,
+    waiting: Option<Waker>,
+}
+
+/// How a runtime has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HowEnded {
+    /// By itself, with this wait status.
+    Reported(i32),
+    /// With its first process, and all others.
+    Killed,
+    /// With the starter.
+    Orphaned,
+}
+
+impl Ending {
+    fn set(&self, how: HowEnded) {
+        let mut ended = lock(&self.0);
+        ended.how.get_or_insert(how);
+        if let Some(waiting) = ended.waiting.take() {
+            waiting.wake();
+        }
+    }
+
+    /// How it has ended, when it has. For one task at a time: the last that asked is woken.
+    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<HowEnded> {
+        let mut ended = lock(&self.0);
+        match (ended.how, &ended.waiting) {
+            (Some(how), _) => return Poll::Ready(how),
+            (None, Some(waiting)) if waiting.will_wake(context.waker()) => {}
+            (None, _) => ended.waiting = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Life {
     Alive,
@@ -61,10 +104,14 @@ enum Life {
 /// A process that lived for less than this is not replaced at once: whatever ended it may end the next, too.
 const STABLE: Duration = Duration::from_secs(1);
 
+/// Between two attempts to ask a starter that has more to do than its connection holds.
+const FULL_PAUSE: Duration = Duration::from_millis(1);
+
 #[derive(Debug, Default)]
 struct Asked {
     hosts: BTreeMap<HostId, oneshot::Sender<Option<Failure>>>,
     gone: BTreeMap<InstanceId, oneshot::Sender<()>>,
+    endings: BTreeMap<InstanceId, Weak<Ending>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -233,7 +280,7 @@ impl Connection {
                             (cgroups, limitations, host_address)
                         }
                         Reply::Unusable(failure) => return Err(failure),
-                        Reply::Host { .. } | Reply::Gone(_) => {
+                        Reply::Host { .. } | Reply::Ended { .. } | Reply::Gone(_) => {
                             let step = format!("{}: it speaks out of turn", cannot());
                             return Err(Failure { step, errno: 0 });
                         }
@@ -254,15 +301,6 @@ impl Connection {
 
     pub(super) fn is_alive(&self) -> bool {
         *self.life.borrow() == Life::Alive
-    }
-
-    /// Whether the process has closed its end, by a look at the connection itself: [`Self::closed`] may not have been
-    /// told yet.
-    pub(super) fn is_closed(&self) -> bool {
-        use rustix::net::RecvFlags;
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let received = rustix::net::recv(self.channel.get_ref(), &mut [0_u8; 1], flags);
-        !self.is_alive() || matches!(received, Ok((0, _)) | Err(rustix::io::Errno::CONNRESET))
     }
 
     /// Returns when the process has closed its connection, which it does when it ends.
@@ -299,7 +337,14 @@ impl Connection {
                         let _unheard = asked.send(failure);
                     }
                 }
+                Ok((Reply::Ended { instance, status }, _)) => {
+                    let ending = lock(&self.asked).endings.remove(&instance);
+                    if let Some(ending) = ending.and_then(|ending| ending.upgrade()) {
+                        ending.set(status.map_or(HowEnded::Killed, HowEnded::Reported));
+                    }
+                }
                 Ok((Reply::Gone(instance), _)) => {
+                    lock(&self.asked).endings.remove(&instance);
                     if let Some(asked) = lock(&self.asked).gone.remove(&instance) {
                         let _unheard = asked.send(());
                     }
@@ -309,6 +354,10 @@ impl Connection {
             }
         }
         self.life.send_replace(Life::Closed);
+        let endings = std::mem::take(&mut lock(&self.asked).endings);
+        for ending in endings.into_values().filter_map(|ending| ending.upgrade()) {
+            ending.set(HowEnded::Orphaned);
+        }
         self.shut_down();
         // It closes its connection only when it ends; that takes no thread of the event loop.
         let _waited = tokio::task::spawn_blocking(move || child.wait()).await;
@@ -327,6 +376,16 @@ impl Connection {
         }
     }
 
+    /// Where the end of an instance's runtime will be seen. Before its start is asked for: it may end at once.
+    pub(super) fn ending(&self, instance: InstanceId) -> Arc<Ending> {
+        let ending = Arc::new(Ending::default());
+        lock(&self.asked).endings.insert(instance, Arc::downgrade(&ending));
+        if !self.is_alive() {
+            ending.set(HowEnded::Orphaned);
+        }
+        ending
+    }
+
     /// Sends one message with descriptors, waiting for room.
     pub(super) async fn send<const PARTS: usize>(
         &self,
@@ -335,9 +394,11 @@ impl Connection {
     ) -> Result<(), Failure> {
         let cannot = || "cannot ask the starter".to_owned();
         loop {
-            let mut ready = self.channel.writable().await.step(cannot)?;
+            // It is watched for what comes only: to be woken by every message that was taken in would cost each start.
             match self.channel.get_ref().try_send(parts, descriptors) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::time::sleep(FULL_PAUSE).await;
+                }
                 sent => return sent.step(cannot),
             }
         }

@@ -3,20 +3,16 @@
 //! Deliberately knows nothing of the Runtime API.
 
 use super::cgroup::{FreezerWords, GroupName};
-use super::channel::{Channel, Received};
-use super::client::{Connection, Starter, receive};
+use super::client::{Connection, Ending, HowEnded, Starter};
 use super::handle::{Cause, Control, Exit};
-use super::protocol::{self, Request, Status};
+use super::protocol::Request;
 use crate::{Grace, Usage};
 use std::fs::File;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
 
 /// A running sandbox. Freezing and thawing are single writes to a file that is kept open.
 #[derive(Debug)]
@@ -29,7 +25,7 @@ pub struct ContainerControl {
     pub(super) freezer: Option<File>,
     pub(super) words: FreezerWords,
     pub(super) ceiling_milli: Option<u32>,
-    pub(super) status: AsyncFd<Channel>,
+    pub(super) ending: Arc<Ending>,
     pub(super) exit: OnceLock<Exit>,
     pub(super) left: Left,
 }
@@ -90,34 +86,15 @@ impl Control for ContainerControl {
     }
 
     async fn exited(&self) -> Exit {
-        let mut buffer = [0; 256];
-        loop {
-            if let Some(exit) = self.exit.get() {
-                return *exit;
-            }
-            let received = {
-                let mut received = pin!(receive(&self.status, &mut buffer));
-                let mut closed = pin!(self.connection.closed());
-                poll_fn(|cx| match received.as_mut().poll(cx) {
-                    Poll::Pending => closed.as_mut().poll(cx).map(|()| Ok(Received::End)),
-                    received => received,
-                })
-                .await
-            };
-            let exit = match received {
-                Ok(Received::Message(length, _)) => {
-                    match protocol::decode::<Status>(&buffer[..length]) {
-                        Ok((Status::Exited(wait_status), _)) => self.exit_of(wait_status),
-                        _ => continue,
-                    }
-                }
-                // Without a report, the first process was killed, and all others with it. A starter that dies closes
-                // its connection before its sandboxes are killed for it.
-                Ok(Received::End) | Err(_) if self.connection.is_closed() => self.orphaned(),
-                Ok(Received::End) | Err(_) => self.exit_of(libc::SIGKILL),
-            };
-            return *self.exit.get_or_init(|| exit);
+        if let Some(exit) = self.exit.get() {
+            return *exit;
         }
+        let exit = match poll_fn(|context| self.ending.poll(context)).await {
+            HowEnded::Reported(wait_status) => self.exit_of(wait_status),
+            HowEnded::Killed => self.exit_of(libc::SIGKILL),
+            HowEnded::Orphaned => self.orphaned(),
+        };
+        *self.exit.get_or_init(|| exit)
     }
 
     async fn destroy(mut self, grace: Grace) {

@@ -3,33 +3,24 @@
 //! A runtime that is itself the first process ignores SIGTERM and turns abort into a segmentation fault. Deliberately
 //! knows nothing of how the sandbox was made.
 
-use super::channel::Channel;
-use super::protocol::{self, Status};
-use super::system;
+use super::system::{self, FirstProcess};
+use std::time::Duration;
 
 /// Signals that are blocked and waited for.
 pub(super) const SIGNALS: [i32; 2] = [libc::SIGCHLD, libc::SIGTERM];
 
-/// Bytes of the longest report of an end.
-const REPORT_LIMIT: usize = 64;
+/// How long it stays as it is.
+const PAUSE: Duration = Duration::from_millis(20);
 
-/// Looks after the sandbox until the runtime `pid` ends, reports that, and ends; with it the kernel ends all others.
+/// Looks after the sandbox until the runtime ends, says so on `channel`, and ends; with it the kernel ends all others.
 ///
-/// It lets go of the starter's heap, a fifth of a MiB per instance, and so must not allocate.
-pub(super) fn look_after(runtime: i32, status: &Channel) -> ! {
-    system::unmap_heap();
-    let mut space = [0; REPORT_LIMIT];
-    loop {
-        while let Some((pid, ended)) = system::reap() {
-            if pid == runtime {
-                // A server that is gone needs no report.
-                let _gone = protocol::encode_into(&mut space, &Status::Exited(ended))
-                    .and_then(|report| status.send(&[report], &[]));
-                system::exit(0);
-            }
-        }
-        if system::wait_signal(&SIGNALS) == libc::SIGTERM {
-            system::signal_process(runtime, libc::SIGTERM);
-        }
+/// It lets go of nearly all its memory: what it was forked with would cost more than many a function. Not at once, since
+/// that would take a CPU from those who wait for the function.
+pub(super) fn look_after(runtime: i32, channel: i32) -> ! {
+    match system::wait_signal_for(&SIGNALS, PAUSE) {
+        // Ended children are asked for anyway.
+        None | Some(libc::SIGCHLD) => {}
+        Some(signal) => system::signal_process(runtime, signal),
     }
+    FirstProcess { runtime, channel, signals: &SIGNALS, exited: super::protocol::EXITED }.remain()
 }

@@ -25,10 +25,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::TcpListener;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 use tokio::io::unix::AsyncFd;
 
@@ -135,6 +135,8 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct Container {
     starter: Arc<Starter>,
+    /// For the next start.
+    ends: Mutex<Option<Ends>>,
     runtimes: Runtimes,
     reveal: Reveal,
     facts: Facts,
@@ -170,6 +172,26 @@ pub struct Program<'a> {
     pub settings: &'a Settings,
     /// Instance and host; environment of the instance alone.
     pub identity: &'a Identity,
+}
+
+/// What connects the server to a new sandbox: the ends of its status channel and of its output.
+#[derive(Debug)]
+struct Ends {
+    status: AsyncFd<Channel>,
+    theirs: Channel,
+    output: OwnedFd,
+    sink: OwnedFd,
+}
+
+impl Ends {
+    fn new() -> Result<Self, Failure> {
+        let cannot = || "cannot connect a sandbox (limit: open files of the server)".to_owned();
+        let (ours, theirs) = Channel::pair().step(cannot)?;
+        let (output, sink) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).step(cannot)?;
+        rustix::io::ioctl_fionbio(&output, true).step(cannot)?;
+        Ok(Self { status: ours.watched().step(cannot)?, theirs, output, sink })
+    }
 }
 
 /// Size of the /tmp of prepared file systems: Lambda's default (quotas page, 2026-11).
@@ -210,7 +232,7 @@ impl Container {
             limitations: connection.limitations.clone(),
             host_address: connection.host_address,
         };
-        Ok(Self { starter, runtimes, reveal, facts })
+        Ok(Self { starter, ends: Mutex::default(), runtimes, reveal, facts })
     }
 
     /// Creates a sandbox and executes its program in it. What it is from then on is its own.
@@ -245,12 +267,9 @@ impl Container {
         program: Program<'_>,
     ) -> Result<Running<ContainerControl>, Failure> {
         let Program { image, settings, identity } = program;
-        let cannot = || "cannot connect a sandbox (limit: open files of the server)".to_owned();
-        let (ours, theirs) = Channel::pair().step(cannot)?;
-        let (output, sink) =
-            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).step(cannot)?;
-        rustix::io::ioctl_fionbio(&output, true).step(cannot)?;
         let (strings, arguments) = strings(&program)?;
+        let ready = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Ends { status, theirs, output, sink } = ready.map_or_else(Ends::new, Ok)?;
         let request = Request::Start(StartSpec {
             instance: identity.instance,
             host: identity.host,
@@ -260,11 +279,17 @@ impl Container {
             tmp: settings.tmp,
             arguments,
         });
+        let ending = connection.ending(identity.instance);
         let descriptors = [theirs.as_fd(), sink.as_fd()];
         connection.send(&[&protocol::encode(&request), &strings], &descriptors).await?;
         drop((theirs, sink));
-        let status = ours.watched().step(cannot)?;
+        // While the sandbox is made: what the next start would else have to make first.
+        let next = Ends::new().ok();
+        if next.is_some() {
+            *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        }
         let (listener, sandbox) = executed(&status).await?;
+        drop(status);
         let group = GroupName { host: self.starter.group(identity.host), instance: sandbox };
         let freezer = connection.cgroups.freezer(&group);
         let freezer = freezer
@@ -280,7 +305,7 @@ impl Container {
             group,
             freezer,
             ceiling_milli: settings.cpu_ceiling_milli.map(|ceiling| ceiling.min(most)),
-            status,
+            ending,
             exit: OnceLock::new(),
             left: Left::Everything,
         };
@@ -292,24 +317,20 @@ impl Container {
 /// Waits until the runtime has been exec'd. Returns the Runtime API's listener, and the name of the control group.
 async fn executed(status: &AsyncFd<Channel>) -> Result<(TcpListener, String), Failure> {
     let cannot = || "the sandbox ended before its runtime was started".to_owned();
-    let mut listener = None;
+    let mut listening = None;
     let mut buffer = [0; 4096];
     loop {
         let Received::Message(length, descriptors) =
             receive(status, &mut buffer).await.step(cannot)?
         else {
-            return Err(Failure { step: cannot(), errno: 0 });
+            return listening.ok_or_else(|| Failure { step: cannot(), errno: 0 });
         };
         match protocol::decode::<Status>(&buffer[..length]).step(cannot)?.0 {
             Status::Listening { group } => {
-                let descriptor = descriptors.into_iter().next();
-                listener = descriptor.map(|descriptor| (TcpListener::from(descriptor), group));
-            }
-            Status::Executed => {
-                return listener.ok_or_else(|| Failure { step: cannot(), errno: 0 });
+                let listener = descriptors.into_iter().next();
+                listening = listener.map(|listener| (TcpListener::from(listener), group));
             }
             Status::Failed(failure) => return Err(failure),
-            Status::Exited(_) => return Err(Failure { step: cannot(), errno: 0 }),
         }
     }
 }

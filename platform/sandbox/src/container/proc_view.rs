@@ -5,7 +5,9 @@
 
 use super::protocol::{Failure, Step};
 use super::rootfs::MADE_UP;
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Entries of /proc that are not processes and still stay: they are the sandbox's own, or tell what uname tells.
@@ -89,15 +91,38 @@ pub(super) fn compose(root: &Path) -> Result<(), Failure> {
 const EMPTY_FILE: &str = "empty";
 const EMPTY_DIRECTORY: &str = "nothing";
 
+/// Entries of this machine's /proc that no function could read anyway, since only the machine's root may. They are not
+/// covered: each cover takes time and memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Closed(BTreeSet<String>);
+
+impl Closed {
+    /// Looks for them.
+    pub(super) fn look() -> Self {
+        let closed = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
+            let found = entry.metadata().ok()?;
+            let name = entry.file_name().into_string().ok()?;
+            let is_closed = found.is_file()
+                && found.uid() == 0
+                && found.gid() == 0
+                && found.mode() & 0o077 == 0
+                && !OWN.contains(&name.as_str());
+            is_closed.then_some(name)
+        });
+        Self(closed.collect())
+    }
+}
+
 /// Covers everything in this process's /proc that tells of the machine.
-pub(super) fn hide() -> Result<(), Failure> {
+pub(super) fn hide(closed: &Closed) -> Result<(), Failure> {
     let cannot = || "cannot read the new /proc".to_owned();
     let made_up = Path::new(MADE_UP);
     for entry in fs::read_dir("/proc").step(cannot)? {
         let entry = entry.step(cannot)?;
         let name = entry.file_name();
         let Some(text) = name.to_str() else { continue };
-        if KEPT.contains(&text) || text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let is_pid = text.bytes().all(|byte| byte.is_ascii_digit());
+        if is_pid || KEPT.contains(&text) || closed.0.contains(text) {
             continue;
         }
         let kind = entry.file_type().step(cannot)?;
@@ -119,6 +144,17 @@ pub(super) fn hide() -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    // What is left uncovered is what this machine's root alone may read, and nothing of what is made up.
+    #[test]
+    fn only_what_is_closed_is_left() {
+        for name in Closed::look().0 {
+            let found = fs::metadata(Path::new("/proc").join(&name)).expect("it is there");
+            assert_eq!(found.permissions().mode() & 0o077, 0, "{name}");
+            assert!(!OWN.contains(&name.as_str()), "{name}");
+        }
+    }
 
     // The entries that are listed as made up are those that are composed, no more and no fewer.
     #[test]

@@ -50,11 +50,19 @@ pub(super) enum Reply {
         /// Why not.
         failure: Option<Failure>,
     },
+    /// The runtime of this instance has ended, unless it was being removed.
+    Ended {
+        /// Which.
+        instance: InstanceId,
+        /// Its wait status; None where the whole sandbox was killed.
+        status: Option<i32>,
+    },
     /// Nothing is left of this sandbox.
     Gone(InstanceId),
 }
 
-/// Sandbox to server, on the status channel.
+/// Sandbox to server, on the status channel. Its end after [`Status::Listening`] is the exec of the runtime, which closes
+/// it: no process has to wake up to say so.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Status {
     /// The Runtime API's listener is beside this message.
@@ -62,12 +70,8 @@ pub(super) enum Status {
         /// Name of the instance's control group.
         group: String,
     },
-    /// The runtime has been exec'd.
-    Executed,
-    /// The sandbox could not be made.
+    /// The sandbox could not be made, or its runtime not be exec'd.
     Failed(Failure),
-    /// The runtime has ended, with this wait status. The end of the channel without it: the whole sandbox was killed.
-    Exited(i32),
 }
 
 /// A step that failed.
@@ -279,18 +283,15 @@ pub(super) fn encode(message: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
-/// As [`encode`], into `space` and without allocation: the bytes that hold the message.
-pub(super) fn encode_into<'a>(
-    space: &'a mut [u8],
-    message: &impl Serialize,
-) -> io::Result<&'a [u8]> {
-    let (head, mut body) =
-        space.split_at_mut_checked(4).ok_or_else(|| io::Error::from(io::ErrorKind::WriteZero))?;
-    let room = body.len();
-    serde_json::to_writer(&mut body, message)?;
-    let length = room - body.len();
-    head.copy_from_slice(&(length as u32).to_le_bytes());
-    Ok(&space[..4 + length])
+/// What the first process of a sandbox says when the runtime has ended: these four bytes, and the wait status as four more.
+///
+/// No JSON, since that process has neither a heap nor our code any more. As a length it would be too long.
+pub(super) const EXITED: [u8; 4] = [0xff; 4];
+
+/// The wait status in `bytes`, where they are what [`EXITED`] says.
+pub(super) fn exited(bytes: &[u8]) -> Option<i32> {
+    let status = bytes.strip_prefix(&EXITED)?;
+    Some(i32::from_le_bytes(status.try_into().ok()?))
 }
 
 /// The message in `bytes`, and what follows it.
@@ -326,14 +327,14 @@ mod tests {
         assert!(decode::<Request>(&bytes[..9]).is_err());
         assert!(strings(b"one").is_err());
     }
-    // Without allocation the bytes are the same, for the longest report too; no space is an error.
+    // The report of an end is told from every other message, and is nothing else.
     #[test]
-    fn messages_fit_into_given_space() {
-        let mut space = [0; 64];
-        let longest = Status::Exited(i32::MIN);
-        assert_eq!(encode_into(&mut space, &longest).expect("fits"), encode(&longest));
-        for length in [0, 4, 9] {
-            assert!(encode_into(&mut space[..length], &longest).is_err(), "{length}");
-        }
+    fn an_end_is_no_message() {
+        let mut bytes = EXITED.to_vec();
+        bytes.extend_from_slice(&(-7_i32).to_le_bytes());
+        assert_eq!(exited(&bytes), Some(-7));
+        assert!(decode::<Report>(&bytes).is_err());
+        assert_eq!(exited(&bytes[..7]), None);
+        assert_eq!(exited(&encode(&Report::Prepared)), None);
     }
 }

@@ -8,6 +8,7 @@ mod equipment;
 mod ids;
 mod lifecycle;
 mod sandbox;
+mod spare;
 
 use super::cgroup::Limits;
 use super::channel::{Channel, MESSAGE_LIMIT, Received};
@@ -17,9 +18,10 @@ use super::protocol::{self, Configuration, Failure, HostSpec, ProcView, Reply, R
 use super::system;
 use equipment::Equipment;
 use model::{HostId, InstanceId};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{Timespec, epoll};
 use rustix::fs::FlockOperation;
 use sandbox::{Sandbox, Slots};
+use spare::Newborn;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
@@ -151,6 +153,7 @@ struct Starter {
     instances: BTreeMap<InstanceId, i32>,
     /// Prepared or soon prepared, and not bound to an instance.
     pool: VecDeque<i32>,
+    spare: Option<Newborn>,
     slots: Slots,
     /// Cells that go when the last sandbox of the pool on them is gone.
     leaving: BTreeSet<HostId>,
@@ -162,14 +165,40 @@ struct Starter {
     quiet_from: Instant,
 }
 
-/// What is ready to be looked at.
-#[derive(Debug, Default)]
-struct Events {
-    server: bool,
-    signals: bool,
-    maker: bool,
-    networks: bool,
-    reports: Vec<i32>,
+/// What may have something to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Server,
+    Signals,
+    Maker,
+    Networks,
+    /// By process id.
+    Sandbox(i32),
+}
+
+/// Most events that are taken in before the next look.
+const EVENTS: usize = 64;
+
+impl Source {
+    fn data(self) -> epoll::EventData {
+        epoll::EventData::new_u64(match self {
+            Self::Server => 1 << 32,
+            Self::Signals => 2 << 32,
+            Self::Maker => 3 << 32,
+            Self::Networks => 4 << 32,
+            Self::Sandbox(pid) => u64::from(pid.unsigned_abs()),
+        })
+    }
+
+    fn of(data: epoll::EventData) -> Self {
+        match data.u64() >> 32 {
+            1 => Self::Server,
+            2 => Self::Signals,
+            3 => Self::Maker,
+            4 => Self::Networks,
+            _ => Self::Sandbox(i32::try_from(data.u64()).unwrap_or(0)),
+        }
+    }
 }
 
 impl Starter {
@@ -183,6 +212,7 @@ impl Starter {
             sandboxes: BTreeMap::new(),
             instances: BTreeMap::new(),
             pool: VecDeque::new(),
+            spare: None,
             slots,
             leaving: BTreeSet::new(),
             pool_host: None,
@@ -192,24 +222,51 @@ impl Starter {
         }
     }
 
+    /// Has what `source` says noticed.
+    fn watch(&self, descriptor: impl AsFd, source: Source) -> Result<(), Failure> {
+        let flags = epoll::EventFlags::IN;
+        epoll::add(&self.equipment.events, descriptor, source.data(), flags)
+            .step(|| "cannot wait for events (sysctl fs.epoll.max_user_watches)".to_owned())
+    }
+
+    /// Undoes [`Self::watch`] for a sandbox.
+    fn unwatch(&self, pid: i32) -> Result<(), Failure> {
+        let Some(sandbox) = self.sandboxes.get(&pid) else { return Ok(()) };
+        match epoll::delete(&self.equipment.events, &sandbox.channel) {
+            Err(rustix::io::Errno::NOENT) => Ok(()),
+            deleted => deleted.step(|| "cannot leave a sandbox alone".to_owned()),
+        }
+    }
+
     /// Serves until the server is gone, then removes everything.
     fn run(mut self, mut buffer: Vec<u8>) -> Result<(), Failure> {
+        self.watch(&self.server, Source::Server)?;
+        self.watch(&self.equipment.signals, Source::Signals)?;
+        if let Some(maker) = &self.equipment.maker {
+            self.watch(maker, Source::Maker)?;
+        }
+        if let Some(networks) = &self.equipment.networks {
+            self.watch(networks, Source::Networks)?;
+        }
+        let mut events = Vec::with_capacity(EVENTS);
         loop {
-            let events = self.wait()?;
-            // What a sandbox that has ended said last comes before its end.
-            for pid in events.reports {
-                self.take_in_report(pid);
+            let is_timed_out = self.wait(&mut events)?;
+            let mut is_asked = false;
+            for source in events.drain(..).map(|event: epoll::Event| Source::of(event.data)) {
+                match source {
+                    Source::Sandbox(pid) if self.sandboxes.contains_key(&pid) => self.hear(pid)?,
+                    Source::Sandbox(pid) => {
+                        if let Err(failure) = self.hear_spare(pid) {
+                            self.put_off(&failure);
+                        }
+                    }
+                    Source::Signals => self.reap()?,
+                    Source::Maker => self.take_in_tmp()?,
+                    Source::Networks => self.take_in_networks(),
+                    Source::Server => is_asked = true,
+                }
             }
-            if events.signals {
-                self.reap()?;
-            }
-            if events.maker {
-                self.take_in_tmp()?;
-            }
-            if events.networks {
-                self.take_in_networks();
-            }
-            if events.server {
+            if is_asked {
                 let received = self.server.try_receive(&mut buffer);
                 match received.step(|| "the connection to the server broke".to_owned())? {
                     None => {}
@@ -221,51 +278,28 @@ impl Starter {
                     }
                 }
                 self.quiet_from = Instant::now() + QUIET;
-            } else if self.is_pool_short() && Instant::now() >= self.quiet_from {
+            } else if is_timed_out && self.is_short() {
                 self.prepare_one();
             }
         }
     }
 
-    /// Waits for something to do; not for long where the pool is short.
-    fn wait(&mut self) -> Result<Events, Failure> {
-        let pids: Vec<i32> = self
-            .sandboxes
-            .iter()
-            .filter(|(_, sandbox)| sandbox.reporting().is_some())
-            .map(|(pid, _)| *pid)
-            .collect();
-        let mut polled = vec![
-            PollFd::new(&self.server, PollFlags::IN),
-            PollFd::new(&self.equipment.signals, PollFlags::IN),
-        ];
-        let sandboxes = pids.iter().filter_map(|pid| self.sandboxes[pid].reporting());
-        polled.extend(sandboxes.map(|channel| PollFd::new(channel, PollFlags::IN)));
-        let maker = self.equipment.maker.as_ref();
-        polled.extend(maker.map(|maker| PollFd::new(maker, PollFlags::IN)));
-        let networks = self.equipment.networks.as_ref();
-        polled.extend(networks.map(|networks| PollFd::new(networks, PollFlags::IN)));
-        let timeout = self.is_pool_short().then(|| {
+    /// Waits for something to do; not for long where something is to be prepared. Returns whether that time is over.
+    fn wait(&mut self, events: &mut Vec<epoll::Event>) -> Result<bool, Failure> {
+        let timeout = self.is_short().then(|| {
             let left = self.quiet_from.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) }
         });
-        match poll(&mut polled, timeout.as_ref()) {
-            Err(rustix::io::Errno::INTR) => return Ok(Events::default()),
-            polled => polled.step(|| "cannot wait for events".to_owned())?,
-        };
-        let is_ready = |index: usize| polled.get(index).is_some_and(|fd| !fd.revents().is_empty());
-        Ok(Events {
-            server: is_ready(0),
-            signals: is_ready(1),
-            maker: maker.is_some() && is_ready(2 + pids.len()),
-            networks: networks.is_some() && is_ready(2 + pids.len() + usize::from(maker.is_some())),
-            reports: pids
-                .iter()
-                .enumerate()
-                .filter(|(index, _)| is_ready(2 + index))
-                .map(|(_, pid)| *pid)
-                .collect(),
-        })
+        let waited = epoll::wait(
+            &self.equipment.events,
+            rustix::buffer::spare_capacity(events),
+            timeout.as_ref(),
+        );
+        match waited {
+            Err(rustix::io::Errno::INTR) => {}
+            waited => drop(waited.step(|| "cannot wait for events".to_owned())?),
+        }
+        Ok(timeout.is_some() && Instant::now() >= self.quiet_from)
     }
 
     fn handle(&mut self, message: &[u8], descriptors: Vec<OwnedFd>) -> Result<(), Failure> {

@@ -2,10 +2,17 @@
 //!
 //! Deliberately knows nothing of sandboxes; the only module of the starter that holds `unsafe`.
 
+mod first_process;
+
+use super::protocol::{Failure, Step};
+pub(super) use first_process::FirstProcess;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Which side of a fork this is.
 #[derive(Debug)]
@@ -148,6 +155,15 @@ pub(super) fn join_new_session_keyring() -> io::Result<()> {
     .map(drop)
 }
 
+/// Lowers limits of this process and of all that it forks, for good.
+pub(super) fn limit_resources(limits: &[(Resource, u64)]) -> Result<(), Failure> {
+    limits.iter().try_for_each(|(resource, limit)| {
+        let limit = getrlimit(*resource).maximum.map_or(*limit, |maximum| maximum.min(*limit));
+        setrlimit(*resource, Rlimit { current: Some(limit), maximum: Some(limit) })
+            .step(|| format!("cannot set the limit {resource:?}"))
+    })
+}
+
 /// Calls prctl with integer arguments.
 pub(super) fn process_control(option: c_int, argument: u64) -> io::Result<()> {
     // SAFETY: callers pass options whose arguments are integers.
@@ -218,8 +234,24 @@ pub(super) fn default_signal(signal: c_int) {
     unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
+/// Waits for one of the blocked `signals`, for less than a second. None where none came.
+pub(super) fn wait_signal_for(signals: &[c_int], limit: Duration) -> Option<c_int> {
+    let limit = libc::timespec { tv_sec: 0, tv_nsec: i64::from(limit.subsec_nanos()) };
+    // SAFETY: as in `block_signals`; a null info pointer is allowed.
+    let signal = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const limit)
+    };
+    (signal > 0).then_some(signal)
+}
+
 /// Waits for one of the blocked `signals`.
-pub(super) fn wait_signal(signals: &[c_int]) -> c_int {
+#[cfg(not(target_arch = "x86_64"))]
+fn wait_signal(signals: &[c_int]) -> c_int {
     // SAFETY: as in `block_signals`; a null info pointer is allowed.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
@@ -294,90 +326,89 @@ pub(super) struct Program<'a> {
     pub(super) environment: Vec<&'a CStr>,
 }
 
-struct Exec {
-    file: *const c_char,
-    arguments: *const *const c_char,
-    environment: *const *const c_char,
-    error: c_int,
-}
-
-extern "C" fn exec_child(argument: *mut c_void) -> c_int {
-    // SAFETY: `spawn` passes a valid Exec and waits, suspended, until this function has exec'd or returned; only
-    // async-signal-safe functions are called here.
-    unsafe {
-        let exec = &mut *argument.cast::<Exec>();
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-        libc::execve(exec.file, exec.arguments, exec.environment);
-        exec.error = *libc::__errno_location();
-        libc::_exit(127)
-    }
-}
-
-/// Starts a program as a child of this process. Returns its pid when it has been exec'd.
-///
-/// The child borrows this process's memory until then (as posix_spawn does), so that nothing is copied.
-pub(super) fn spawn(program: &Program<'_>) -> io::Result<i32> {
-    const STACK: usize = 32 << 10;
+/// Executes a program in place of this process, with no signal blocked. Returns only where that failed.
+pub(super) fn execute(program: &Program<'_>) -> io::Error {
     let pointers = |strings: &[&CStr]| -> Vec<*const c_char> {
         strings.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let (arguments, environment) = (pointers(&program.arguments), pointers(&program.environment));
     let Some(file) = program.arguments.first() else {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        return io::Error::from_raw_os_error(libc::EINVAL);
     };
-    let mut exec = Exec {
-        file: file.as_ptr(),
-        arguments: arguments.as_ptr(),
-        environment: environment.as_ptr(),
-        error: 0,
+    if let Err(error) = block_signals(&[]) {
+        return error;
+    }
+    // SAFETY: both arrays end with a null and point at C strings that outlive the call.
+    unsafe { libc::execve(file.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+extern "C" fn run<F: FnOnce()>(work: *mut c_void) -> c_int {
+    // SAFETY: `run_beside` passes an Option<F> that it does not touch until this process has left its memory.
+    let work = unsafe { (*work.cast::<Option<F>>()).take() };
+    if let Some(work) = work {
+        work();
+    }
+    exit(127)
+}
+
+/// Runs `work` in a child that borrows this process's memory until it has executed a program or ended, closes every
+/// descriptor of this process from `first` on, and returns the child's pid when it has its memory for itself again.
+///
+/// So nothing is copied, as with vfork; but this process waits as any other does, and does not add to the machine's load.
+pub(super) fn run_beside<F: FnOnce()>(work: F, first: RawFd) -> io::Result<i32> {
+    const STACK: usize = 128 << 10;
+    // SAFETY: a new anonymous mapping touches nothing that exists.
+    let stack = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            STACK,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK,
+            -1,
+            0,
+        )
     };
-    let mut stack = vec![0_u128; STACK / size_of::<u128>()];
-    // SAFETY: the stack is ours and aligned to 16 bytes; CLONE_VFORK suspends this process until the child no longer
-    // uses it, or `exec`.
+    if stack == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let mut work = Some(work);
+    let borrowed = AtomicU32::new(1);
+    // SAFETY: the stack is ours, its end aligned to pages; this process does nothing but wait in system calls until the
+    // child no longer uses it, `work` or the heap, which the kernel tells by clearing `borrowed`.
     let pid = result(c_long::from(unsafe {
         libc::clone(
-            exec_child,
-            stack.as_mut_ptr().add(stack.len()).cast(),
-            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-            (&raw mut exec).cast(),
+            run::<F>,
+            stack.byte_add(STACK),
+            libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD,
+            (&raw mut work).cast(),
+            std::ptr::null_mut::<c_int>(),
+            std::ptr::null_mut::<c_void>(),
+            borrowed.as_ptr(),
         )
     }))? as i32;
-    if exec.error != 0 {
-        return Err(io::Error::from_raw_os_error(exec.error));
+    let closed = close_from(first);
+    while borrowed.load(Ordering::Acquire) != 0 {
+        // SAFETY: the word outlives the call. The kernel wakes by its address, for all processes, so not FUTEX_PRIVATE_FLAG.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                borrowed.as_ptr(),
+                libc::FUTEX_WAIT,
+                1,
+                std::ptr::null::<libc::timespec>(),
+            )
+        };
     }
-    Ok(pid)
+    // SAFETY: nobody uses the stack any more.
+    unsafe { libc::munmap(stack, STACK) };
+    closed.map(|()| pid)
 }
 
 /// Overwrites what holds secrets before it is given back.
 pub(super) fn forget(mut memory: Vec<u8>) {
     memory.fill(0);
     std::hint::black_box(&memory);
-}
-
-/// Unmaps the heap of this process, which from here on may neither use, free nor allocate any of it.
-///
-/// What a process forked from a large one keeps of that one's heap is memory that both paid for once and, as soon as the
-/// parent writes to its half, is this process's alone. Where the heap cannot be found, or holds this thread's own data as in
-/// a static program, it stays.
-pub(super) fn unmap_heap() {
-    /// Place of start_brk in /proc/PID/stat after the name, which may hold blanks: field 47 of proc_pid_stat(5), the
-    /// name being the second.
-    const START_AFTER_NAME: usize = 44;
-    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
-    let start = stat
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_whitespace().nth(START_AFTER_NAME)?.parse::<usize>().ok());
-    drop(stat);
-    // SAFETY: sbrk of nothing only tells where the heap ends, and errno's address is this thread's own.
-    let (end, own) = unsafe { (libc::sbrk(0) as usize, libc::__errno_location() as usize) };
-    let Some(start) = start.filter(|start| (1..end).contains(start)) else { return };
-    if (start..end).contains(&own) {
-        return;
-    }
-    // SAFETY: callers use nothing of the heap afterwards, and nothing else is mapped between its start and its end.
-    unsafe { libc::munmap(start as *mut libc::c_void, end - start) };
 }
 
 /// Attaches `file` to a free loop device, which lets go of it by itself when it is no longer used.

@@ -2,6 +2,7 @@
 
 use crate::support::{World, is_root, settings};
 use model::MemoryMib;
+use sandbox::Settings;
 use sandbox::container::Cause;
 use std::time::Duration;
 
@@ -168,7 +169,10 @@ try:
 except OSError: pass
 print(made, flush=True)
 ";
-    let (exit, text) = world.python(1, script).await;
+    // Its children together would else meet the limit of memory first, now and then.
+    let settings = Settings { memory: MemoryMib(1024), ..settings() };
+    let command = ["/usr/bin/python3", "-c", script];
+    let (exit, text) = world.start_with(1, &command, &settings).await.finish().await;
     assert_eq!(exit.status, Some(0), "{text}");
     let made: u32 = text.trim().parse().expect("a number");
     assert!((100..1024).contains(&made), "{made}");

@@ -29,7 +29,10 @@ impl<K: Kind> Shared<K> {
             request_id: Arc::clone(&invoke.request_id),
             payload: invoke.payload.clone(),
             function_arn: Arc::clone(&invoke.function_arn),
-            trace_id: invoke.trace_id.clone().unwrap_or_else(new_trace_id),
+            trace_id: match &invoke.trace_id {
+                Some(trace_id) => Arc::clone(trace_id),
+                None => new_trace_id(&invoke.request_id),
+            },
             client_context: invoke.client_context.clone(),
             deadline: SystemTime::now() + Duration::from(running.deployed.function.timeout),
             log: match invoke.log_tail {
@@ -144,11 +147,27 @@ impl<K: Kind> State<K> {
     }
 }
 
-/// An X-Ray trace header for a caller that sent none: a root of its own, not sampled.
-pub(super) fn new_trace_id() -> Arc<str> {
+/// An X-Ray trace header for a caller that sent none: a root of its own, not sampled. Its digits are the request id's, which
+/// are as random as others would be: to ask the kernel for more takes part of every invocation.
+pub(super) fn new_trace_id(request_id: &str) -> Arc<str> {
     let seconds =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let id = uuid::Uuid::new_v4().simple().to_string();
-    let (root, parent) = (&id[..24], &id[16..]);
+    let id: String = request_id.chars().filter(char::is_ascii_hexdigit).collect();
+    let (root, parent) = (id.get(..24).unwrap_or(&id), id.get(16..).unwrap_or(&id));
     format!("Root=1-{seconds:08x}-{root};Parent={parent};Sampled=0").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A trace header has the digits that X-Ray asks for: 8 and 24 of the root, 16 of the parent.
+    #[test]
+    fn trace_headers_have_their_digits() {
+        let header = new_trace_id("8476a536-e9f4-11e8-9739-2dfe598c3fcd");
+        let (root, rest) = header.split_once(";Parent=").expect("a parent");
+        assert_eq!(root.len(), "Root=1-".len() + 8 + 1 + 24, "{header}");
+        assert!(root.ends_with("-8476a536e9f411e897392dfe"), "{header}");
+        assert_eq!(rest, "97392dfe598c3fcd;Sampled=0");
+    }
 }

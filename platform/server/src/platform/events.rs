@@ -66,7 +66,8 @@ impl<K: Kind> Platform<K> {
         };
         let gateway::EventTarget { tenant, name, id, qualifier } = event.function;
         let address = Address { tenant, name, function: id, qualifier };
-        let trace_id = event.trace_id.unwrap_or_else(super::dispatch::new_trace_id);
+        let trace_id =
+            event.trace_id.unwrap_or_else(|| super::dispatch::new_trace_id(&event.request_id));
         let mut lineage = Lineage::read(&trace_id);
         lineage.step(&address).map_err(|error| {
             NotAccepted::Loop(format!(

@@ -6,18 +6,33 @@ use super::super::cgroup::{self, Cgroups};
 use super::super::mounts::{self, FileSystem, WRITABLE};
 use super::super::network::{self, Allowed, NetworkConfig, Router};
 use super::super::networks::Networks;
+use super::super::proc_view;
 use super::super::protocol::{Configuration, Failure, NetworkWish, Step};
 use super::super::rootfs::{Privilege, Surroundings, Template};
 use super::super::seccomp::{self, Refused};
 use super::super::system;
 use super::super::tmp::Maker;
+use rustix::process::Resource;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+/// Limits that control groups do not know and that the starter can have as well, so that no start pays for them.
+const LIMITS: [(Resource, u64); 6] = [
+    // Zero does not stop a core_pattern that is a pipe; one does.
+    (Resource::Core, 1),
+    (Resource::Memlock, 64 << 10),
+    (Resource::Msgqueue, 0),
+    (Resource::Sigpending, 1024),
+    (Resource::Nice, 0),
+    (Resource::Rtprio, 0),
+];
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Equipment {
+    /// Where everything that may say something is watched.
+    pub(super) events: OwnedFd,
     /// Readable when a child has ended.
     pub(super) signals: OwnedFd,
     /// The starter's own mounts, to come back to.
@@ -26,6 +41,7 @@ pub(super) struct Equipment {
     pub(super) cgroups: Cgroups,
     pub(super) template: Template,
     pub(super) refused: Refused,
+    pub(super) closed: proc_view::Closed,
     /// None where /tmp is memory.
     pub(super) maker: Option<Maker>,
     /// None where sandboxes make their own networks.
@@ -70,6 +86,7 @@ impl Equipment {
             Privilege::Root => Some(Networks::start()?),
             Privilege::Rootless => None,
         };
+        system::limit_resources(&LIMITS)?;
         if system::Landlock::version().is_none() {
             limitations.push("this kernel has no landlock: one defence less".to_owned());
         }
@@ -78,13 +95,17 @@ impl Equipment {
         let refused = Refused::assemble();
         let signals = system::signal_descriptor(&[libc::SIGCHLD])
             .step(|| "cannot wait for children".to_owned())?;
+        let events = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC)
+            .step(|| "cannot wait for events".to_owned())?;
         Ok(Self {
+            events,
             signals,
             mounts,
             privilege,
             cgroups,
             template,
             refused,
+            closed: proc_view::Closed::look(),
             maker,
             networks,
             router,

@@ -4,22 +4,25 @@
 
 use super::super::cgroup::{GroupName, Limits};
 use super::super::channel::{Channel, Received};
-use super::super::child::{self, Birth, PACKAGE};
+use super::super::child::PACKAGE;
 use super::super::mounts::{self, READ_ONLY};
-use super::super::networks::Networks;
 use super::super::protocol::{
-    self, Command, Failure, PackageComes, Reply, Report, StartSpec, Status, Step,
+    self, Command, Failure, PackageComes, ProcView, Reply, Report, StartSpec, Status, Step,
 };
-use super::super::system::{self, Forked};
+use super::super::system;
 use super::equipment::chain;
 use super::ids::{Ids, Supply};
 use super::sandbox::{Furniture, Pending, Preparing, Sandbox, Stage};
+use super::spare::Newborn;
 use super::{Starter, proc_view};
 use crate::container::cgroup::Cgroups;
 use model::{HostId, InstanceId, MemoryMib};
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+
+/// Why a sandbox failed that never became one.
+const ENDED: &str = "the sandbox ended while it was prepared";
 
 /// How many /tmp are kept ready at least.
 const TMP_READY: usize = 2;
@@ -103,20 +106,9 @@ impl Starter {
         let view = proc_view(&host.spec);
         let serial = self.next_serial;
         let group = GroupName { host: host.group.clone(), instance: format!("sandbox-{serial}") };
-        let (ours, theirs) = Channel::pair().step(|| "cannot connect a sandbox".to_owned())?;
         let slot = self.slots.take().ok_or_else(|| failure("65536 instances run already"))?;
         self.next_serial += 1;
-        let network = self.equipment.networks.as_mut().and_then(Networks::take);
-        let birth = Birth {
-            channel: theirs,
-            template: &self.equipment.template.namespace,
-            network: network.as_ref(),
-            refused: &self.equipment.refused,
-            privilege: self.equipment.privilege,
-            proc_view: view,
-        };
-        let made = fork_into(&self.equipment.cgroups, &group, limits, birth);
-        let (pid, pidfd, tasks) = match made {
+        let (newborn, tasks) = match self.make_process(view, &group, limits) {
             Ok(made) => made,
             Err(failure) => {
                 self.slots.give_back(slot);
@@ -125,9 +117,11 @@ impl Starter {
                 return Err(failure);
             }
         };
+        let Newborn { pid, pidfd, channel, network, born, .. } = newborn;
         let comes = if package.is_some() { PackageComes::Now } else { PackageComes::Later };
         let sandbox = Sandbox {
             pidfd,
+            channel,
             slot,
             host: host_id,
             group,
@@ -135,7 +129,6 @@ impl Starter {
             serial,
             tmp,
             stage: Stage::Preparing(Preparing {
-                channel: ours,
                 mounts: None,
                 furniture: Some(Furniture { tasks, package }),
                 package: comes,
@@ -144,19 +137,48 @@ impl Starter {
             }),
             pending: None,
             instance: None,
+            is_end_told: false,
             is_leaving: false,
             has_ended: false,
         };
         self.sandboxes.insert(pid, sandbox);
         // The network is joined to the router while the sandbox makes what else it has.
-        let furnished = self.furnish(pid).and_then(|()| match network {
+        let mut furnished = self.furnish(pid).and_then(|()| match network {
             Some(network) => self.connect(pid, &network.namespace),
             None => Ok(()),
         });
+        if let Some(beside) = born
+            && furnished.is_ok()
+        {
+            furnished = self.take_in_report(pid, Report::Born, beside);
+        }
         if furnished.is_err() {
             self.end(pid);
         }
         furnished.map(|()| pid)
+    }
+
+    /// A process and its groups: on v2 it is born into its group, on v1 it prepares itself while they are made.
+    fn make_process(
+        &mut self,
+        view: ProcView,
+        group: &GroupName,
+        limits: Limits,
+    ) -> Result<(Newborn, Vec<OwnedFd>), Failure> {
+        if matches!(self.equipment.cgroups, Cgroups::V2(_)) {
+            let membership = self.equipment.cgroups.make_instance(group, limits)?;
+            let newborn = self.bear(view, membership.group.as_ref().map(AsFd::as_fd))?;
+            return Ok((newborn, Vec::new()));
+        }
+        let newborn = match self.take_spare(view) {
+            Some(spare) => spare,
+            None => self.bear(view, None)?,
+        };
+        let made = self.equipment.cgroups.make_instance(group, limits);
+        if made.is_err() {
+            system::signal_pidfd(newborn.pidfd.as_fd(), libc::SIGKILL);
+        }
+        Ok((newborn, made?.tasks))
     }
 
     /// Joins a sandbox's network to the router.
@@ -215,7 +237,7 @@ impl Starter {
         let user = self.slots.user(sandbox.slot);
         let ids = Ids { directory: &self.configuration.directory, serial: sandbox.serial };
         let supply = Supply { host, user, tmp, size, furniture };
-        ids.send(&preparing.channel, &supply)
+        ids.send(&sandbox.channel, &supply)
     }
 
     /// Asks for as many /tmp as are waited for, and some to keep.
@@ -234,16 +256,39 @@ impl Starter {
         last.or_else(|| self.hosts.keys().copied().rfind(stays))
     }
 
-    /// Whether fewer sandboxes are prepared than should be.
-    pub(super) fn is_pool_short(&self) -> bool {
+    /// Whether less is prepared than should be.
+    pub(super) fn is_short(&self) -> bool {
         let Some(host) = self.pool_host() else { return false };
+        self.is_pool_short(host) || self.is_spare_missing()
+    }
+
+    fn is_pool_short(&self, host: HostId) -> bool {
         let on_host = |pid: &&i32| self.sandboxes.get(pid).is_some_and(|it| it.host == host);
         self.pool.iter().filter(on_host).count() < self.configuration.pool
     }
 
-    /// Forks one sandbox for the pool. What the pool has of other cells makes way for it.
+    /// Prepares what is missing, one thing at a time: sandboxes for the pool, then the spare.
     pub(super) fn prepare_one(&mut self) {
         let Some(host) = self.pool_host() else { return };
+        let prepared = if self.is_pool_short(host) {
+            self.prepare_for_pool(host)
+        } else {
+            let view = self.hosts.get(&host).map(|host| proc_view(&host.spec));
+            view.map_or(Ok(()), |view| self.make_spare(view))
+        };
+        if let Err(failure) = prepared {
+            self.put_off(&failure);
+        }
+    }
+
+    /// The reason for a failure may pass; it must not be tried all the time.
+    pub(super) fn put_off(&mut self, failure: &Failure) {
+        complain("cannot prepare a sandbox", failure);
+        self.quiet_from = std::time::Instant::now() + super::PAUSE;
+    }
+
+    /// Forks one sandbox for the pool. What the pool has of other cells makes way for it.
+    fn prepare_for_pool(&mut self, host: HostId) -> Result<(), Failure> {
         if self.pool.len() >= self.configuration.pool * POOLED_HOSTS {
             let sandboxes = &self.sandboxes;
             let elsewhere = |pid: &i32| sandboxes.get(pid).is_none_or(|it| it.host != host);
@@ -253,53 +298,84 @@ impl Starter {
                 self.end(pid);
             }
         }
-        match self.fork(host, self.configuration.tmp, self.pool_limits, None) {
-            Ok(pid) => self.pool.push_back(pid),
-            Err(failure) => {
-                complain("cannot prepare a sandbox", &failure);
-                // The reason may pass; it must not be tried all the time.
-                self.quiet_from = std::time::Instant::now() + super::PAUSE;
-            }
-        }
+        let pid = self.fork(host, self.configuration.tmp, self.pool_limits, None)?;
+        self.pool.push_back(pid);
+        Ok(())
     }
 
-    /// Takes in what a sandbox that is being prepared reports.
-    pub(super) fn take_in_report(&mut self, pid: i32) {
-        let Some(sandbox) = self.sandboxes.get_mut(&pid) else { return };
-        let Stage::Preparing(preparing) = &mut sandbox.stage else { return };
+    /// Takes in what a sandbox says, if it has said anything. After its end it is listened to no more.
+    pub(super) fn hear(&mut self, pid: i32) -> Result<(), Failure> {
         let mut buffer = [0; 4096];
-        let cannot = || "cannot hear of a sandbox".to_owned();
-        let report = match preparing.channel.receive(&mut buffer) {
-            Ok(Received::Message(length, beside)) => protocol::decode::<Report>(&buffer[..length])
-                .step(cannot)
-                .map(|(report, _)| (report, beside)),
-            Ok(Received::End) => Err(failure("the sandbox ended while it was prepared")),
-            Err(error) => Err(Failure::new(cannot(), &error)),
+        while let Some(sandbox) = self.sandboxes.get_mut(&pid) {
+            let cannot = || "cannot hear of a sandbox".to_owned();
+            let taken = match sandbox.channel.try_receive(&mut buffer) {
+                Ok(None) => return Ok(()),
+                Ok(Some(Received::Message(length, beside))) => {
+                    match protocol::exited(&buffer[..length]) {
+                        Some(status) => return self.tell_end(pid, Some(status)),
+                        None => protocol::decode::<Report>(&buffer[..length])
+                            .step(cannot)
+                            .and_then(|(report, _)| self.take_in_report(pid, report, beside)),
+                    }
+                }
+                Ok(Some(Received::End)) => {
+                    let is_preparing = matches!(sandbox.stage, Stage::Preparing(_));
+                    self.unwatch(pid)?;
+                    match is_preparing {
+                        true => self.abandon(pid, failure(ENDED)),
+                        false => return Ok(()),
+                    }
+                    return Ok(());
+                }
+                Err(error) => Err(Failure::new(cannot(), &error)),
+            };
+            if let Err(failure) = taken {
+                self.abandon(pid, failure);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the server how an instance's runtime has ended, once.
+    fn tell_end(&mut self, pid: i32, status: Option<i32>) -> Result<(), Failure> {
+        let Some(sandbox) = self.sandboxes.get_mut(&pid) else { return Ok(()) };
+        let Some(instance) = sandbox.instance.filter(|_| !sandbox.is_end_told) else {
+            return Ok(());
         };
-        let taken = match report {
-            Ok((Report::Born, beside)) => {
+        sandbox.is_end_told = true;
+        self.reply(&Reply::Ended { instance, status })
+    }
+
+    fn take_in_report(
+        &mut self,
+        pid: i32,
+        report: Report,
+        beside: Vec<OwnedFd>,
+    ) -> Result<(), Failure> {
+        let Some(sandbox) = self.sandboxes.get_mut(&pid) else { return Ok(()) };
+        let Stage::Preparing(preparing) = &mut sandbox.stage else { return Ok(()) };
+        match report {
+            Report::Born => {
                 let mut beside = beside.into_iter();
                 let (mounts, network) = (beside.next(), beside.next());
                 if preparing.package == PackageComes::Later {
                     preparing.mounts = mounts;
                 }
-                network.map_or(Ok(()), |network| self.connect(pid, &network)).map(|()| {
-                    self.advance(pid);
-                })
+                network.map_or(Ok(()), |network| self.connect(pid, &network))?;
+                self.advance(pid);
+                Ok(())
             }
-            Ok((Report::Prepared, _)) => {
+            Report::Prepared => {
                 let stage = std::mem::replace(&mut sandbox.stage, Stage::Told);
-                if let Stage::Preparing(Preparing { channel, mounts, told: None, .. }) = stage {
-                    sandbox.stage = Stage::Prepared { channel, mounts };
+                if let Stage::Preparing(Preparing { mounts, told: None, .. }) = stage {
+                    sandbox.stage = Stage::Prepared { mounts };
                 }
                 self.advance(pid);
                 // Not before: what makes things ahead would be in the way of a start that nothing waits behind.
                 self.restock()
             }
-            Ok((Report::Failed(failure), _)) | Err(failure) => Err(failure),
-        };
-        if let Err(failure) = taken {
-            self.abandon(pid, failure);
+            Report::Failed(failure) => Err(failure),
         }
     }
 
@@ -320,12 +396,15 @@ impl Starter {
     /// Tells a sandbox what to become, when that is known and it listens.
     fn advance(&mut self, pid: i32) {
         let Some(sandbox) = self.sandboxes.get_mut(&pid) else { return };
-        let Some(channel) = sandbox.stage.listening() else { return };
+        if !sandbox.stage.is_listening() {
+            return;
+        }
         let Some(Pending { arguments, strings, status, output }) = sandbox.pending.take() else {
             return;
         };
         let command = Command { arguments, group: sandbox.group.instance.clone() };
-        let told = channel
+        let told = sandbox
+            .channel
             .send(&[&protocol::encode(&command), &strings], &[status.as_fd(), output.as_fd()])
             .step(|| "cannot tell a sandbox what to become".to_owned());
         match (told, &mut sandbox.stage) {
@@ -355,10 +434,7 @@ impl Starter {
         self.end(pid);
         match status {
             Some(status) => fail(&status, failure),
-            None => {
-                complain("cannot prepare a sandbox", &failure);
-                self.quiet_from = std::time::Instant::now() + super::PAUSE;
-            }
+            None => self.put_off(&failure),
         }
     }
 
@@ -400,12 +476,21 @@ impl Starter {
         while rustix::io::read(&self.equipment.signals, &mut drained).is_ok() {}
         while let Some((pid, _)) = system::reap() {
             self.pool.retain(|pooled| *pooled != pid);
-            let Some(sandbox) = self.sandboxes.get_mut(&pid) else { continue };
+            // What it said last comes before its end.
+            self.hear(pid)?;
+            let Some(sandbox) = self.sandboxes.get_mut(&pid) else {
+                self.spare.take_if(|spare| spare.pid == pid);
+                continue;
+            };
             sandbox.has_ended = true;
             // One that was told may have run and ended since; then nobody listens for this any more.
             if let Some(status) = sandbox.take_status() {
-                fail(&status, failure("the sandbox ended while it was prepared"));
+                fail(&status, failure(ENDED));
             }
+            if !sandbox.is_leaving {
+                self.tell_end(pid, None)?;
+            }
+            let Some(sandbox) = self.sandboxes.get(&pid) else { continue };
             // An instance's groups stay until the server has seen how it ended.
             if sandbox.is_leaving || sandbox.instance.is_none() {
                 self.bury(pid)?;
@@ -416,6 +501,7 @@ impl Starter {
 
     /// Removes what an ended sandbox leaves: its groups. Its mounts, namespaces and /tmp ended with it.
     fn bury(&mut self, pid: i32) -> Result<(), Failure> {
+        self.unwatch(pid)?;
         let Some(sandbox) = self.sandboxes.remove(&pid) else { return Ok(()) };
         self.slots.give_back(sandbox.slot);
         let ids = Ids { directory: &self.configuration.directory, serial: sandbox.serial };
@@ -452,11 +538,12 @@ impl Starter {
         let pids: Vec<i32> = self.sandboxes.keys().copied().collect();
         pids.into_iter().for_each(|pid| self.end(pid));
         self.pool.clear();
+        self.end_spare();
         while !self.sandboxes.is_empty() {
-            let mut polled =
-                [rustix::event::PollFd::new(&self.equipment.signals, rustix::event::PollFlags::IN)];
+            use rustix::event::{PollFd, PollFlags, poll};
+            let mut polled = [PollFd::new(&self.equipment.signals, PollFlags::IN)];
             // An interrupted wait is tried again by the loop.
-            let _ready = rustix::event::poll(&mut polled, None);
+            let _ready = poll(&mut polled, None);
             self.reap()?;
         }
         let hosts: Vec<HostId> = self.hosts.keys().copied().collect();
@@ -477,38 +564,6 @@ impl Starter {
 
 /// How many cells may have prepared sandboxes at a time.
 const POOLED_HOSTS: usize = 4;
-
-/// Makes groups and forks: on v2 a process is born into its group, on v1 it prepares itself while they are made.
-fn fork_into(
-    cgroups: &Cgroups,
-    group: &GroupName,
-    limits: Limits,
-    birth: Birth<'_>,
-) -> Result<(i32, OwnedFd, Vec<OwnedFd>), Failure> {
-    if matches!(cgroups, Cgroups::V2(_)) {
-        let membership = cgroups.make_instance(group, limits)?;
-        let (pid, pidfd) = fork(birth, membership.group.as_ref().map(AsFd::as_fd))?;
-        return Ok((pid, pidfd, Vec::new()));
-    }
-    let (pid, pidfd) = fork(birth, None)?;
-    let made = cgroups.make_instance(group, limits);
-    if made.is_err() {
-        system::signal_pidfd(pidfd.as_fd(), libc::SIGKILL);
-    }
-    Ok((pid, pidfd, made?.tasks))
-}
-
-fn fork(birth: Birth<'_>, group: Option<BorrowedFd<'_>>) -> Result<(i32, OwnedFd), Failure> {
-    let forked = system::fork(libc::CLONE_NEWPID as u64, group).step(|| {
-        "cannot fork a sandbox (limits: sysctl kernel.pid_max, kernel.threads-max, and the \
-         server's own pids limit)"
-            .to_owned()
-    })?;
-    match forked {
-        Forked::Child => child::run(birth),
-        Forked::Parent { pid, pidfd } => Ok((pid, pidfd)),
-    }
-}
 
 fn complain(what: &str, failure: &Failure) {
     eprintln!("peek starter: {what}: {}: {}", failure.step, failure.error());

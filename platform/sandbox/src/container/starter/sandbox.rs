@@ -16,6 +16,8 @@ use std::os::fd::OwnedFd;
 #[derive(Debug)]
 pub(super) struct Sandbox {
     pub(super) pidfd: OwnedFd,
+    /// To it, and from it until its end.
+    pub(super) channel: Channel,
     /// Which of the server's users and addresses it has.
     pub(super) slot: u32,
     pub(super) host: HostId,
@@ -30,6 +32,8 @@ pub(super) struct Sandbox {
     /// What it becomes, from the moment when that is known until it is told.
     pub(super) pending: Option<Pending>,
     pub(super) instance: Option<InstanceId>,
+    /// Whether the server knows how its runtime ended.
+    pub(super) is_end_told: bool,
     /// Removed when its process has ended.
     pub(super) is_leaving: bool,
     pub(super) has_ended: bool,
@@ -42,7 +46,6 @@ pub(super) enum Stage {
     Preparing(Preparing),
     /// Waits for its function.
     Prepared {
-        channel: Channel,
         /// Its mounts, where its package is still to be mounted.
         mounts: Option<OwnedFd>,
     },
@@ -51,17 +54,13 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    /// Its channel, where it may be told what to become: it reads that once it is prepared, and finds it there already
-    /// where all else has been said and done before.
-    pub(super) fn listening(&self) -> Option<&Channel> {
+    /// Whether it may be told what to become: it reads that once it is prepared, and finds it there already where all else
+    /// has been said and done before.
+    pub(super) fn is_listening(&self) -> bool {
         match self {
-            Self::Prepared { channel, .. } => Some(channel),
-            Self::Preparing(it)
-                if it.furniture.is_none() && it.is_connected && it.told.is_none() =>
-            {
-                Some(&it.channel)
-            }
-            _ => None,
+            Self::Prepared { .. } => true,
+            Self::Preparing(it) => it.furniture.is_none() && it.is_connected && it.told.is_none(),
+            Self::Told => false,
         }
     }
 }
@@ -69,7 +68,6 @@ impl Stage {
 /// A sandbox that is being prepared.
 #[derive(Debug)]
 pub(super) struct Preparing {
-    pub(super) channel: Channel,
     pub(super) mounts: Option<OwnedFd>,
     /// What it is furnished with, until it is.
     pub(super) furniture: Option<Furniture>,
@@ -99,14 +97,6 @@ pub(super) struct Pending {
 }
 
 impl Sandbox {
-    /// Its channel, while it may report something.
-    pub(super) fn reporting(&self) -> Option<&Channel> {
-        match &self.stage {
-            Stage::Preparing(preparing) if !self.has_ended => Some(&preparing.channel),
-            _ => None,
-        }
-    }
-
     /// Whether it waits for a /tmp of this size.
     pub(super) fn wants_tmp(&self, size: MemoryMib) -> bool {
         self.tmp == size
