@@ -181,8 +181,8 @@ impl Sink for Memory {
 
     fn progress(&mut self, _: Span, _: Span) {}
 
-    fn finished(&mut self, _: &str, _: &Unit, records: &[Record]) -> Result<(), Infallible> {
-        self.records.extend_from_slice(records);
+    fn finished(&mut self, _: &str, _: &Unit, records: Vec<Record>) -> Result<(), Infallible> {
+        self.records.extend(records);
         Ok(())
     }
 

@@ -375,7 +375,7 @@ impl experiment::Sink for Files<'_> {
         &mut self,
         experiment: &str,
         unit: &Unit,
-        records: &[Record],
+        records: Vec<Record>,
     ) -> anyhow::Result<()> {
         if let Some(mut begun) = self.begun.take() {
             begun.write(records)?;

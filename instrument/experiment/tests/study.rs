@@ -49,10 +49,10 @@ impl Sink for Memory {
         &mut self,
         experiment: &str,
         unit: &Unit,
-        records: &[Record],
+        records: Vec<Record>,
     ) -> Result<(), Infallible> {
         let name = (experiment.to_owned(), unit.name.clone());
-        assert!(self.units.insert(name, records.to_vec()).is_none(), "{} twice", unit.name);
+        assert!(self.units.insert(name, records).is_none(), "{} twice", unit.name);
         self.finished.set(self.finished.get() + 1);
         Ok(())
     }
@@ -400,7 +400,7 @@ impl Sink for Counting<'_> {
         &mut self,
         experiment: &str,
         unit: &Unit,
-        records: &[Record],
+        records: Vec<Record>,
     ) -> Result<(), Infallible> {
         self.finished.set(self.finished.get() + 1);
         self.memory.finished(experiment, unit, records)

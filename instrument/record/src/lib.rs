@@ -8,7 +8,9 @@ mod column;
 mod csv;
 mod name;
 mod read;
+mod labels;
 mod row;
+mod text;
 mod write;
 
 pub use csv::write_csv;
@@ -16,7 +18,9 @@ pub use name::{NameError, UnitName};
 pub use read::{
     ReadError, each, finished_units, is_finished, read_all, read_experiment, read_unit,
 };
+pub use labels::Labels;
 pub use row::{Forced, Outcome, Record};
+pub use text::{Text, Texts};
 pub use write::{UnitWriter, WriteError, write_unit};
 
 /// Version of the files' schema. A column more does not change it; a column less, or another meaning, does.
