@@ -11,7 +11,7 @@ use crate::sharing::Levels;
 use crate::statistics::bootstrap;
 use crate::statistics::cluster::Row;
 use crate::study::{Study, group, setting};
-use record::{Outcome, Record};
+use record::{Outcome, Record, Text};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -132,7 +132,7 @@ fn add_void(answers: &mut Answers, study: &Study, sound: &[&Record]) {
                 .with_setting("memory_mib", memory_mib),
         };
         let reason = records.iter().find_map(|record| record.setting.get("void"));
-        let reason = reason.map_or("nothing was sent", String::as_str);
+        let reason = reason.map_or("nothing was sent", Text::as_str);
         let why = format!("each of its {} requests is void: {reason}", records.len());
         answers.add_unknown(finding, &why);
     }

@@ -43,7 +43,7 @@ pub use thin::{LeftOut, Thinned, Thinning};
 pub use truth::{Truth, join_truth};
 
 use answers::Answers;
-use record::Record;
+use record::{Record, Text};
 use std::collections::{BTreeMap, BTreeSet};
 use study::Study;
 
@@ -111,13 +111,13 @@ fn analyse_sandbox(mut records: Vec<&Record>, left_out: LeftOut) -> (Vec<Finding
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
     for finding in &mut findings {
-        finding.disturbed = disturbed.get(&finding.experiment).cloned();
+        finding.disturbed = disturbed.get(finding.experiment.as_str()).map(Text::to_string);
     }
     (findings, problems)
 }
 
 /// By experiment, the precondition that its records say they did not have.
-fn disturbances(records: &[&Record]) -> BTreeMap<String, String> {
+fn disturbances(records: &[&Record]) -> BTreeMap<Text, Text> {
     let said = |record: &&Record| {
         let reason = record.setting.get("disturbed")?;
         Some((record.experiment.clone(), reason.clone()))

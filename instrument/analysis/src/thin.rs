@@ -10,7 +10,7 @@ use crate::clock::bounds_ns;
 use crate::offset::COARSEST_GRAIN_NS;
 use crate::study::{KNOWN, is_sound};
 use crate::{consistency, lifetime};
-use record::{Outcome, Record};
+use record::{Outcome, Record, Text};
 use std::collections::BTreeMap;
 
 /// Records without the dull ones, and how many these were.
@@ -31,9 +31,9 @@ pub struct LeftOut(Vec<Count>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Count {
     round: u32,
-    sandbox: String,
-    experiment: String,
-    runtime: String,
+    sandbox: Text,
+    experiment: Text,
+    runtime: Text,
     records: u64,
 }
 
@@ -90,7 +90,7 @@ impl LeftOut {
 pub struct Thinning {
     kept: Vec<Record>,
     /// By function and instance.
-    lives: BTreeMap<String, BTreeMap<String, Life>>,
+    lives: BTreeMap<Text, BTreeMap<Text, Life>>,
     clocks: Vec<Clock>,
     left_out: LeftOut,
 }
@@ -128,8 +128,8 @@ impl Life {
 /// What the records left out say about the clock of one runtime's functions.
 #[derive(Debug)]
 struct Clock {
-    sandbox: String,
-    runtime: String,
+    sandbox: Text,
+    runtime: Text,
     /// The record with the largest lower bound of the offset, and the one with the smallest upper bound.
     low: Option<Record>,
     high: Option<Record>,
@@ -235,12 +235,12 @@ impl Thinning {
 
 /// Empties what no finding, truth or plot of a large study reads.
 fn drop_unread(record: &mut Record) {
-    record.request_id = String::new();
-    record.role = String::new();
-    record.version = String::new();
+    record.request_id = Text::default();
+    record.role = Text::default();
+    record.version = Text::default();
     if record.experiment != consistency::EXPERIMENT {
-        record.mark = String::new();
-        record.mark_acknowledged = String::new();
+        record.mark = Text::default();
+        record.mark_acknowledged = Text::default();
     }
 }
 

@@ -10,6 +10,7 @@ mod name;
 mod read;
 mod labels;
 mod row;
+mod shared;
 mod text;
 mod write;
 
@@ -20,8 +21,9 @@ pub use read::{
 };
 pub use labels::Labels;
 pub use row::{Forced, Outcome, Record};
+pub use shared::Shared;
 pub use text::{Text, Texts};
-pub use write::{UnitWriter, WriteError, write_unit};
+pub use write::{Durability, UnitWriter, WriteError, write_unit};
 
 /// Version of the files' schema. A column more does not change it; a column less, or another meaning, does.
 pub const SCHEMA_VERSION: u32 = 1;

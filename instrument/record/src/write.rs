@@ -68,7 +68,16 @@ pub fn write_unit(
 ) -> Result<(), WriteError> {
     let mut writer = UnitWriter::create(directory, experiment, unit)?;
     writer.write(records)?;
-    writer.finish()
+    writer.finish(Durability::Synchronised)
+}
+
+/// Whether a file that is finished also outlives the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It is on the disk before anything else happens.
+    Synchronised,
+    /// The system writes it when it sees fit: for what can be made again.
+    Left,
 }
 
 /// The file of a unit whose records come in parts.
@@ -131,10 +140,14 @@ impl UnitWriter {
     ///
     /// # Errors
     /// [`WriteError`] names the file.
-    pub fn finish(self) -> Result<(), WriteError> {
+    pub fn finish(self, durability: Durability) -> Result<(), WriteError> {
         let Self { writer, directory, folder, aside, path } = self;
         let encode = |source| WriteError::Encode { path: aside.clone(), source };
         let file = writer.into_inner().map_err(encode)?;
+        if durability == Durability::Left {
+            drop(file);
+            return fs::rename(&aside, &path).map_err(failed("rename", &aside));
+        }
         file.sync_all().map_err(failed("synchronise", &aside))?;
         fs::rename(&aside, &path).map_err(failed("rename", &aside))?;
         for folder in [&folder, &directory] {

@@ -152,7 +152,7 @@ pub(super) fn meetings(records: &[&Record], source: Option<&str>) -> Option<Plot
     for record in own.into_iter().filter(|r| r.round <= last) {
         let id = host(record)?;
         let number = hosts.iter().position(|h| *h == id).unwrap_or_else(|| {
-            hosts.push(id);
+            hosts.push(id.to_string());
             hosts.len() - 1
         });
         let burst = seen.entry(u64::from(record.round) + 1).or_default();
