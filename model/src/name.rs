@@ -59,6 +59,11 @@ impl TenantId {
     pub const fn from_number(number: u64) -> Self {
         Self(number % 1_000_000_000_000)
     }
+
+    /// Its number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
 }
 
 impl std::str::FromStr for TenantId {

@@ -2,9 +2,11 @@
 //!
 //! Deliberately knows nothing of what is in it.
 
+use crate::canonical;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -30,14 +32,32 @@ pub(crate) enum BodyError {
     Broken,
 }
 
+/// SHA-256 of a body, computed while it arrived; lower-case hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BodyHash(Option<String>);
+
+impl BodyHash {
+    /// Of no body.
+    pub const EMPTY: Self = Self(None);
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or(canonical::EMPTY_SHA256)
+    }
+}
+
 /// Bytes past the limit that are read and dropped, so that a client which sends before it listens gets its answer.
 const DRAIN_BYTES: usize = 64 << 20;
 
-/// Reads the whole body.
-pub(crate) async fn read(mut body: Incoming, limits: BodyLimits) -> Result<Bytes, BodyError> {
+/// Reads the whole body, and hashes each piece as it comes.
+pub(crate) async fn read(
+    mut body: Incoming,
+    limits: BodyLimits,
+) -> Result<(Bytes, BodyHash), BodyError> {
     if body.is_end_stream() {
-        return Ok(Bytes::new());
+        return Ok((Bytes::new(), BodyHash::EMPTY));
     }
+    let mut hash = Sha256::new();
     let deadline = Instant::now() + limits.whole;
     let mut first = Bytes::new();
     let mut all: Option<BytesMut> = None;
@@ -47,6 +67,7 @@ pub(crate) async fn read(mut body: Incoming, limits: BodyLimits) -> Result<Bytes
             drain(body, limits, deadline).await;
             return Err(BodyError::TooLarge { limit: limits.bytes });
         }
+        hash.update(&piece);
         match &mut all {
             None if first.is_empty() => first = piece,
             None => {
@@ -60,7 +81,8 @@ pub(crate) async fn read(mut body: Incoming, limits: BodyLimits) -> Result<Bytes
             Some(all) => all.extend_from_slice(&piece),
         }
     }
-    Ok(all.map_or(first, BytesMut::freeze))
+    let hash = BodyHash(Some(hex::encode(hash.finalize())));
+    Ok((all.map_or(first, BytesMut::freeze), hash))
 }
 
 async fn drain(mut body: Incoming, limits: BodyLimits, deadline: Instant) {

@@ -53,6 +53,8 @@ kinds! {
     AccessDenied: "AccessDeniedException", FORBIDDEN, Upper;
     /// The disk is full.
     CodeStorageExceeded: "CodeStorageExceededException", BAD_REQUEST, Lower;
+    /// A session token whose time is over.
+    ExpiredToken: "ExpiredTokenException", FORBIDDEN, Bare;
     /// An `Authorization` that cannot be read.
     IncompleteSignature: "IncompleteSignatureException", FORBIDDEN, Bare;
     /// A parameter that cannot be used.

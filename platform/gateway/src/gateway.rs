@@ -2,19 +2,22 @@
 //!
 //! Checks the signature, finds the operation, and says how it ended. Deliberately knows nothing of connections.
 
-use crate::body::{self, BodyError, BodyLimits};
+pub(crate) use crate::answer::Answer;
+use crate::answer::AnswerBody;
+use crate::body::{self, BodyError, BodyHash, BodyLimits};
 use crate::canonical;
 use crate::engine::{Engine, PrepareFailed};
 use crate::error::{ApiError, ErrorKind};
 use crate::room::{Place, Room};
 use crate::route::{FunctionOperation, Route, route};
+use crate::service::Service;
 use crate::signature::{AccessKey, Credentials};
+use crate::sts;
 use bytes::Bytes;
 use catalog::{Catalog, Function, State};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use model::{MemoryMib, TenantId};
 use serde::Serialize;
@@ -24,12 +27,14 @@ use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 /// What a gateway is told at its start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct GatewayConfig {
     /// Region in ARNs, as in `us-east-1`. Signatures of any region are accepted.
     pub region: String,
     /// Who is let in.
     pub access_keys: Vec<AccessKey>,
+    /// What temporary access keys are made from; whoever has it can act as any tenant.
+    pub session_secret: [u8; 32],
     /// Bounds.
     pub limits: Limits,
 }
@@ -103,11 +108,9 @@ pub(crate) struct Inner<E> {
     pub bodies: Room,
 }
 
-pub(crate) type Answer = Response<Full<Bytes>>;
-
 /// One signed request.
 pub(crate) struct Call<'a> {
-    pub key: &'a AccessKey,
+    pub key: Arc<AccessKey>,
     pub parts: &'a Parts,
     pub body: Bytes,
     pub request_id: Arc<str>,
@@ -123,10 +126,10 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 impl<E: Engine> Gateway<E> {
     /// A gateway in front of this catalog and engine. Call [`Self::recover`] before serving.
     pub fn new(config: GatewayConfig, catalog: Arc<Catalog>, engine: Arc<E>) -> Self {
-        let GatewayConfig { region, access_keys, limits } = config;
+        let GatewayConfig { region, access_keys, session_secret, limits } = config;
         let inner = Inner {
             region,
-            credentials: Credentials::new(access_keys),
+            credentials: Credentials::new(access_keys, session_secret),
             catalog,
             engine,
             deployed: watch::Sender::new(0),
@@ -171,15 +174,23 @@ impl<E: Engine> Inner<E> {
         request_id: &Arc<str>,
     ) -> Result<Answer, ApiError> {
         let claim = self.credentials.claim(parts, SystemTime::now())?;
+        let service = claim.service;
         let route = route(&parts.method, parts.uri.path());
         let limit = self.body_limit(&route);
         let mut place = self.place(&body, limit).await?;
-        let body = self.read_body(body, &route, limit).await?;
+        let (body, hash) = self.read_body(body, &route, limit).await?;
         self.bodies.shrink(&mut place, body.len() as u64);
-        let key = self.credentials.verify(claim, parts, &body)?;
+        let key = self.credentials.verify(claim, parts, &hash)?;
         let call = Call { key, parts, body, request_id: request_id.clone() };
+        if service == Service::Sts {
+            let answer = self.token_service(&call);
+            return Ok(answer.unwrap_or_else(|error| sts::error_answer(&error, request_id)));
+        }
         match route {
             Route::Function(FunctionOperation::Invoke, name) => self.invoke(call, &name).await,
+            Route::Function(FunctionOperation::InvokeStream, name) => {
+                Box::pin(self.invoke_stream(call, &name)).await
+            }
             route => Box::pin(self.manage(call, route)).await,
         }
     }
@@ -192,6 +203,7 @@ impl<E: Engine> Inner<E> {
         match route {
             Route::Function(operation, name) => match operation {
                 FunctionOperation::Invoke => self.invoke(call, &name).await,
+                FunctionOperation::InvokeStream => self.invoke_stream(call, &name).await,
                 FunctionOperation::Get => self.get_function(&call, &name),
                 FunctionOperation::GetConfiguration => self.get_configuration(&call, &name),
                 FunctionOperation::UpdateCode => self.update_code(call, &name).await,
@@ -221,7 +233,9 @@ impl<E: Engine> Inner<E> {
 
     fn body_limit(&self, route: &Route<'_>) -> usize {
         match route {
-            Route::Function(FunctionOperation::Invoke, _) => self.limits.payload_bytes,
+            Route::Function(FunctionOperation::Invoke | FunctionOperation::InvokeStream, _) => {
+                self.limits.payload_bytes
+            }
             Route::CreateFunction | Route::Function(FunctionOperation::UpdateCode, _) => {
                 CODE_REQUEST_BYTES
             }
@@ -248,7 +262,7 @@ impl<E: Engine> Inner<E> {
         body: Incoming,
         route: &Route<'_>,
         bytes: usize,
-    ) -> Result<Bytes, ApiError> {
+    ) -> Result<(Bytes, BodyHash), ApiError> {
         let Limits { stall_time: stall, body_time: whole, .. } = self.limits;
         let error = match body::read(body, BodyLimits { bytes, stall, whole }).await {
             Ok(body) => return Ok(body),
@@ -257,6 +271,9 @@ impl<E: Engine> Inner<E> {
         let (kind, operation) = match route {
             Route::Function(FunctionOperation::Invoke, _) => {
                 (ErrorKind::RequestTooLarge, "InvokeFunction")
+            }
+            Route::Function(FunctionOperation::InvokeStream, _) => {
+                (ErrorKind::RequestTooLarge, "InvokeWithResponseStream")
             }
             Route::Function(FunctionOperation::UpdateCode, _) => {
                 (ErrorKind::RequestEntityTooLarge, "UpdateFunctionCode")
@@ -351,7 +368,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 pub(crate) fn answer(status: StatusCode, body: Bytes, content_type: &'static str) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(AnswerBody::from(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
@@ -373,6 +390,11 @@ fn error_answer(error: &ApiError) -> Answer {
 impl Call<'_> {
     pub fn tenant(&self) -> TenantId {
         self.key.tenant
+    }
+
+    /// Whether the caller's key is one that ends by itself.
+    pub fn is_temporary(&self) -> bool {
+        self.parts.headers.contains_key("x-amz-security-token")
     }
 
     pub fn query(&self, name: &str) -> Option<String> {

@@ -5,25 +5,33 @@
 //! answers with what comes back.
 
 mod absent;
+mod answer;
 mod body;
 mod canonical;
 mod code;
 mod engine;
 mod error;
+mod eventstream;
 mod gateway;
 mod invoke;
+mod invoke_stream;
 mod manage;
 mod reference;
 mod room;
 mod route;
+mod running;
 mod serve;
+mod service;
+mod session;
 mod settings;
 mod shape;
 mod signature;
 mod stall;
+mod sts;
 mod validation;
 
-pub use engine::{Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, Reply};
+pub use answer::{AnswerBody, Pieces};
+pub use engine::{Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, Reply, Sink};
 pub use error::{ApiError, ErrorKind};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use signature::{AccessKey, Credentials};

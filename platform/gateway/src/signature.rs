@@ -1,10 +1,13 @@
 //! Who sent a request: Signature Version 4 in the `Authorization` header or in the query of a presigned URL.
 //!
-//! The signature itself is computed by AWS's crate. Deliberately knows nothing of operations, and keeps no clock: the
-//! caller says what time it is.
+//! The signature itself is computed by AWS's crate; keys with a session token are opened by `session`. Deliberately knows
+//! nothing of operations, and keeps no clock: the caller says what time it is.
 
+use crate::body::BodyHash;
 use crate::canonical;
 use crate::error::{ApiError, ErrorKind};
+use crate::service::Service;
+use crate::session::SessionKeys;
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -16,7 +19,7 @@ use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 /// An access key and whose it is.
@@ -39,7 +42,8 @@ impl fmt::Debug for AccessKey {
 /// The access keys that are let in.
 #[derive(Debug)]
 pub struct Credentials {
-    keys: BTreeMap<String, AccessKey>,
+    keys: BTreeMap<String, Arc<AccessKey>>,
+    pub(crate) sessions: SessionKeys,
     signing_keys: RwLock<BTreeMap<SigningScope, [u8; 32]>>,
 }
 
@@ -48,13 +52,21 @@ struct SigningScope {
     key: String,
     date: String,
     region: String,
-    service: String,
+    service: Service,
+}
+
+impl SigningScope {
+    /// The scope as it stands in a credential, after the key.
+    fn suffix(&self) -> String {
+        format!("{}/{}/{}/aws4_request", self.date, self.region, self.service.signing_name())
+    }
 }
 
 /// What a request says of its signature, of which only key and date were checked so far.
 #[derive(Debug)]
-pub(crate) struct Claim<'a> {
-    key: &'a AccessKey,
+pub(crate) struct Claim {
+    key: Arc<AccessKey>,
+    pub service: Service,
     date_time: String,
     time: SystemTime,
     region: String,
@@ -63,7 +75,6 @@ pub(crate) struct Claim<'a> {
 }
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-const SERVICE: &str = "lambda";
 /// How far the client's clock may be off (AWS General Reference, 2026-11).
 const SKEW: Duration = Duration::from_secs(5 * 60);
 /// Longest life of a presigned URL: seven days.
@@ -75,15 +86,34 @@ const SIGNING_KEYS_MAX: usize = 1024;
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
 impl Credentials {
-    /// Lets these keys in.
-    pub fn new(keys: Vec<AccessKey>) -> Self {
-        let keys = keys.into_iter().map(|key| (key.id.clone(), key)).collect();
-        Self { keys, signing_keys: RwLock::new(BTreeMap::new()) }
+    /// Lets these keys in, and temporary ones made from `session_secret`.
+    pub fn new(keys: Vec<AccessKey>, session_secret: [u8; 32]) -> Self {
+        let keys = keys.into_iter().map(|key| (key.id.clone(), Arc::new(key))).collect();
+        let sessions = SessionKeys::new(session_secret);
+        Self { keys, sessions, signing_keys: RwLock::new(BTreeMap::new()) }
+    }
+
+    /// The key of this id: a lasting one, or, with a session token, a temporary one.
+    fn key(
+        &self,
+        id: &str,
+        token: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Arc<AccessKey>, ApiError> {
+        let Some(token) = token else {
+            return self.keys.get(id).cloned().ok_or_else(|| unknown_key(""));
+        };
+        if self.keys.contains_key(id) {
+            return Err(unknown_key(
+                " This access key has no session token: unset AWS_SESSION_TOKEN.",
+            ));
+        }
+        self.sessions.open(id, token, now).map(Arc::new)
     }
 
     /// Reads what the request says of its signature, and refuses what needs no body to be refused: no signature, an
     /// unknown key, a clock that is off.
-    pub(crate) fn claim(&self, parts: &Parts, now: SystemTime) -> Result<Claim<'_>, ApiError> {
+    pub(crate) fn claim(&self, parts: &Parts, now: SystemTime) -> Result<Claim, ApiError> {
         let fields = match parts.headers.get(AUTHORIZATION) {
             Some(value) => Fields::from_header(value.to_str().unwrap_or(""), parts)?,
             None => Fields::from_query(parts.uri.query().unwrap_or(""))?,
@@ -98,16 +128,12 @@ impl Credentials {
                 fields.credential
             )));
         };
-        let Some(key) = self.keys.get(id) else { return Err(unknown_key("")) };
-        if fields.has_token {
-            return Err(unknown_key(
-                " This platform gives out no session tokens: unset AWS_SESSION_TOKEN.",
-            ));
-        }
-        if service != SERVICE {
-            let message = format!("Credential should be scoped to correct service: '{SERVICE}'.");
+        let key = self.key(id, fields.token.as_deref(), now)?;
+        let Some(service) = Service::from_name(service) else {
+            // As Lambda's own endpoint says it, whichever others are served here beside it.
+            let message = "Credential should be scoped to correct service: 'lambda'.";
             return Err(invalid(message));
-        }
+        };
         let Some(time) = parse_time(&fields.date_time) else {
             return Err(incomplete(format!(
                 "Date must be in ISO-8601 'basic format'. Got '{}'. See \
@@ -127,27 +153,27 @@ impl Credentials {
         check_signed_headers(parts, &fields.signed_headers)?;
         let region = region.to_owned();
         let Fields { date_time, signed_headers, signature, .. } = fields;
-        Ok(Claim { key, date_time, time, region, signed_headers, signature })
+        Ok(Claim { key, service, date_time, time, region, signed_headers, signature })
     }
 
     /// Checks the signature of a request with this body. Returns the key that made it.
-    pub(crate) fn verify<'a>(
+    pub(crate) fn verify(
         &self,
-        claim: Claim<'a>,
+        claim: Claim,
         parts: &Parts,
-        body: &[u8],
-    ) -> Result<&'a AccessKey, ApiError> {
+        body: &BodyHash,
+    ) -> Result<Arc<AccessKey>, ApiError> {
         let hash = payload_hash(parts, body)?;
-        let canonical = canonical::request(parts, &claim.signed_headers, &hash);
+        let canonical = canonical::request(parts, &claim.signed_headers, hash);
         let scope = SigningScope {
             key: claim.key.id.clone(),
             date: claim.date_time[..8].to_owned(),
             region: claim.region,
-            service: SERVICE.to_owned(),
+            service: claim.service,
         };
         let cached = self.read_signing_key(&scope);
-        let signing_key = cached.unwrap_or_else(|| derive(claim.key, claim.time, &scope.region));
-        let expected = sign(&signing_key, &claim.date_time, &scope.region, &canonical);
+        let signing_key = cached.unwrap_or_else(|| derive(&claim.key, claim.time, &scope));
+        let expected = sign(&signing_key, &claim.date_time, &scope, &canonical);
         if !is_equal(expected.as_bytes(), claim.signature.as_bytes()) {
             return Err(invalid(
                 "The request signature we calculated does not match the signature you provided. \
@@ -169,8 +195,13 @@ impl Credentials {
     pub(crate) fn presign(&self, key: &AccessKey, target: &Presign<'_>) -> String {
         let stamp = Timestamp::try_from(target.now).unwrap_or_default();
         let date_time = stamp.strftime("%Y%m%dT%H%M%SZ").to_string();
-        let credential =
-            format!("{}/{}/{}/{SERVICE}/aws4_request", key.id, &date_time[..8], target.region);
+        let scope = SigningScope {
+            key: key.id.clone(),
+            date: date_time[..8].to_owned(),
+            region: target.region.to_owned(),
+            service: Service::Lambda,
+        };
+        let credential = format!("{}/{}", key.id, scope.suffix());
         let mut query = format!("X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential=");
         canonical::push_encoded(&mut query, credential.as_bytes());
         query.push_str(&format!(
@@ -182,8 +213,8 @@ impl Credentials {
             target.host,
             canonical::EMPTY_SHA256
         );
-        let signing_key = derive(key, target.now, target.region);
-        let signature = sign(&signing_key, &date_time, target.region, &text);
+        let signing_key = derive(key, target.now, &scope);
+        let signature = sign(&signing_key, &date_time, &scope, &text);
         format!("http://{}{}?{query}&X-Amz-Signature={signature}", target.host, target.path)
     }
 
@@ -207,7 +238,7 @@ struct Fields {
     signed_headers: String,
     signature: String,
     date_time: String,
-    has_token: bool,
+    token: Option<String>,
     /// Seconds, of a presigned URL.
     expires_s: Option<u64>,
 }
@@ -243,7 +274,7 @@ impl Fields {
             signed_headers: signed_headers.to_owned(),
             signature: signature.to_owned(),
             date_time: date_time.to_owned(),
-            has_token: parts.headers.contains_key("x-amz-security-token"),
+            token: header("x-amz-security-token").map(str::to_owned),
             expires_s: None,
         })
     }
@@ -276,7 +307,7 @@ impl Fields {
             signed_headers: needed("X-Amz-SignedHeaders")?,
             signature: needed("X-Amz-Signature")?,
             date_time: needed("X-Amz-Date")?,
-            has_token: value("X-Amz-Security-Token").is_some(),
+            token: value("X-Amz-Security-Token"),
             expires_s: Some(expires_s),
         })
     }
@@ -322,40 +353,32 @@ fn check_signed_headers(parts: &Parts, signed: &str) -> Result<(), ApiError> {
     }
 }
 
-fn payload_hash<'a>(parts: &'a Parts, body: &[u8]) -> Result<Cow<'a, str>, ApiError> {
-    let computed = || match body {
-        [] => Cow::Borrowed(canonical::EMPTY_SHA256),
-        body => Cow::Owned(hex::encode(Sha256::digest(body))),
-    };
+/// What the signature takes for the payload: its hash as it arrived, or that it is not signed.
+fn payload_hash<'a>(parts: &Parts, body: &'a BodyHash) -> Result<&'a str, ApiError> {
     match parts.headers.get("x-amz-content-sha256").map(|value| value.to_str().unwrap_or("")) {
-        None => Ok(computed()),
-        Some(UNSIGNED) => Ok(Cow::Borrowed(UNSIGNED)),
-        Some(given) => {
-            let computed = computed();
-            if computed == given {
-                return Ok(computed);
-            }
-            Err(invalid(
-                "The provided 'x-amz-content-sha256' header does not match what was computed.",
-            ))
-        }
+        None => Ok(body.as_str()),
+        Some(UNSIGNED) => Ok(UNSIGNED),
+        Some(given) if is_equal(given.as_bytes(), body.as_str().as_bytes()) => Ok(body.as_str()),
+        Some(_) => Err(invalid(
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        )),
     }
 }
 
-fn derive(key: &AccessKey, time: SystemTime, region: &str) -> [u8; 32] {
-    let derived = generate_signing_key(&key.secret, time, region, SERVICE);
+fn derive(key: &AccessKey, time: SystemTime, scope: &SigningScope) -> [u8; 32] {
+    let service = scope.service.signing_name();
+    let derived = generate_signing_key(&key.secret, time, &scope.region, service);
     derived.as_ref().try_into().expect("HMAC-SHA-256 gives 32 bytes")
 }
 
-fn sign(signing_key: &[u8; 32], date_time: &str, region: &str, canonical: &str) -> String {
+fn sign(signing_key: &[u8; 32], date_time: &str, scope: &SigningScope, canonical: &str) -> String {
     let hash = hex::encode(Sha256::digest(canonical.as_bytes()));
-    let date = &date_time[..8];
-    let text = format!("{ALGORITHM}\n{date_time}\n{date}/{region}/{SERVICE}/aws4_request\n{hash}");
+    let text = format!("{ALGORITHM}\n{date_time}\n{}\n{hash}", scope.suffix());
     calculate_signature(signing_key, text.as_bytes())
 }
 
 /// Compares in a time that does not depend on where the two differ.
-fn is_equal(left: &[u8], right: &[u8]) -> bool {
+pub(crate) fn is_equal(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len()
         && std::hint::black_box(left.iter().zip(right).fold(0, |sum, (a, b)| sum | (a ^ b))) == 0
 }
@@ -387,7 +410,7 @@ fn incomplete(message: impl Into<String>) -> ApiError {
     ApiError::new(ErrorKind::IncompleteSignature, message)
 }
 
-fn unknown_key(hint: &str) -> ApiError {
+pub(crate) fn unknown_key(hint: &str) -> ApiError {
     let message = format!("The security token included in the request is invalid.{hint}");
     ApiError::new(ErrorKind::UnrecognizedClient, message)
 }

@@ -84,8 +84,12 @@ async fn measure(shared: &Arc<(Container, ContainerImage, Settings)>) {
         let shared = Arc::clone(shared);
         starting.push(tokio::spawn(async move {
             let (container, image, settings) = &*shared;
-            let identity =
-                Identity { instance: InstanceId(number), host: HOST, environment: BTreeMap::new() };
+            let identity = Identity {
+                instance: InstanceId(number),
+                host: HOST,
+                environment: BTreeMap::new(),
+                log: None,
+            };
             let program = Program { image, settings, identity: &identity };
             container.create(program).await.expect("a sandbox")
         }));

@@ -65,8 +65,12 @@ async fn measure(
     let settings = settings();
     for round in 0..ROUNDS {
         tokio::time::sleep(pause).await;
-        let identity =
-            Identity { instance: InstanceId(next()), host: HOST, environment: BTreeMap::new() };
+        let identity = Identity {
+            instance: InstanceId(next()),
+            host: HOST,
+            environment: BTreeMap::new(),
+            log: None,
+        };
         let began = Instant::now();
         let program = Program { image, settings: &settings, identity: &identity };
         let running = container.create(program).await.expect("a sandbox");

@@ -5,10 +5,12 @@
 
 pub mod container;
 pub mod doctor;
+pub mod log;
 pub mod runtime;
 mod seam;
 
+pub use log::{DroppedLines, LogLine, LogSink};
 pub use seam::{
     End, Facts, Grace, HostError, HostSize, Identity, Instance, Invocation, Kind, Log, Outcome,
-    Package, PrepareError, Settings, StartError, Started, Tail, Usage,
+    Package, PrepareError, Settings, Sink, StartError, Started, Tail, Usage,
 };

@@ -1,13 +1,15 @@
 //! The traits and nouns of the seam.
 
+use crate::log::LogSink;
 use bytes::Bytes;
 use model::{HostId, InstanceId, MemoryMib, Span};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
+use tokio::sync::mpsc;
 
 /// A kind of sandbox: container, microVM or session.
 pub trait Kind: Send + Sync + 'static {
@@ -127,7 +129,7 @@ pub struct Settings {
 }
 
 /// Who an instance is, and on which host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Identity {
     /// Instance.
     pub instance: InstanceId,
@@ -135,6 +137,8 @@ pub struct Identity {
     pub host: HostId,
     /// Environment that differs between instances, as AWS_LAMBDA_LOG_STREAM_NAME.
     pub environment: BTreeMap<String, String>,
+    /// Takes every line that its processes write; None where nobody wants them.
+    pub log: Option<Arc<dyn LogSink>>,
 }
 
 /// An instance and what its start cost.
@@ -165,6 +169,19 @@ pub struct Invocation {
     pub deadline: SystemTime,
     /// Where its log lines go.
     pub log: Log,
+    /// Takes the response in pieces, where whoever invoked takes pieces. A function that does not stream answers whole
+    /// all the same.
+    pub stream: Option<Sink>,
+}
+
+/// Takes a streamed response. While `pieces` is full the function is not read from; one whose receivers are gone takes
+/// everything, and the function runs to its end, as at AWS.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    /// Set before the first piece: the content type that the function gave.
+    pub content_type: Arc<OnceLock<Option<Box<str>>>>,
+    /// Takes the pieces, each of at most 64 KiB. The first is empty, and says that the response has begun.
+    pub pieces: mpsc::Sender<Bytes>,
 }
 
 /// Whether log output of an invocation is kept for the answer.
@@ -187,7 +204,12 @@ pub enum Outcome {
         /// What goes with it, where asked for.
         tail: Tail,
     },
-    /// The runtime reported an error: Lambda's error JSON.
+    /// All pieces of a result went into [`Invocation::stream`].
+    Streamed {
+        /// What goes with it, where asked for.
+        tail: Tail,
+    },
+    /// The runtime reported an error: Lambda's error JSON. After some pieces of a result, too.
     Error {
         /// errorType, errorMessage, stackTrace as the runtime gave them.
         payload: Bytes,

@@ -128,6 +128,25 @@ fn new_key(account: TenantId) -> StoredKey {
     }
 }
 
+/// What temporary access keys are made from: 32 random bytes, made at the first start and kept.
+pub fn session_secret(data: &Path) -> anyhow::Result<[u8; 32]> {
+    let path = data.join("session-secret");
+    if let Ok(text) = fs::read_to_string(&path) {
+        let bytes = hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
+        return bytes.with_context(|| {
+            format!(
+                "{} does not hold 64 hexadecimal digits: remove it, and temporary keys that were given out end",
+                path.display()
+            )
+        });
+    }
+    let mut secret = [0; 32];
+    secret[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    secret[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    write_secret(&path, &hex::encode(secret))?;
+    Ok(secret)
+}
+
 /// Writes a file that only its owner may read, whole or not at all.
 fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     let aside = path.with_extension("new");
@@ -162,6 +181,18 @@ mod tests {
         assert_eq!(first, second);
         let mode = fs::metadata(data.path().join("credentials.json")).expect("file").permissions();
         assert_eq!(mode.mode() & 0o777, 0o600);
+    }
+
+    // Temporary keys outlive a restart: what they are made from is kept, whole, for its owner alone.
+    #[test]
+    fn the_session_secret_is_kept() {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let first = session_secret(data.path()).expect("made");
+        assert_eq!(session_secret(data.path()).expect("kept"), first);
+        let path = data.path().join("session-secret");
+        assert_eq!(fs::metadata(&path).expect("file").permissions().mode() & 0o777, 0o600);
+        fs::write(&path, "short").expect("written");
+        assert!(session_secret(data.path()).is_err());
     }
 
     // More tenants get keys of their own beside those that are there, and fewer take none away.

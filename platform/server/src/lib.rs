@@ -8,6 +8,8 @@ mod journal;
 mod memory;
 mod platform;
 mod reply;
+mod secrecy;
 mod serve;
 
-pub use serve::{Network, Options, Ready, check, is_root, serve};
+pub use secrecy::is_root;
+pub use serve::{Network, Options, Ready, check, serve};

@@ -4,6 +4,7 @@ use crate::identity;
 use crate::journal::Journal;
 use crate::memory;
 use crate::platform::Platform;
+use crate::secrecy;
 use anyhow::{Context, bail};
 use gateway::{AccessKey, Gateway, GatewayConfig};
 use sandbox::Kind;
@@ -110,6 +111,7 @@ pub fn check(profile: &Profile) -> anyhow::Result<()> {
 /// `announce` is called once, when the API answers.
 pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::Result<()> {
     memory::keep_little();
+    secrecy::keep_to_oneself()?;
     check(&options.profile).context("cannot serve this profile")?;
     let Options { listen, data, tenants, mut profile, network, allow, journal, starter } = options;
     let _lock = identity::lock(&data)?;
@@ -151,7 +153,8 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
         host_address: container.facts().host_address,
     };
     let journal = journal.as_deref().map(Journal::create).transpose()?;
-    let config = gateway_config(&profile, access_keys);
+    let session_secret = identity::session_secret(&data)?;
+    let config = gateway_config(&profile, access_keys, session_secret);
     let platform = Arc::new(Platform::new(container, profile, seed(), journal));
     let gateway = Gateway::new(config, Arc::new(catalog), Arc::clone(&platform));
     gateway.recover().await;
@@ -212,10 +215,15 @@ fn reveal(reveal: scheduler::Reveal) -> Reveal {
     }
 }
 
-fn gateway_config(profile: &Profile, access_keys: Vec<AccessKey>) -> GatewayConfig {
+fn gateway_config(
+    profile: &Profile,
+    access_keys: Vec<AccessKey>,
+    session_secret: [u8; 32],
+) -> GatewayConfig {
     GatewayConfig {
         region: REGION.to_owned(),
         access_keys,
+        session_secret,
         limits: gateway::Limits {
             memory_min: profile.limits.memory_min,
             memory_max: profile.limits.memory_max,
@@ -230,9 +238,4 @@ fn gateway_config(profile: &Profile, access_keys: Vec<AccessKey>) -> GatewayConf
 /// A seed of its own for every start: nothing outside may foresee a choice.
 fn seed() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
-}
-
-/// Whether this process may do everything.
-pub fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|it| std::os::unix::fs::MetadataExt::uid(&it) == 0)
 }

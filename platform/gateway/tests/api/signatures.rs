@@ -73,7 +73,7 @@ async fn who_is_not_let_in() {
     x-amzn-errortype: UnrecognizedClientException
     x-amzn-requestid: (uuid)
     {
-      "message": "The security token included in the request is invalid. This platform gives out no session tokens: unset AWS_SESSION_TOKEN."
+      "message": "The security token included in the request is invalid. This access key has no session token: unset AWS_SESSION_TOKEN."
     }
     "#);
 }

@@ -2,11 +2,12 @@
 //!
 //! Deliberately knows nothing of how a sandbox is made, nor of the Runtime API that is spoken over its listener.
 
-use crate::{Grace, Usage};
+use crate::{Grace, LogSink, Usage};
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// A sandbox whose runtime has been exec'd.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Running<C> {
     pub output: OwnedFd,
     /// The sandbox itself.
     pub control: C,
+    /// Takes every line of the output.
+    pub log: Option<Arc<dyn LogSink>>,
 }
 
 /// How the runtime of a sandbox ended.

@@ -284,7 +284,8 @@ impl Container {
             exit: OnceLock::new(),
             left: Left::Everything,
         };
-        Ok(Running { listener, output, control })
+        let log = identity.log.clone();
+        Ok(Running { listener, output, control, log })
     }
 }
 

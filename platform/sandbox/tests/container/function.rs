@@ -38,6 +38,7 @@ fn invocation(payload: &'static str) -> Invocation {
         client_context: None,
         deadline: SystemTime::now() + Duration::from_secs(30),
         log: Log::Drop,
+        stream: None,
     }
 }
 
@@ -45,8 +46,12 @@ fn invocation(payload: &'static str) -> Invocation {
 async fn serve(world: &World, number: u64, settings: &Settings) -> String {
     let package = Package { digest: "d".into(), directory: world.package() };
     let image = world.container.prepare(&package, settings).await.expect("prepares");
-    let identity =
-        Identity { instance: InstanceId(number), host: HOST, environment: BTreeMap::new() };
+    let identity = Identity {
+        instance: InstanceId(number),
+        host: HOST,
+        environment: BTreeMap::new(),
+        log: None,
+    };
     let started = world.container.start(&image, settings, identity).await;
     let mut instance = started.expect("starts").instance;
     let mut answer = String::new();

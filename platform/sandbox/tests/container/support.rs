@@ -177,7 +177,7 @@ pub struct Sandbox(pub Running<ContainerControl>);
 impl Sandbox {
     /// Waits for its end, and returns what it wrote.
     pub async fn finish(self) -> (Exit, String) {
-        let Running { output, control, listener } = self.0;
+        let Running { output, control, listener, .. } = self.0;
         let mut text = String::new();
         let exit = tokio::time::timeout(Duration::from_secs(60), control.exited())
             .await
@@ -192,7 +192,7 @@ impl Sandbox {
 
     /// Ends it with a grace. Returns what it wrote.
     pub async fn end(self, grace: Span) -> String {
-        let Running { output, control, listener } = self.0;
+        let Running { output, control, listener, .. } = self.0;
         control.destroy(Grace(grace)).await;
         let mut text = String::new();
         let mut file = std::fs::File::from(output);
@@ -327,5 +327,5 @@ pub fn settings() -> Settings {
 }
 
 pub fn identity(instance: u64) -> Identity {
-    Identity { instance: InstanceId(instance), host: HOST, environment: BTreeMap::new() }
+    Identity { instance: InstanceId(instance), host: HOST, environment: BTreeMap::new(), log: None }
 }

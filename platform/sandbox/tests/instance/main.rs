@@ -1,7 +1,9 @@
 //! Instances driven over a plain process: no sandbox, but real sockets, pipes and exits.
 
 mod function;
+mod lines;
 mod process;
+mod stream;
 
 use function::function;
 use model::{MemoryMib, Span};
@@ -33,6 +35,7 @@ fn invocation(payload: &str, log: Log) -> Invocation {
         client_context: None,
         deadline: SystemTime::now() + Duration::from_secs(30),
         log,
+        stream: None,
     }
 }
 

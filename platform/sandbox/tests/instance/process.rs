@@ -41,7 +41,7 @@ impl Process {
         let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
         let pidfd = pidfd.expect("epoll");
         let control = Self { pid, pidfd, exit: tokio::sync::OnceCell::new() };
-        Running { listener, output: read, control }
+        Running { listener, output: read, control, log: None }
     }
 }
 

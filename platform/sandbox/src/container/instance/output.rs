@@ -1,13 +1,16 @@
 //! What a function writes to stdout and stderr: drained at a bounded rate, its tail kept where someone asks for it.
 //!
-//! Deliberately never gates anything: a function that writes without end waits for its own pipe.
+//! Lines go to whoever takes them. Deliberately never gates anything: a function that writes without end waits for its own pipe.
 
+use super::lines::Lines;
+use crate::LogSink;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -32,6 +35,8 @@ pub(super) struct Output {
     pipe: Option<Receiver>,
     tail: VecDeque<u8>,
     keep: Keep,
+    /// None where nobody wants lines.
+    lines: Option<Lines>,
     window_start: Instant,
     window_bytes: usize,
     pause: Option<Pin<Box<Sleep>>>,
@@ -45,12 +50,13 @@ pub(super) enum Keep {
 }
 
 impl Output {
-    /// Takes over the read end of a pipe, which is nonblocking. Keeps the tail.
-    pub fn new(pipe: OwnedFd) -> io::Result<Self> {
+    /// Takes over the read end of a pipe, which is nonblocking. Keeps the tail; lines go to `log`.
+    pub fn new(pipe: OwnedFd, log: Option<Arc<dyn LogSink>>) -> io::Result<Self> {
         Ok(Self {
             pipe: Some(Receiver::from_owned_fd(pipe)?),
             tail: VecDeque::new(),
             keep: Keep::Tail,
+            lines: log.map(Lines::new),
             window_start: Instant::now(),
             window_bytes: 0,
             pause: None,
@@ -62,10 +68,13 @@ impl Output {
         self.keep
     }
 
-    /// Forgets what was kept, and keeps as told from now on.
-    pub fn begin(&mut self, keep: Keep) {
+    /// Forgets what was kept, and keeps as told from now on. Lines belong to this invocation from now on.
+    pub fn begin(&mut self, keep: Keep, request_id: Option<&Arc<str>>) {
         self.tail.clear();
         self.keep = keep;
+        if let Some(lines) = &mut self.lines {
+            lines.begin(request_id.cloned());
+        }
     }
 
     /// What was written since [`Self::begin`], up to this moment: at most the last 4 KiB.
@@ -73,6 +82,12 @@ impl Output {
         if self.keep == Keep::Nothing {
             return Bytes::new();
         }
+        self.drain();
+        Bytes::from(Vec::from(std::mem::take(&mut self.tail)))
+    }
+
+    /// Reads what is there without waiting to be told.
+    pub fn drain(&mut self) {
         // At most one pipe's content: a function that goes on writing must not hold up its response.
         for _ in 0..(64 << 10) / READ_SIZE {
             let mut buffer = [0; READ_SIZE];
@@ -82,7 +97,6 @@ impl Output {
                 Ok(count) => self.add(&buffer[..count]),
             }
         }
-        Bytes::from(Vec::from(std::mem::take(&mut self.tail)))
     }
 
     /// Drains what is there, and wakes when there is more.
@@ -126,6 +140,9 @@ impl Output {
         self.window_bytes += bytes.len();
         if self.window_bytes > WINDOW_BYTES && self.pause.is_none() {
             self.pause = Some(Box::pin(sleep_until(self.window_start + WINDOW)));
+        }
+        if let Some(lines) = &mut self.lines {
+            lines.add(bytes);
         }
         if self.keep == Keep::Tail {
             let bytes = &bytes[bytes.len().saturating_sub(TAIL_LIMIT)..];
