@@ -94,7 +94,8 @@ fn names(files: &[PathBuf]) -> String {
 }
 
 fn experiments(records: &[Record]) -> Vec<String> {
-    let mut names: Vec<String> = records.iter().map(|record| record.experiment.to_string()).collect();
+    let mut names: Vec<String> =
+        records.iter().map(|record| record.experiment.to_string()).collect();
     names.sort_unstable();
     names.dedup();
     names

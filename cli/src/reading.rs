@@ -101,8 +101,8 @@ fn sort_by_unit(records: &mut [Record]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::seq::SliceRandom;
     use rand::SeedableRng;
+    use rand::seq::SliceRandom;
 
     // Records that came in any order of units are sorted as a stable sort does it.
     #[test]
@@ -118,7 +118,9 @@ mod tests {
             let mut records: Vec<Record> = (0..count).map(record).collect();
             records.shuffle(&mut random);
             let mut sorted = records.clone();
-            sorted.sort_by(|one, other| (&one.experiment, &one.unit).cmp(&(&other.experiment, &other.unit)));
+            sorted.sort_by(|one, other| {
+                (&one.experiment, &one.unit).cmp(&(&other.experiment, &other.unit))
+            });
             sort_by_unit(&mut records);
             assert_eq!(records, sorted);
         }

@@ -327,9 +327,13 @@ mod tests {
     fn void_settings_are_unknown() {
         let record = |memory_mib: u32, void: bool| {
             let detail = r#"{"cpu": {"window_ns": 100, "cpu_ns": 20}}"#.to_owned();
-            let mut record =
-                Record { phase: "alone".into(), memory_mib, detail, ..Record::default() };
-            record.experiment = EXPERIMENT.to_owned();
+            let mut record = Record {
+                phase: "alone".into(),
+                memory_mib,
+                detail: detail.into(),
+                ..Record::default()
+            };
+            record.experiment = EXPERIMENT.into();
             record.outcome = Outcome::Ok;
             if void {
                 record.setting.insert("void".to_owned(), "the machine is busy".to_owned());

@@ -138,9 +138,9 @@ mod tests {
     // What disturbed an experiment stands beside each of its findings, and beside no other's.
     #[test]
     fn a_disturbance_is_told() {
-        let mut disturbed = Record { experiment: "cpu".to_owned(), ..Record::default() };
+        let mut disturbed = Record { experiment: "cpu".into(), ..Record::default() };
         disturbed.setting.insert("disturbed".to_owned(), "one core".to_owned());
-        let quiet = Record { experiment: "idle".to_owned(), ..Record::default() };
+        let quiet = Record { experiment: "idle".into(), ..Record::default() };
         let (findings, _) = analyse(&[disturbed, quiet]);
         assert!(findings.iter().any(|finding| finding.experiment == "cpu"));
         for finding in findings {
@@ -168,7 +168,7 @@ mod tests {
             "accounting",
             "other",
         ] {
-            let record = Record { experiment: experiment.to_owned(), ..Record::default() };
+            let record = Record { experiment: experiment.into(), ..Record::default() };
             let (findings, _) = analyse(&vec![record; 12]);
             let failed = findings.iter().find(|finding| finding.metric == "failures.fraction");
             assert_eq!(failed.unwrap().value, Value::Number(1.0));

@@ -84,7 +84,7 @@ mod tests {
     fn ran(instance: &str, from: u64, to: u64) -> Record {
         Record {
             outcome: Outcome::Ok,
-            instance: instance.to_owned(),
+            instance: instance.into(),
             started_unix_ns: from,
             finished_unix_ns: to,
             ..Record::default()

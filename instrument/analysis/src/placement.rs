@@ -18,7 +18,7 @@ use policy::Burst;
 use record::{Outcome, Record, Text};
 use std::collections::BTreeMap;
 
-const EXPERIMENT: &str = "placement";
+pub(crate) const EXPERIMENT: &str = "placement";
 
 /// Phase of the smallest instances that end a fill.
 const FILL: &str = "fill";

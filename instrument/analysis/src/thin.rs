@@ -9,7 +9,7 @@
 use crate::clock::bounds_ns;
 use crate::offset::COARSEST_GRAIN_NS;
 use crate::study::{KNOWN, is_sound};
-use crate::{consistency, lifetime};
+use crate::{consistency, lifetime, placement, scaling};
 use record::{Outcome, Record, Text};
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Thinned {
     /// What is left: in the order taken, then what was kept of dull ones. Request ids, roles, versions and, but for the
-    /// experiment on consistency, marks are empty.
+    /// experiment on consistency, marks are empty; so are details of the experiments on scaling and placement.
     pub records: Vec<Record>,
     /// What is not.
     pub left_out: LeftOut,
@@ -238,6 +238,10 @@ fn drop_unread(record: &mut Record) {
     record.request_id = Text::default();
     record.role = Text::default();
     record.version = Text::default();
+    // Of their functions, only who and where they were is asked: that has columns, but for what repeats it.
+    if [scaling::EXPERIMENT, placement::EXPERIMENT].contains(&record.experiment.as_str()) {
+        record.detail = Text::default();
+    }
     if record.experiment != consistency::EXPERIMENT {
         record.mark = Text::default();
         record.mark_acknowledged = Text::default();
@@ -286,23 +290,22 @@ mod tests {
                     _ => Outcome::Ok,
                 };
                 records.push(Record {
-                    experiment: if function == 5 { "idle" } else { lifetime::EXPERIMENT }
-                        .to_owned(),
-                    unit: "watch".to_owned(),
-                    phase: "watch".to_owned(),
+                    experiment: if function == 5 { "idle" } else { lifetime::EXPERIMENT }.into(),
+                    unit: "watch".into(),
+                    phase: "watch".into(),
                     round: function % 3,
                     sequence: number,
                     setting: [("interval_s".to_owned(), "5.000".to_owned())].into(),
-                    sandbox: format!("kind-{}", function % sandboxes),
-                    function: format!("function-{function}"),
-                    runtime: format!("runtime-{}", function % 2),
+                    sandbox: format!("kind-{}", function % sandboxes).into(),
+                    function: format!("function-{function}").into(),
+                    runtime: format!("runtime-{}", function % 2).into(),
                     memory_mib: 128,
                     epoch_unix_ns: 1_700_000_000_000_000_000,
                     sent_ns: sent,
                     received_ns: sent + ways.iter().sum::<u64>(),
                     started_unix_ns: started / grain_ns * grain_ns,
                     finished_unix_ns: (started + ways[1]) / grain_ns * grain_ns,
-                    instance: format!("{function}-{instance}"),
+                    instance: format!("{function}-{instance}").into(),
                     instance_invocations: 2,
                     outcome,
                     ..Record::default()
@@ -347,7 +350,7 @@ mod tests {
             Record { setting: setting(KNOWN), ..dull.clone() },
             Record { cpu_count: 2, ..dull.clone() },
             Record { started_unix_ns: 0, ..dull.clone() },
-            Record { experiment: "idle".to_owned(), ..dull.clone() },
+            Record { experiment: "idle".into(), ..dull.clone() },
         ] {
             let thinned = thinned(vec![record; 9]);
             assert_eq!((thinned.records.len(), thinned.left_out.all()), (9, 0));

@@ -263,7 +263,8 @@ impl<'a, V: Vantage> Bench<'a, V> {
     pub(crate) async fn sound(&self, round: impl AsyncFn(u32) -> Try) -> Vec<Record> {
         let Try { mut records, statistic, held_until } = round(0).await;
         let late = || held_until.and_then(|at| late(&records, at, self.unix_ns(at)));
-        let own = || records.iter().find_map(|record| record.setting.get("void").map(Text::to_string));
+        let own =
+            || records.iter().find_map(|record| record.setting.get("void").map(Text::to_string));
         let reason = lagging(&records, statistic).or_else(late).or_else(own);
         let Some(reason) = reason else { return records };
         mark(&mut records, "void", &reason);

@@ -47,6 +47,9 @@ pub enum ColumnError {
 /// Columns that records have not always had: a file without them has their default in each row.
 const LATER: [&str; 1] = ["connect_ns"];
 
+/// Texts of which each invocation has its own.
+const UNIQUE: [&str; 2] = ["request_id", "detail"];
+
 /// A type of values that a column can hold.
 trait Cell: Sized + Clone + Default {
     const TYPE: DataType;
@@ -144,7 +147,15 @@ macro_rules! word_cell {
             fn cells(array: &ArrayRef) -> Result<Vec<Self>, (usize, String)> {
                 let cell = |(row, text): (usize, &str)| {
                     let known = Self::ALL.into_iter().find(|it| it.word() == text);
-                    known.ok_or_else(|| (row, format!("{text:?}, which is none of {}", Self::ALL.map(Self::word).join(", "))))
+                    known.ok_or_else(|| {
+                        (
+                            row,
+                            format!(
+                                "{text:?}, which is none of {}",
+                                Self::ALL.map(Self::word).join(", ")
+                            ),
+                        )
+                    })
                 };
                 texts(array).enumerate().map(cell).collect()
             }
@@ -173,6 +184,13 @@ macro_rules! columns {
         /// The schema of a file.
         pub(crate) fn schema() -> SchemaRef {
             Arc::new(Schema::new(vec![$(field(stringify!($field), |record| &record.$field)),+]))
+        }
+
+        /// Columns in which hardly any value comes twice, or whose values are no longer than a number in a dictionary.
+        pub(crate) fn without_repetition() -> impl Iterator<Item = &'static str> {
+            let columns = [$((stringify!($field), is_text(|record| &record.$field))),+];
+            let is_one = |(name, is_text): &(&str, bool)| !is_text || UNIQUE.contains(name);
+            columns.into_iter().filter(is_one).map(|(name, _)| name)
         }
 
         /// Whether a file has every column with its type.
@@ -214,6 +232,10 @@ columns! {
     duration_ms, billed_ms, init_duration_ms, max_memory_mib,
     started_unix_ns, finished_unix_ns, function_ns, init_unix_ns, instance, instance_invocations,
     version, mark, memory_seen_mib, host_ids, uptime_s, cpu_model, cpu_count, host_memory_mib, detail,
+}
+
+fn is_text<C: Cell>(_: fn(&Record) -> &C) -> bool {
+    C::TYPE == DataType::Utf8
 }
 
 fn field<C: Cell>(name: &str, _: fn(&Record) -> &C) -> Field {

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
 use std::hash::{Hash, Hasher};
+use std::ops::Index;
 use std::slice;
 use std::sync::Arc;
 
@@ -33,6 +34,11 @@ impl Labels {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Names, ascending.
+    pub fn keys(&self) -> impl Iterator<Item = &Text> {
+        self.iter().map(|(name, _)| name)
     }
 
     /// Names and texts.
@@ -99,6 +105,14 @@ impl<N: Into<Text>, T: Into<Text>, const COUNT: usize> From<[(N, T); COUNT]> for
 impl From<BTreeMap<String, String>> for Labels {
     fn from(texts: BTreeMap<String, String>) -> Self {
         texts.into_iter().collect()
+    }
+}
+
+/// As of any map: asking for a name that is not there is a mistake of the program, and panics.
+impl Index<&str> for Labels {
+    type Output = Text;
+    fn index(&self, name: &str) -> &Text {
+        self.get(name).expect("a text of that name")
     }
 }
 

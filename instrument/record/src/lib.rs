@@ -6,20 +6,20 @@
 
 mod column;
 mod csv;
+mod labels;
 mod name;
 mod read;
-mod labels;
 mod row;
 mod shared;
 mod text;
 mod write;
 
 pub use csv::write_csv;
+pub use labels::Labels;
 pub use name::{NameError, UnitName};
 pub use read::{
     ReadError, each, finished_units, is_finished, read_all, read_experiment, read_unit,
 };
-pub use labels::Labels;
 pub use row::{Forced, Outcome, Record};
 pub use shared::Shared;
 pub use text::{Text, Texts};

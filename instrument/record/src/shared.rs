@@ -1,14 +1,15 @@
 //! Texts and labels that came before, so that records which say the same hold it once.
 
 use crate::labels::Labels;
-use crate::text::{Text, Texts};
+use crate::text::{Quick, Text, Texts};
 use std::collections::{BTreeMap, HashSet};
+use std::hash::BuildHasherDefault;
 
 /// What records have said so far. Holds [`Texts::MOST`] of each at most; beyond that it begins anew.
 #[derive(Debug, Default)]
 pub struct Shared {
     texts: Texts,
-    labels: HashSet<Labels>,
+    labels: HashSet<Labels, BuildHasherDefault<Quick>>,
 }
 
 impl Shared {
@@ -22,7 +23,8 @@ impl Shared {
         if map.is_empty() {
             return Labels::default();
         }
-        let texts = map.iter().map(|(name, text)| (self.texts.shared(name), self.texts.shared(text)));
+        let texts =
+            map.iter().map(|(name, text)| (self.texts.shared(name), self.texts.shared(text)));
         let labels = texts.collect();
         if let Some(known) = self.labels.get(&labels) {
             return known.clone();

@@ -416,12 +416,7 @@ fn version(spec: &FunctionSpec, mark: &str, package_mib: f64) -> Update {
 }
 
 /// Writes down what came back, as it would be of a live target.
-fn fill(
-    reply: Reply,
-    (report, limit): (Report, Span),
-    record: &mut Record,
-    shared: &mut Shared,
-) {
+fn fill(reply: Reply, (report, limit): (Report, Span), record: &mut Record, shared: &mut Shared) {
     record.received_ns = reply.received.as_nanos();
     record.request_id = reply.request_id.into();
     record.http_status = 200;

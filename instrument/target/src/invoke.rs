@@ -6,9 +6,14 @@ use crate::uri::Url;
 use crate::wire::{Connection, ExchangeError, Keys, Pool, Post, Reply};
 use experiment::{Report, Sent};
 use model::{Span, Time};
-use probe::{Request, Response};
+use probe::{
+    BackgroundResult, CpuResult, DiskCounter, DiskResult, Exposed, FillResult, NetworkResult,
+    Request, Response,
+};
 use record::{Outcome, Record, Shared};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Attempts of one invocation, the first included, where it may be repeated at all.
 const ATTEMPTS: u32 = 4;
@@ -201,8 +206,7 @@ impl Done {
         if let Some(log) = reply.header("x-amz-log-result") {
             fill_report(PlatformReport::from_log_result(log).unwrap_or_default(), record);
         }
-        let (outcome, error) = match (reply.status, reply.header("x-amz-function-error"))
-        {
+        let (outcome, error) = match (reply.status, reply.header("x-amz-function-error")) {
             (200, Some(kind)) => (Outcome::FunctionError, error_in(&reply.body, kind)),
             (200, None) => match serde_json::from_slice::<Response>(&reply.body) {
                 Ok(response) if !response.instance.is_empty() => {
@@ -252,29 +256,58 @@ fn detail(response: &Response) -> String {
     if has_columns_only(response) {
         return String::new();
     }
-    let rest = json!({
-        "identity": response.identity.as_ref().map(|identity| json!({
-            "hostname": identity.hostname,
-            "kernel": identity.kernel,
-            "addresses": identity.addresses,
-        })),
-        "exposure": response.exposure,
-        "disk_before": response.disk_before,
-        "disk_after": response.disk_after,
-        "cpu": response.cpu,
-        "disk": response.disk,
-        "fill": response.fill,
-        "network": response.network,
-        "background": response.background,
-        "problems": Some(&response.problems).filter(|problems| !problems.is_empty()),
-    });
-    match rest {
-        Value::Object(mut parts) => {
-            parts.retain(|_, part| !part.is_null());
-            if parts.is_empty() { String::new() } else { Value::Object(parts).to_string() }
-        }
-        other => other.to_string(),
-    }
+    let identity = response.identity.as_ref();
+    let rest = Rest {
+        identity: identity.map(|identity| Named {
+            hostname: &identity.hostname,
+            kernel: &identity.kernel,
+            addresses: &identity.addresses,
+        }),
+        exposure: &response.exposure,
+        disk_before: &response.disk_before,
+        disk_after: &response.disk_after,
+        cpu: &response.cpu,
+        disk: &response.disk,
+        fill: &response.fill,
+        network: &response.network,
+        background: &response.background,
+        problems: &response.problems,
+    };
+    // Numbers and texts: there is nothing that could not be written.
+    serde_json::to_string(&rest).unwrap_or_default()
+}
+
+/// What has no column, each part where it is there.
+#[derive(Serialize)]
+struct Rest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Named<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exposure: &'a Option<Vec<Exposed>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_before: &'a Option<Vec<DiskCounter>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_after: &'a Option<Vec<DiskCounter>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: &'a Option<CpuResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: &'a Option<DiskResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fill: &'a Option<FillResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: &'a Option<NetworkResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    background: &'a Option<BackgroundResult>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    problems: &'a BTreeMap<String, String>,
+}
+
+/// What of the identity has no column.
+#[derive(Serialize)]
+struct Named<'a> {
+    hostname: &'a str,
+    kernel: &'a str,
+    addresses: &'a [String],
 }
 
 /// Whether there is nothing in the answer that has no column.

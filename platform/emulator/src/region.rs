@@ -5,7 +5,7 @@
 
 use crate::agenda::Agenda;
 use crate::call::{Answer, Call, Reply};
-use crate::counts::{Counts, Running};
+use crate::counts::{Counts, Running, Tallies};
 use crate::executor::{Deadlock, Step, block_on};
 use crate::function::{Bucket, Functions, tenant_id};
 use crate::host::{Host, Resource};
@@ -53,7 +53,9 @@ pub(crate) struct State {
     /// Hosts on which an instance ran.
     pub(crate) touched: BTreeSet<HostId>,
     pub(crate) running: Running,
+    /// What happened, but for [`Counts::functions`].
     pub(crate) counts: Counts,
+    pub(crate) tallies: Tallies,
     slots: Vec<Slot>,
     free: Vec<usize>,
 }
@@ -121,6 +123,7 @@ impl Region {
             touched: BTreeSet::new(),
             running: Running::default(),
             counts: Counts::default(),
+            tallies: Tallies::default(),
             slots: Vec::new(),
             free: Vec::new(),
         };
@@ -180,7 +183,7 @@ impl Region {
             },
         };
         if let Some(function) = function {
-            self.state.borrow_mut().counts.of(&function).answers.add(&reply);
+            self.state.borrow_mut().tallies.of(&function).answers.add(&reply);
         }
         reply
     }
@@ -197,7 +200,9 @@ impl Region {
 
     /// What really happened so far.
     pub fn counts(&self) -> Counts {
-        self.state.borrow().counts.clone()
+        let state = self.state.borrow();
+        let functions = state.tallies.0.iter().map(|(name, it)| (name.clone(), it.clone()));
+        Counts { functions: functions.collect(), ..state.counts.clone() }
     }
 
     /// How much functions' clocks are ahead of the vantage point's now, hosts' own differences aside, ms.

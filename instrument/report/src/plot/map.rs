@@ -269,7 +269,7 @@ mod tests {
     fn parties_have_colours() {
         let record = |tenant: u32, role: u32| Record {
             outcome: Outcome::Ok,
-            instance: format!("{tenant}-{role}"),
+            instance: format!("{tenant}-{role}").into(),
             setting: [("tenant", tenant), ("role", role)]
                 .map(|(name, value)| (name.to_owned(), value.to_string()))
                 .into(),
