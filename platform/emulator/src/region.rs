@@ -71,6 +71,8 @@ pub(crate) enum Happening {
     Started(InstanceId),
     /// The part of a run that takes until now.
     PartOver(InvocationId),
+    /// The profile changes.
+    Change,
     /// Somebody is done at a resource, if nothing has changed there since.
     Done(HostId, Resource, u64),
 }
@@ -105,7 +107,7 @@ impl Region {
     /// A region without functions. Everything random comes from `seed`.
     pub fn new(platform: Platform, seed: u64) -> Self {
         let bucket = Bucket { tokens: f64::from(platform.model.control.burst), at: Time::ZERO };
-        let state = State {
+        let mut state = State {
             now: Time::ZERO,
             scheduler: Scheduler::new(platform.scheduler.clone(), seed),
             platform: Rc::new(platform),
@@ -127,6 +129,9 @@ impl Region {
             slots: Vec::new(),
             free: Vec::new(),
         };
+        if let Some(change) = state.platform.model.change {
+            state.agenda.put(change.at(), Happening::Change);
+        }
         Self { state: Rc::new(RefCell::new(state)) }
     }
 
@@ -279,6 +284,13 @@ impl State {
         Step::Taken
     }
 
+    /// From now on, idle instances are kept as the profile's change says.
+    fn change(&mut self) {
+        if let Some(change) = self.platform.model.change {
+            self.scheduler.keep_alive_from_now(change.keep_alive());
+        }
+    }
+
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Wake(key) | Happening::GiveUp(key) => self.tell(key, Told::Now),
@@ -287,6 +299,7 @@ impl State {
             Happening::HostReady(host) => self.feed(Event::HostReady { host }),
             Happening::Started(instance) => self.started(instance),
             Happening::PartOver(invocation) => self.part_over(invocation),
+            Happening::Change => self.change(),
             Happening::Done(host, resource, generation) => self.done(host, resource, generation),
         }
     }
