@@ -1,8 +1,8 @@
 //! HTTP in front of the platform: the Lambda API, signatures, tenants.
 //!
-//! A request comes over a connection (`serve`), is checked (`signature`), routed (`route`) and answered (`invoke`,
-//! `manage`). Deliberately knows nothing of schedulers, sandboxes or hosts: it hands an invocation to an [`Engine`] and
-//! answers with what comes back.
+//! A request comes over a connection (`serve`), is checked (`signature`), routed (`route`) and answered
+//! (`operation`, one file per noun). Deliberately knows nothing of schedulers, sandboxes or hosts: it hands an invocation to
+//! an [`Engine`] and answers with what comes back.
 
 mod absent;
 mod answer;
@@ -13,9 +13,8 @@ mod engine;
 mod error;
 mod eventstream;
 mod gateway;
-mod invoke;
-mod invoke_stream;
-mod manage;
+mod isolation;
+mod operation;
 mod reference;
 mod room;
 mod route;
@@ -31,7 +30,10 @@ mod sts;
 mod validation;
 
 pub use answer::{AnswerBody, Pieces};
-pub use engine::{Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, Reply, Sink};
+pub use engine::{
+    Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, ProvisionStatus, Provisioned, Reply,
+    SharedSettings, Sink,
+};
 pub use error::{ApiError, ErrorKind};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use signature::{AccessKey, Credentials};

@@ -6,11 +6,12 @@
 
 mod dispatch;
 mod engine;
+mod group;
 mod instances;
 
 use crate::journal::Journal;
 use catalog::Function;
-use gateway::{Invoke, Invoked};
+use gateway::{Invoke, Invoked, SharedSettings};
 use model::{FunctionId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
 use sandbox::runtime::ReservedError;
 use sandbox::{Grace, Kind, Settings, StartError};
@@ -46,6 +47,10 @@ struct State<K: Kind> {
     instances: HashMap<InstanceId, Running<K>>,
     pending: HashMap<InvocationId, Pending>,
     roles: HashMap<(TenantId, String), RoleId>,
+    /// What the versions of functions share, by function.
+    shared: HashMap<FunctionId, SharedSettings>,
+    /// Instances that versions are to have ready.
+    provisioned: HashMap<FunctionId, u32>,
     next_invocation: u64,
     journal: Option<Journal>,
 }
@@ -100,6 +105,8 @@ impl<K: Kind> Platform<K> {
                 instances: HashMap::new(),
                 pending: HashMap::new(),
                 roles: HashMap::new(),
+                shared: HashMap::new(),
+                provisioned: HashMap::new(),
                 next_invocation: 0,
                 journal,
             }),
@@ -201,8 +208,8 @@ impl<K: Kind> Shared<K> {
                 let platform = Arc::clone(self);
                 tokio::spawn(async move { platform.kind.remove_host(host).await });
             }
-            Action::Start { instance, host, function, epoch } => {
-                self.start(state, instance, host, (function, epoch));
+            Action::Start { instance, host, function, epoch, purpose } => {
+                self.start(state, (instance, host), (function, epoch), purpose);
             }
             Action::Dispatch { instance, invocation, cold, .. } => {
                 self.dispatch(state, now, (instance, invocation), cold);
@@ -251,6 +258,7 @@ impl<K: Kind> Shared<K> {
             cpu_weight: self.profile.cpu.weight(function.memory),
             tmp: function.ephemeral_storage,
             init_timeout: INIT_TIMEOUT,
+            account: function.tenant.to_string(),
         })
     }
 }

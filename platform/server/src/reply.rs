@@ -1,6 +1,7 @@
 //! What a caller is told: results, Lambda's error JSON, and the log with its START, END and REPORT lines.
 
 use bytes::Bytes;
+use catalog::Version;
 use gateway::{Failure, Reply};
 use model::{MemoryMib, Span};
 use sandbox::{End, StartError};
@@ -36,6 +37,9 @@ pub fn ended(request_id: &str, end: &End) -> Reply {
             "Runtime.ExitError",
             format!("RequestId: {request_id} Error: Runtime broke its protocol: {what}"),
         ),
+        End::Extension { name, kind, reason } => {
+            (*kind, format!("RequestId: {request_id} Error: extension {name}: {reason}"))
+        }
         End::NoEntrypoint => (
             "Runtime.InvalidEntrypoint",
             format!(
@@ -105,8 +109,8 @@ pub fn rejected(request_id: &str, rejection: Rejection, start: Option<&StartErro
         (Rejection::StartFailed(reason), _) => Reply::Failure(Failure::Unavailable(reason)),
         (Rejection::NoHost(reason), _) => Reply::Failure(Failure::Unavailable(reason)),
         (Rejection::NoFunction, _) => Reply::Failure(Failure::NoFunction),
-        (Rejection::ReservedConcurrency, _) => Reply::Failure(Failure::ReservedConcurrency),
-        (Rejection::AccountConcurrency | Rejection::Queue, _) => {
+        (Rejection::ReservedConcurrency { .. }, _) => Reply::Failure(Failure::ReservedConcurrency),
+        (Rejection::AccountConcurrency { .. } | Rejection::Queue, _) => {
             Reply::Failure(Failure::AccountConcurrency)
         }
     }
@@ -128,8 +132,8 @@ pub struct Usage {
 }
 
 /// The log of one invocation as the service writes it, at most its last 4 KiB.
-pub fn log_tail(request_id: &str, lines: &[u8], usage: Usage) -> Bytes {
-    let mut log = format!("START RequestId: {request_id} Version: $LATEST\n").into_bytes();
+pub fn log_tail(request_id: &str, version: Version, lines: &[u8], usage: Usage) -> Bytes {
+    let mut log = format!("START RequestId: {request_id} Version: {version}\n").into_bytes();
     log.extend_from_slice(lines);
     if !lines.is_empty() && !lines.ends_with(b"\n") {
         log.push(b'\n');
@@ -187,7 +191,7 @@ mod tests {
             memory_peak_bytes: (30 << 20) + 1,
             init: Some(Span::from_millis(5)),
         };
-        let log = log_tail("r", &vec![b'x'; 10_000], usage);
+        let log = log_tail("r", Version::Latest, &vec![b'x'; 10_000], usage);
         assert_eq!(log.len(), LOG_TAIL_BYTES);
         assert!(log.ends_with(
             b"\nEND RequestId: r\nREPORT RequestId: r\tDuration: 1.23 ms\tBilled Duration: 2 ms\t\

@@ -83,7 +83,8 @@ impl<K: Kind> Shared<K> {
                     // What is billed as such, so that the line adds up.
                     init: bill.map_or(pending.init, |it| it.init),
                 };
-                reply::log_tail(&pending.invoke.request_id, &tail.log, usage)
+                let version = pending.invoke.function.version;
+                reply::log_tail(&pending.invoke.request_id, version, &tail.log, usage)
             }
         };
         // A caller that is gone no longer listens.
@@ -126,6 +127,7 @@ impl<K: Kind> State<K> {
             LogTail::Skip => Bytes::new(),
             LogTail::Ask => reply::log_tail(
                 &pending.invoke.request_id,
+                pending.invoke.function.version,
                 b"",
                 reply::Usage {
                     duration,

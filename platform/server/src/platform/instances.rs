@@ -3,11 +3,12 @@
 //! Deliberately knows nothing of who waits for an answer.
 
 use super::{Running, Shared, State, chain};
+use catalog::Version;
 use jiff::Timestamp;
 use model::{FunctionId, HostId, InstanceId, Span};
-use sandbox::runtime::instance_environment;
+use sandbox::runtime::{Initialization, instance_environment};
 use sandbox::{Identity, Kind};
-use scheduler::{Epoch, Event};
+use scheduler::{Epoch, Event, Purpose};
 use std::sync::Arc;
 use worker::Report;
 
@@ -29,10 +30,14 @@ impl<K: Kind> Shared<K> {
     pub(super) fn start(
         self: &Arc<Self>,
         state: &mut State<K>,
-        instance: InstanceId,
-        host: HostId,
+        (instance, host): (InstanceId, HostId),
         (function, epoch): (FunctionId, Epoch),
+        purpose: Purpose,
     ) {
+        let initialization = match purpose {
+            Purpose::OnDemand => Initialization::OnDemand,
+            Purpose::Provisioned => Initialization::Provisioned,
+        };
         let Some(deployed) = state.functions.get(&function).filter(|it| it.epoch == epoch).cloned()
         else {
             // The scheduler was told of this state in `deploy` under the same lock.
@@ -42,7 +47,10 @@ impl<K: Kind> Shared<K> {
         let identity = Identity {
             instance,
             host,
-            environment: instance_environment(&log_stream()),
+            environment: instance_environment(
+                &log_stream(deployed.function.version),
+                initialization,
+            ),
             log: None,
         };
         let start = worker::Start {
@@ -98,7 +106,7 @@ impl<K: Kind> Shared<K> {
 }
 
 /// A log stream's name: date and 32 hexadecimal digits, as the service makes it.
-fn log_stream() -> String {
+fn log_stream(version: Version) -> String {
     let today = Timestamp::now().strftime("%Y/%m/%d");
-    format!("{today}/[$LATEST]{}", uuid::Uuid::new_v4().simple())
+    format!("{today}/[{version}]{}", uuid::Uuid::new_v4().simple())
 }
