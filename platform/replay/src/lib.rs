@@ -10,7 +10,6 @@ mod delay;
 
 mod engine;
 mod gauge;
-mod pages;
 mod sketch;
 
 mod totals;
@@ -40,7 +39,6 @@ pub fn replay(
     let mut functions = Functions::default();
     let mut last = model::Time::ZERO;
     let mut ahead = Vec::with_capacity(AHEAD);
-    let mut arrived = 0_u64;
     loop {
         while ahead.len() < AHEAD
             && let Some(arrival) = source.next(&mut functions, problems)?
@@ -48,10 +46,6 @@ pub fn replay(
             ahead.push(arrival);
         }
         let Some(arrival) = ahead.last() else { break };
-        arrived += ahead.len() as u64;
-        if arrived.ilog2() != (arrived - ahead.len() as u64).max(1).ilog2() {
-            pages::enlarge();
-        }
         last = arrival.at;
         for engine in engines.iter_mut() {
             // What they touch is in memory that the caches do not hold: misses of several at once overlap.
