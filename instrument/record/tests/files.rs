@@ -99,6 +99,7 @@ fn any_record() -> impl Strategy<Value = Record> {
                 version: text().into(),
                 mark: text().into(),
                 memory_seen_mib: s[5],
+                initialization: text().into(),
                 host_ids: host_ids.into(),
                 uptime_s: r[4],
                 cpu_model: text().into(),
