@@ -242,7 +242,7 @@ pub(crate) fn fill_response(response: Response, record: &mut Record, shared: &mu
     record.version = shared.text(&response.version);
     record.mark = shared.text(&response.mark);
     record.memory_seen_mib = response.memory_mib;
-    record.initialization = response.initialization;
+    record.initialization = shared.text(&response.initialization);
     if let Some(identity) = response.identity {
         record.host_ids = shared.labels(&identity.host_ids);
         record.uptime_s = identity.uptime_s;
