@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let rounds = records.iter().map(|record: &Record| record.round + 1).max().unwrap_or(0);
         records.extend(intake.records.into_iter().map(|record| Record {
             // Rounds and pools of different files have nothing to do with each other.
-            unit: format!("{}-{number}", record.unit),
+            unit: format!("{}-{number}", record.unit).into(),
             round: rounds.saturating_add(record.round),
             ..record
         }));
@@ -94,7 +94,8 @@ fn names(files: &[PathBuf]) -> String {
 }
 
 fn experiments(records: &[Record]) -> Vec<String> {
-    let mut names: Vec<String> = records.iter().map(|record| record.experiment.clone()).collect();
+    let mut names: Vec<String> =
+        records.iter().map(|record| record.experiment.to_string()).collect();
     names.sort_unstable();
     names.dedup();
     names

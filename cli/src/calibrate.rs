@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use target::{Emulated, Uri};
 
 /// Options of `peek calibrate`.
@@ -25,8 +26,15 @@ pub struct Arguments {
     /// How many random platforms.
     #[arg(long, value_name = "N", default_value_t = 200)]
     profiles: u64,
-    /// Seed of the first one; the others follow.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Begin no further platform after so many seconds, once there are --least.
+    #[arg(long, value_name = "SECONDS")]
+    within: Option<u64>,
+    /// How many platforms at least, whatever they take.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "within")]
+    least: u64,
+    /// Seed of the first one; the others follow. `commit` is the one of a release: it comes from the hash of the commit that
+    /// this program was built from, so that nobody has tuned on it.
+    #[arg(long, value_name = "N|commit", default_value = "1", value_parser = seed)]
     seed: u64,
     /// Print the score as JSON instead of the table.
     #[arg(long)]
@@ -37,7 +45,7 @@ pub struct Arguments {
     out: Option<PathBuf>,
     /// Judge instead a study that was made, of the local platform or an emulated one, each finding against the truth of
     /// its profile; may be repeated.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["profiles", "seed", "out"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["profiles", "within", "least", "seed", "out"])]
     study: Vec<PathBuf>,
 }
 
@@ -51,13 +59,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let scored: Mutex<Vec<Scored>> = Mutex::default();
     let failed: Mutex<Option<anyhow::Error>> = Mutex::default();
     let bar = bar(arguments.profiles);
+    let began = Instant::now();
+    let is_over = |seed: u64| {
+        let begun = seed - arguments.seed;
+        let late = |limit: u64| began.elapsed() >= Duration::from_secs(limit);
+        begun >= arguments.least && arguments.within.is_some_and(late)
+    };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
                 loop {
                     let seed = seeds.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end || lock(&failed).is_some() {
+                    if seed >= end || is_over(seed) || lock(&failed).is_some() {
                         return;
                     }
                     match platform(seed) {
@@ -80,7 +94,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut scored = scored.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     scored.sort_by_key(|scored| scored.seed);
     let judged: Vec<Judged> = scored.iter().flat_map(|scored| scored.judged.clone()).collect();
-    let score = Score::of(&judged, arguments.profiles, arguments.seed);
+    let score = Score::of(&judged, scored.len() as u64, arguments.seed);
     if let Some(out) = &arguments.out {
         keep(out, &score, &judged, &scored)?;
     }
@@ -93,6 +107,22 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => ExitCode::SUCCESS,
         Some(_) => ExitCode::FAILURE,
     })
+}
+
+/// A seed as it is given: a number, or that of the commit.
+fn seed(text: &str) -> Result<u64, String> {
+    match text {
+        "commit" => of_commit(option_env!("PEEK_COMMIT").unwrap_or_default()),
+        number => number.parse().map_err(|_| format!("{number:?} is neither a number nor commit")),
+    }
+}
+
+/// The first eight digits of a commit's hash: seeds that follow stay far from the largest one.
+fn of_commit(hash: &str) -> Result<u64, String> {
+    let digits = hash.get(..8).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    let reason =
+        "this program does not know its commit: build it with ./run build, or name a number";
+    digits.ok_or_else(|| reason.to_owned())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -143,7 +173,13 @@ fn truths(
         ("idle.policy", calibration::idle_word(drawn, study)),
     ] {
         let Some(word) = word else { continue };
-        for truth in truths.iter_mut().filter(|truth| truth.metric == metric) {
+        // A rule that changed before is not the profile's first one any more.
+        let changed = |truth: &analysis::Truth| {
+            drawn.broken == Some(calibration::Broken::PolicyChange)
+                && truth.metric == "idle.policy"
+                && truth.value != analysis::Value::Word("halving".to_owned())
+        };
+        for truth in truths.iter_mut().filter(|it| it.metric == metric && !changed(it)) {
             truth.value = analysis::Value::Word(word.to_owned());
         }
     }
@@ -181,8 +217,8 @@ impl Sink for Memory {
 
     fn progress(&mut self, _: Span, _: Span) {}
 
-    fn finished(&mut self, _: &str, _: &Unit, records: &[Record]) -> Result<(), Infallible> {
-        self.records.extend_from_slice(records);
+    fn finished(&mut self, _: &str, _: &Unit, records: Vec<Record>) -> Result<(), Infallible> {
+        self.records.extend(records);
         Ok(())
     }
 
@@ -209,4 +245,21 @@ fn keep(out: &Path, score: &Score, judged: &[Judged], scored: &[Scored]) -> anyh
         write(&name, Drawn::of(scored.seed).text())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A release's seed is its commit's, and a program that does not know its commit says what to do.
+    #[test]
+    fn seeds_come_from_commits() {
+        assert_eq!(of_commit("a57ac62a522ad35a87bf53da8cb880db425169e3"), Ok(0xa57a_c62a));
+        assert_eq!(seed("17"), Ok(17));
+        for unknown in ["", "x", "not hexadecimal"] {
+            let error = of_commit(unknown).expect_err("no hash");
+            assert!(error.contains("./run build"), "{error}");
+        }
+        assert!(seed("one").is_err());
+    }
 }

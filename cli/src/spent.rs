@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn prices_are_the_lists() {
         let record = Record {
-            request_id: "r".to_owned(),
+            request_id: "r".into(),
             http_status: 200,
             memory_mib: 1024,
             function_ns: 999_000_001,

@@ -9,7 +9,7 @@ use analysis::{Problem, Thinned};
 use anyhow::Context;
 use experiment::{Basis, Ended, Kind, MemoryTime, Scale, Scope, Unit};
 use model::Span;
-use record::{Record, UnitWriter};
+use record::{Durability, Record};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::future::Future;
@@ -18,11 +18,19 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use target::{Live, LocalCommand, Target, Uri};
 
+mod beside;
 mod dry_run;
 mod emulated;
+mod keeper;
+
+use beside::Beside;
+use keeper::Keeper;
 
 /// Status of a study that was stopped and can be resumed: 128 + SIGINT, as shells have it.
 const STOPPED: u8 = 130;
+
+/// How often a study in virtual time is saved at most: thousands of its units finish in a second.
+const SAVED_EVERY: Duration = Duration::from_secs(1);
 
 /// Options of `peek study`.
 #[derive(Debug, clap::Args)]
@@ -312,8 +320,17 @@ struct Files<'a> {
     /// What each experiment still needs.
     left: BTreeMap<String, Span>,
     resumption: Resumption,
-    /// The file of the unit that is under way, where its records come in parts.
-    begun: Option<UnitWriter>,
+    keeping: Keeping,
+    /// When the study was last saved.
+    saved: Option<Instant>,
+}
+
+/// Who writes records.
+enum Keeping {
+    /// This thread: what is finished is on the disk.
+    Here(Keeper),
+    /// Another one, which also reads them: what is finished will be on the disk at the end.
+    Beside(Beside),
 }
 
 /// How a study that was stopped goes on.
@@ -338,7 +355,8 @@ impl experiment::Sink for Files<'_> {
     type Error = anyhow::Error;
 
     fn is_finished(&self, experiment: &str, unit: &str) -> bool {
-        self.resumption == Resumption::Skip && self.is_written(experiment, unit)
+        self.resumption == Resumption::Skip
+            && record::is_finished(&self.directory.records(), experiment, unit)
     }
 
     fn earlier(&mut self, experiment: &str) -> anyhow::Result<Vec<Record>> {
@@ -363,12 +381,9 @@ impl experiment::Sink for Files<'_> {
         unit: &Unit,
         records: Vec<Record>,
     ) -> anyhow::Result<Vec<Record>> {
-        if !self.is_written(experiment, &unit.name) {
-            let writer = match self.begun.take() {
-                Some(writer) => writer,
-                None => UnitWriter::create(&self.directory.records(), experiment, &unit.name)?,
-            };
-            self.begun.insert(writer).write(&records)?;
+        match &mut self.keeping {
+            Keeping::Here(keeper) => keeper.part(experiment, &unit.name, &records)?,
+            Keeping::Beside(beside) => beside.part(experiment, &unit.name, records)?,
         }
         Ok(Vec::new())
     }
@@ -377,20 +392,18 @@ impl experiment::Sink for Files<'_> {
         &mut self,
         experiment: &str,
         unit: &Unit,
-        records: &[Record],
+        records: Vec<Record>,
     ) -> anyhow::Result<()> {
-        if let Some(mut begun) = self.begun.take() {
-            begun.write(records)?;
-            begun.finish()?;
-        } else if !self.is_written(experiment, &unit.name) {
-            record::write_unit(&self.directory.records(), experiment, &unit.name, records)?;
+        match &mut self.keeping {
+            Keeping::Here(keeper) => keeper.finished(experiment, &unit.name, &records)?,
+            Keeping::Beside(beside) => beside.finished(experiment, &unit.name, records)?,
         }
         if let Some(left) = self.left.get_mut(experiment) {
             *left = *left - unit.expected;
         }
         self.study.finished_at = now();
         self.study.measured_ms = self.before_ms + self.began.elapsed().as_millis() as u64;
-        self.directory.save(&self.study)
+        self.save()
     }
 
     fn problem(&mut self, experiment: &str, text: &str) {
@@ -407,7 +420,7 @@ impl<'a> Files<'a> {
         directory: &'a Directory,
         study: Study,
         plan: &experiment::Study,
-        resumption: Resumption,
+        (resumption, keeping): (Resumption, Keeping),
     ) -> Self {
         let planned = plan.plan();
         let units = || planned.iter().flat_map(|planning| &planning.units);
@@ -432,12 +445,19 @@ impl<'a> Files<'a> {
             began: Instant::now(),
             left,
             resumption,
-            begun: None,
+            keeping,
+            saved: None,
         }
     }
 
-    fn is_written(&self, experiment: &str, unit: &str) -> bool {
-        record::is_finished(&self.directory.records(), experiment, unit)
+    /// Saves the study. One that is done again as a whole if it is stopped, only every so often.
+    fn save(&mut self) -> anyhow::Result<()> {
+        let recent = |at: Instant| at.elapsed() < SAVED_EVERY;
+        if self.resumption == Resumption::Replay && self.saved.is_some_and(recent) {
+            return Ok(());
+        }
+        self.saved = Some(Instant::now());
+        self.directory.save(&self.study)
     }
 }
 
@@ -449,7 +469,8 @@ async fn measure_live(
     let opened = open(arguments, &study, Some(directory)).await?;
     describe(&mut study, &opened.live);
     directory.save(&study)?;
-    let files = Files::new(directory, study, &opened.plan, Resumption::Skip);
+    let keeping = Keeping::Here(Keeper::new(directory.records(), Durability::Synchronised));
+    let files = Files::new(directory, study, &opened.plan, (Resumption::Skip, keeping));
     let measured = measure(&opened.live, &opened.plan, files, stop_asked()).await;
     // Ends a local platform, which then has written its journal.
     drop(opened);

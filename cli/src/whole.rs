@@ -45,10 +45,10 @@ impl Sink for Kept {
         &mut self,
         experiment: &str,
         unit: &Unit,
-        records: &[Record],
+        records: Vec<Record>,
     ) -> Result<(), Infallible> {
         let name = (experiment.to_owned(), unit.name.clone());
-        assert!(self.units.insert(name, records.to_vec()).is_none(), "{} twice", unit.name);
+        assert!(self.units.insert(name, records).is_none(), "{} twice", unit.name);
         self.finished.set(self.finished.get() + 1);
         Ok(())
     }

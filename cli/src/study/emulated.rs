@@ -1,10 +1,10 @@
 //! A study in virtual time: the same experiments, records and report, on a platform that is a profile.
 
 use super::{
-    Arguments, Files, Measured, Resumption, describe, measure as measure_on, plan, stop_asked,
+    Arguments, Beside, Files, Keeping, Measured, Resumption, beside, describe,
+    measure as measure_on, plan, stop_asked,
 };
 use crate::directory::{Directory, Study};
-use crate::reading::Reading;
 use crate::truth;
 use anyhow::Context;
 use experiment::Ended;
@@ -52,14 +52,21 @@ pub(super) fn measure(
         true => Poll::Ready(()),
         false => Poll::Pending,
     });
-    let files = Files::new(directory, study, &plan, Resumption::Replay);
-    let mut measured = target.run(measure_on(&target, &plan, files, stop))??;
+    let (measured, reading) = std::thread::scope(|scope| {
+        let (beside, thread) = Beside::begin(scope, directory.records());
+        let keeping = Keeping::Beside(beside);
+        let files = Files::new(directory, study, &plan, (Resumption::Replay, keeping));
+        let measured = target.run(measure_on(&target, &plan, files, stop));
+        // What the other thread says comes first: where it fails, this one fails for want of it.
+        let reading = beside::end(thread)?;
+        anyhow::Ok((measured??, reading))
+    })?;
+    let mut measured = measured;
     measured.study.virtual_ms = target.region().now().as_nanos() / 1_000_000;
     if measured.ended == Ended::Complete {
         let (platform, counts) = (target.region().platform(), target.region().counts());
         // A platform that ran for days is large itself.
         drop(target);
-        let reading = Reading::of(directory)?;
         measured.study.truths = truth::of_thinned(&platform, &counts, &reading.thinned);
         measured.reading = Some(reading);
     }

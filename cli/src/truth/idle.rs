@@ -2,7 +2,7 @@
 
 use super::{at, expected as expected_as, number, parameter, setting, sound, word};
 use analysis::Truth;
-use emulator::Expected;
+use emulator::{Expected, Platform};
 use model::Span;
 use record::Record;
 use scheduler::Profile;
@@ -43,8 +43,30 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
     truths
 }
 
+/// The same of an emulated platform, and the chance that a single instance is still there. Where the rule changed, that in
+/// force while the experiment's instances were idle counts; where it changed meanwhile, there is none that a word or a number
+/// could tell.
+pub(super) fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
+    let own = || records.iter().filter(|record| record.experiment == "idle");
+    let first = own().map(|record| record.sent_ns).min().unwrap_or_default();
+    let last = own().map(|record| record.received_ns).max().unwrap_or_default();
+    let mut in_force = platform.clone();
+    if let Some(change) = platform.model.change {
+        let at = change.at().as_nanos();
+        if (first..last).contains(&at) {
+            return vec![parameter("idle.policy", word("unknown"))];
+        }
+        if at <= first {
+            in_force.scheduler.keep_alive = change.keep_alive();
+        }
+    }
+    let mut truths = of_profile(&in_force.scheduler);
+    truths.extend(expected(&Expected::of(&in_force), records));
+    truths
+}
+
 /// The chance that a single instance is still there, by delay.
-pub(super) fn expected(expected: &Expected<'_>, records: &[Record]) -> Vec<Truth> {
+fn expected(expected: &Expected<'_>, records: &[Record]) -> Vec<Truth> {
     let delays_ms: BTreeSet<u64> = sound(records, "idle")
         .filter(|record| record.phase == "first")
         .filter_map(|record| Some((setting::<f64>(record, "delay_s")? * 1e3).round() as u64))
@@ -80,6 +102,24 @@ mod tests {
             let (low, high) = busy.ci95.expect("a bracket");
             let width = high.zip(low).map(|(high, low)| high - low);
             assert!(width.is_some_and(|width| width <= 0.03 * limit_s), "{:?}", busy.ci95);
+        }
+    }
+
+    // A rule that changed before the experiment is found as it then was, and one that changes afterwards as it was at first.
+    #[test]
+    fn rules_that_change_are_those_of_the_moment() {
+        for (at_s, limit_s) in [(0.0, 240.0), (9e8, 600.0)] {
+            let change = format!(
+                "[emulated.change]\nat_s = {at_s:.1}\nidle_limit_s = 240.0\n[emulated.control]"
+            );
+            let changes =
+                [("limit_s = 1620.0", "limit_s = 600.0"), ("[emulated.control]", change.as_str())];
+            let found = findings(platform("aws-2018", &changes), Kind::Idle, 4, |scope| {
+                (scope.idle.pools, scope.idle.confirm_pairs) = (0, 5);
+            });
+            let longest = of(&found, "idle.max_idle_s")[0];
+            assert_eq!(truth(longest), limit_s);
+            assert!(covers(longest, limit_s), "{longest:?}");
         }
     }
 

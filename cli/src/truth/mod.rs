@@ -82,8 +82,7 @@ fn of_platform(platform: &Platform, counts: &Counts, records: &[Record]) -> Vec<
     truths.extend(placement::of_profile(profile, records));
     truths.extend(scaling::expected(profile, &expected, records));
     truths.extend(exposure::of_platform(platform));
-    truths.extend(idle::of_profile(profile));
-    truths.extend(idle::expected(&expected, records));
+    truths.extend(idle::of_platform(platform, records));
     truths.extend(cpu::expected(&expected, records));
     truths.extend(coldstart::expected(&expected, counts, records));
     truths.extend(starts::expected(&expected, records));

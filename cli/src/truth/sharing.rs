@@ -72,7 +72,7 @@ fn slowdowns(
         sound(records, experiment).partition(|record| record.phase == "shared");
     let mut met: BTreeMap<(u32, u32), BTreeSet<u32>> = BTreeMap::new();
     for record in beside {
-        let Some(counts) = realised.functions.get(&record.function) else { continue };
+        let Some(counts) = realised.functions.get(record.function.as_str()) else { continue };
         for colevel in counts.beside.iter().filter(|colevel| **colevel > 1) {
             met.entry((record.memory_mib, *colevel)).or_default().insert(record.round);
         }

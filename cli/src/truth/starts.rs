@@ -31,7 +31,7 @@ pub(super) fn expected(expected: &Expected<'_>, records: &[Record]) -> Vec<Truth
 fn packages(expected: &Expected<'_>, records: &[&Record]) -> Vec<Truth> {
     let ballast = |record: &&Record| -> Option<(u32, (String, u32))> {
         let ballast_mib = record.setting.get("ballast_mib")?.parse().ok()?;
-        Some((ballast_mib, (record.runtime.clone(), record.memory_mib)))
+        Some((ballast_mib, (record.runtime.to_string(), record.memory_mib)))
     };
     let sizes: BTreeMap<u32, (String, u32)> = records.iter().filter_map(ballast).collect();
     let truths = sizes.into_iter().flat_map(|(ballast_mib, (runtime, memory_mib))| {

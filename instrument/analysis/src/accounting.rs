@@ -169,8 +169,8 @@ mod tests {
     ) -> [Record; 2] {
         let ns = |s: f64| (s * 1e9) as u64;
         let leave = Record {
-            experiment: EXPERIMENT.to_owned(),
-            phase: "leave".to_owned(),
+            experiment: EXPERIMENT.into(),
+            phase: "leave".into(),
             round,
             outcome: Outcome::Ok,
             ..Record::default()
@@ -182,9 +182,9 @@ mod tests {
             "finished": finished,
         }});
         let ask = Record {
-            phase: "ask".to_owned(),
+            phase: "ask".into(),
             started_unix_ns: EPOCH_NS + ns(silence_s),
-            detail: work.to_string(),
+            detail: work.to_string().into(),
             ..leave.clone()
         };
         [leave, ask]
@@ -227,8 +227,8 @@ mod tests {
     #[test]
     fn bills_are_set_beside_use() {
         let record = |served, billed_ms| Record {
-            experiment: EXPERIMENT.to_owned(),
-            phase: "billed".to_owned(),
+            experiment: EXPERIMENT.into(),
+            phase: "billed".into(),
             memory_mib: 128,
             setting: [("duration_ms".to_owned(), "10".to_owned())].into(),
             outcome: Outcome::Ok,

@@ -16,7 +16,7 @@ use crate::finding::Finding;
 use crate::latency::Latencies;
 use crate::statistics::cluster::Row;
 use crate::study::{KNOWN, Study, between, group};
-use record::{Forced, Outcome, Record};
+use record::{Forced, Outcome, Record, Text};
 
 const EXPERIMENT: &str = "coldstart";
 
@@ -132,7 +132,7 @@ fn add(study: &Study, answers: &mut Answers, group: Group) {
             .collect::<Vec<_>>()
     };
     let clock = study.clock(group.runtime);
-    let known = meant.first().and_then(|record| record.setting.get(KNOWN)).map(String::as_str);
+    let known = meant.first().and_then(|record| record.setting.get(KNOWN)).map(Text::as_str);
     let latencies = Latencies {
         rows: rows(&|record| match record.outcome {
             Outcome::Ok if record.started_unix_ns > 0 => clock.latency_ns(record),

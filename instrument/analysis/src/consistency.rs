@@ -237,20 +237,20 @@ mod tests {
             };
             let mark = if *outdated { "old" } else { "new" };
             Record {
-                experiment: EXPERIMENT.to_owned(),
+                experiment: EXPERIMENT.into(),
                 round,
-                phase: if since_s.is_some() { "after" } else { "before" }.to_owned(),
+                phase: if since_s.is_some() { "after" } else { "before" }.into(),
                 setting: [("kind", "code"), ("concurrency", "1"), ("wait_s", &wait_s.to_string())]
                     .map(|(name, value)| (name.to_owned(), value.to_owned()))
                     .into(),
-                function: format!("f-{round}-{wait_s}"),
-                mark: mark.to_owned(),
-                mark_acknowledged: if since_s.is_some() { "new" } else { "old" }.to_owned(),
+                function: format!("f-{round}-{wait_s}").into(),
+                mark: mark.into(),
+                mark_acknowledged: if since_s.is_some() { "new" } else { "old" }.into(),
                 acknowledged_ns: ACKNOWLEDGED_NS,
                 sent_ns,
                 received_ns: sent_ns + 10_000_000,
                 outcome: Outcome::Ok,
-                instance: (*instance).to_owned(),
+                instance: (*instance).into(),
                 ..Record::default()
             }
         };

@@ -11,7 +11,7 @@ use crate::sharing::Levels;
 use crate::statistics::bootstrap;
 use crate::statistics::cluster::Row;
 use crate::study::{Study, group, setting};
-use record::{Outcome, Record};
+use record::{Outcome, Record, Text};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -23,9 +23,13 @@ const RAN_MAX: usize = 4_096;
 /// Part of a window that must overlap with all others of its host.
 const OVERLAP_MIN: f64 = 0.5;
 
-/// Part of a window for which the whole window stands: a quota is spent at the beginning of each of its periods, so
-/// cutting a little off the beginning of a window would cut off more of the share.
+/// Part of a window for which the whole window stands where no periods are seen: a quota is spent at the beginning of each of
+/// its periods, so cutting a little off the beginning of a window would cut off more of the share.
 const WHOLE: f64 = 0.98;
+
+/// Part of the longest pause of a thread from which on a pause ends a period of its quota: turns of neighbours are shorter
+/// than what a thread that has spent its quota waits.
+const THROTTLED: f64 = 0.5;
 
 /// The part of the probe's answer that is read here.
 #[derive(Default, Deserialize)]
@@ -71,15 +75,33 @@ impl Window {
         self.started_unix_ns.saturating_add(self.window_ns)
     }
 
-    /// The same between two moments within the window: the whole window's share, times how much more or less the
-    /// first thread ran there. None where that is not known.
+    /// The part of a stretch of the window that begins and ends with a period of the quota, where the thread was seen to run
+    /// up its quota twice at least: else what is left of a period at either end counts as if it were a whole one.
+    fn whole_periods(&self, from: u64, to: u64) -> Option<(u64, u64)> {
+        let pauses =
+            || self.ran.windows(2).map(|pair| (pair[1].0, pair[1].0.saturating_sub(pair[0].1)));
+        let longest = pauses().map(|(_, pause)| pause).max()? as f64;
+        let begins = pauses().filter(|(_, pause)| *pause as f64 >= THROTTLED * longest);
+        let mut begins = begins.map(|(begin, _)| begin).filter(|begin| (from..=to).contains(begin));
+        let (first, last) = (begins.next()?, begins.next_back()?);
+        (first < last).then_some((first, last))
+    }
+
+    /// The same between two moments within the window, cut to whole periods: CPUs' worth of time while the first thread ran,
+    /// times how much of the time it did. None where that is not known.
     fn share_between(&self, from_unix_ns: u64, to_unix_ns: u64) -> Option<f64> {
         let from = from_unix_ns.checked_sub(self.started_unix_ns)?;
         let to = to_unix_ns.checked_sub(self.started_unix_ns)?;
+        let periods = match self.ran.len() < RAN_MAX {
+            true => self.whole_periods(from, to),
+            false => None,
+        };
         let length = to.checked_sub(from).filter(|length| *length > 0)? as f64;
-        if length >= WHOLE * self.window_ns as f64 {
+        if periods.is_none() && length >= WHOLE * self.window_ns as f64 {
             return Some(self.share());
         }
+        let (from, to) = periods.unwrap_or((from, to));
+        let length = (to - from) as f64;
         let ran = |from: u64, to: u64| -> f64 {
             let part = |(a, b): &(u64, u64)| (*b).min(to).saturating_sub((*a).max(from));
             self.ran.iter().map(part).sum::<u64>() as f64
@@ -132,7 +154,7 @@ fn add_void(answers: &mut Answers, study: &Study, sound: &[&Record]) {
                 .with_setting("memory_mib", memory_mib),
         };
         let reason = records.iter().find_map(|record| record.setting.get("void"));
-        let reason = reason.map_or("nothing was sent", String::as_str);
+        let reason = reason.map_or("nothing was sent", Text::as_str);
         let why = format!("each of its {} requests is void: {reason}", records.len());
         answers.add_unknown(finding, &why);
     }
@@ -315,6 +337,20 @@ mod tests {
         assert_eq!(window.share_between(50, 100), None);
     }
 
+    // A stretch that begins or ends within a period of the quota is cut to whole periods: else the share would be above what
+    // the quota allows, or below.
+    #[test]
+    fn shares_are_of_whole_periods() {
+        // A quota of 20 of each 100 ns, and a turn of a neighbour within the second period.
+        let ran = [(0, 20), (100, 105), (110, 125), (200, 220), (300, 320), (400, 420)];
+        let window = window(1_000, 425, 100, &ran);
+        assert!(window.share() > 0.23);
+        for (from, to) in [(1_000, 1_425), (1_010, 1_420), (1_090, 1_330), (1_050, 1_310)] {
+            let share = window.share_between(from, to).unwrap();
+            assert!((share - 0.2).abs() < 1e-12, "{from} to {to}: {share}");
+        }
+    }
+
     // Where there is no thread clock, gaps between stamps count.
     #[test]
     fn gaps_stand_in_for_clocks() {
@@ -327,9 +363,13 @@ mod tests {
     fn void_settings_are_unknown() {
         let record = |memory_mib: u32, void: bool| {
             let detail = r#"{"cpu": {"window_ns": 100, "cpu_ns": 20}}"#.to_owned();
-            let mut record =
-                Record { phase: "alone".into(), memory_mib, detail, ..Record::default() };
-            record.experiment = EXPERIMENT.to_owned();
+            let mut record = Record {
+                phase: "alone".into(),
+                memory_mib,
+                detail: detail.into(),
+                ..Record::default()
+            };
+            record.experiment = EXPERIMENT.into();
             record.outcome = Outcome::Ok;
             if void {
                 record.setting.insert("void".to_owned(), "the machine is busy".to_owned());

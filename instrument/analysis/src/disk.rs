@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn windows_follow_from_rates() {
         let detail = r#"{"disk":{"write_mib_s":[20.0],"read_mib_s":[40.0],"started_unix_ns":7,"duration_ns":750000000}}"#;
-        let record = Record { detail: detail.to_owned(), ..Record::default() };
+        let record = Record { detail: detail.into(), ..Record::default() };
         let found = window(&record).expect("a window");
         assert!((found.amount - 10.0).abs() < 1e-9);
         assert_eq!((found.from_unix_ns, found.length_ns.round()), (7, 5e8));

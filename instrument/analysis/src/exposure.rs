@@ -81,9 +81,9 @@ mod tests {
 
     fn read(detail: &str) -> Record {
         Record {
-            experiment: EXPERIMENT.to_owned(),
+            experiment: EXPERIMENT.into(),
             outcome: Outcome::Ok,
-            detail: detail.to_owned(),
+            detail: detail.into(),
             ..Record::default()
         }
     }

@@ -199,15 +199,15 @@ mod tests {
             records.extend((0..36_u32).map(|number| {
                 let host = number / 3;
                 Record {
-                    experiment: EXPERIMENT.to_owned(),
-                    phase: phase.to_owned(),
-                    function: "one".to_owned(),
+                    experiment: EXPERIMENT.into(),
+                    phase: phase.into(),
+                    function: "one".into(),
                     outcome: Outcome::Ok,
-                    instance: number.to_string(),
+                    instance: number.to_string().into(),
                     started_unix_ns: (at_s * 1e9) as u64,
                     finished_unix_ns: ((at_s + 1.0) * 1e9) as u64,
                     host_ids: [("boot_id".to_owned(), host.to_string())].into(),
-                    cpu_model: if host < 4 { "old" } else { "new" }.to_owned(),
+                    cpu_model: if host < 4 { "old" } else { "new" }.into(),
                     cpu_count: 2,
                     // What kernels reserve differs from host to host.
                     host_memory_mib: 3_840 - host % 4,

@@ -314,12 +314,12 @@ mod tests {
                 let start = u64::from(round) * 1000 + if phase == "again" { 500 } else { 0 };
                 records.extend((0..12).map(|number| {
                     Record {
-                        experiment: EXPERIMENT.to_owned(),
+                        experiment: EXPERIMENT.into(),
                         round,
-                        phase: phase.to_owned(),
-                        function: format!("function-{round}"),
+                        phase: phase.into(),
+                        function: format!("function-{round}").into(),
                         outcome: Outcome::Ok,
-                        instance: format!("{round}-{number}"),
+                        instance: format!("{round}-{number}").into(),
                         started_unix_ns: start + u64::from(number),
                         finished_unix_ns: start + 100,
                         host_ids: names(round, number)

@@ -21,7 +21,7 @@ use crate::statistics::cluster::Row;
 use crate::statistics::{binomial, bootstrap, bracket};
 use crate::study::{Study, between, group, setting};
 use pools::Pool;
-use record::{Outcome, Record};
+use record::{Outcome, Record, Text};
 use singles::Survival;
 use std::collections::BTreeMap;
 use watched::Window;
@@ -140,7 +140,7 @@ fn beyond(pairs: &[Pair]) -> Vec<&Pair> {
 
 /// One runtime and memory size.
 struct One {
-    runtime: String,
+    runtime: Text,
     memory_mib: u32,
     varied: bool,
 }

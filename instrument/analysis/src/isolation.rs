@@ -175,14 +175,14 @@ mod tests {
             for (tenant, role) in [(0, 0), (1, 0), (0, 1)] {
                 records.extend((0..10).map(|number| {
                     Record {
-                        experiment: EXPERIMENT.to_owned(),
+                        experiment: EXPERIMENT.into(),
                         round,
                         setting: [("tenant", tenant), ("role", role)]
                             .map(|(name, value): (&str, u32)| (name.to_owned(), value.to_string()))
                             .into(),
-                        function: format!("{round}-{tenant}-{role}"),
+                        function: format!("{round}-{tenant}-{role}").into(),
                         outcome: Outcome::Ok,
-                        instance: format!("{round}-{tenant}-{role}-{number}"),
+                        instance: format!("{round}-{tenant}-{role}-{number}").into(),
                         started_unix_ns: 1_000 * u64::from(round + 1),
                         finished_unix_ns: 1_000 * u64::from(round + 1) + 900,
                         host_ids: [("boot_id".to_owned(), host(round, (tenant, role), number))]

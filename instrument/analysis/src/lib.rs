@@ -43,7 +43,7 @@ pub use thin::{LeftOut, Thinned, Thinning};
 pub use truth::{Truth, join_truth};
 
 use answers::Answers;
-use record::Record;
+use record::{Record, Text};
 use std::collections::{BTreeMap, BTreeSet};
 use study::Study;
 
@@ -111,13 +111,13 @@ fn analyse_sandbox(mut records: Vec<&Record>, left_out: LeftOut) -> (Vec<Finding
     failures::analyse(&study, &mut answers);
     let (mut findings, problems) = answers.into_parts();
     for finding in &mut findings {
-        finding.disturbed = disturbed.get(&finding.experiment).cloned();
+        finding.disturbed = disturbed.get(finding.experiment.as_str()).map(Text::to_string);
     }
     (findings, problems)
 }
 
 /// By experiment, the precondition that its records say they did not have.
-fn disturbances(records: &[&Record]) -> BTreeMap<String, String> {
+fn disturbances(records: &[&Record]) -> BTreeMap<Text, Text> {
     let said = |record: &&Record| {
         let reason = record.setting.get("disturbed")?;
         Some((record.experiment.clone(), reason.clone()))
@@ -138,9 +138,9 @@ mod tests {
     // What disturbed an experiment stands beside each of its findings, and beside no other's.
     #[test]
     fn a_disturbance_is_told() {
-        let mut disturbed = Record { experiment: "cpu".to_owned(), ..Record::default() };
+        let mut disturbed = Record { experiment: "cpu".into(), ..Record::default() };
         disturbed.setting.insert("disturbed".to_owned(), "one core".to_owned());
-        let quiet = Record { experiment: "idle".to_owned(), ..Record::default() };
+        let quiet = Record { experiment: "idle".into(), ..Record::default() };
         let (findings, _) = analyse(&[disturbed, quiet]);
         assert!(findings.iter().any(|finding| finding.experiment == "cpu"));
         for finding in findings {
@@ -168,7 +168,7 @@ mod tests {
             "accounting",
             "other",
         ] {
-            let record = Record { experiment: experiment.to_owned(), ..Record::default() };
+            let record = Record { experiment: experiment.into(), ..Record::default() };
             let (findings, _) = analyse(&vec![record; 12]);
             let failed = findings.iter().find(|finding| finding.metric == "failures.fraction");
             assert_eq!(failed.unwrap().value, Value::Number(1.0));

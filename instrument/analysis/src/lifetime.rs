@@ -148,14 +148,14 @@ mod tests {
                 }
                 assert!(born_s <= now_s);
                 records.push(Record {
-                    experiment: EXPERIMENT.to_owned(),
-                    phase: "watch".to_owned(),
-                    function: format!("f-{function}"),
+                    experiment: EXPERIMENT.into(),
+                    phase: "watch".into(),
+                    function: format!("f-{function}").into(),
                     memory_mib: 128,
                     setting: [("interval_s".to_owned(), interval_s.to_string())].into(),
                     sent_ns: (now_s * 1e9) as u64 + 1,
                     outcome: Outcome::Ok,
-                    instance: format!("i-{number}"),
+                    instance: format!("i-{number}").into(),
                     ..Record::default()
                 });
             }

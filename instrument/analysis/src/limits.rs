@@ -104,8 +104,8 @@ mod tests {
 
     fn tried(limit: &str, level: u64, outcome: Outcome) -> Record {
         Record {
-            experiment: EXPERIMENT.to_owned(),
-            phase: "try".to_owned(),
+            experiment: EXPERIMENT.into(),
+            phase: "try".into(),
             setting: [("limit", limit.to_owned()), ("level", level.to_string())]
                 .map(|(name, value)| (name.to_owned(), value))
                 .into(),
@@ -117,9 +117,9 @@ mod tests {
     fn filled(mib: u64, full: bool) -> Record {
         let detail = serde_json::json!({"fill": {"bytes": mib << 20, "full": full}});
         Record {
-            experiment: EXPERIMENT.to_owned(),
-            phase: "fill".to_owned(),
-            detail: detail.to_string(),
+            experiment: EXPERIMENT.into(),
+            phase: "fill".into(),
+            detail: detail.to_string().into(),
             outcome: Outcome::Ok,
             ..Record::default()
         }

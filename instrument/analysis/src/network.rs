@@ -55,7 +55,7 @@ mod tests {
     fn bytes_become_megabits() {
         let detail =
             r#"{"network":{"sent_bytes":25000000,"started_unix_ns":7,"duration_ns":2000000000}}"#;
-        let record = Record { detail: detail.to_owned(), ..Record::default() };
+        let record = Record { detail: detail.into(), ..Record::default() };
         let found = window(&record).expect("a window");
         assert_eq!((found.amount, found.length_ns), (200.0, 2e9));
     }

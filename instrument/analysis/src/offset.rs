@@ -193,10 +193,10 @@ mod tests {
                 wall / grain_ns * grain_ns
             };
             Record {
-                experiment: "scaling".to_owned(),
+                experiment: "scaling".into(),
                 outcome: Outcome::Ok,
-                instance: number.to_string(),
-                function: "one".to_owned(),
+                instance: number.to_string().into(),
+                function: "one".into(),
                 epoch_unix_ns: EPOCH_NS,
                 sent_ns: sent,
                 started_unix_ns: read(sent + out),

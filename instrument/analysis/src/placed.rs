@@ -1,6 +1,6 @@
 //! Which instance ran when, and on which host.
 
-use record::{Outcome, Record};
+use record::{Outcome, Record, Text};
 use std::collections::BTreeMap;
 
 /// What names the host, as the identity analysis found it.
@@ -18,7 +18,7 @@ impl HostSource {
     pub(crate) fn of<'a>(&self, record: &'a Record) -> Option<&'a str> {
         match self {
             Self::Named(source) => {
-                record.host_ids.get(source).map(String::as_str).filter(|id| !id.is_empty())
+                record.host_ids.get(source).map(Text::as_str).filter(|id| !id.is_empty())
             }
             Self::None => None,
         }
@@ -84,7 +84,7 @@ mod tests {
     fn ran(instance: &str, from: u64, to: u64) -> Record {
         Record {
             outcome: Outcome::Ok,
-            instance: instance.to_owned(),
+            instance: instance.into(),
             started_unix_ns: from,
             finished_unix_ns: to,
             ..Record::default()

@@ -15,10 +15,10 @@ use crate::statistics::bracket;
 use crate::statistics::cluster::Row;
 use crate::study::{Study, group, setting};
 use policy::Burst;
-use record::{Outcome, Record};
+use record::{Outcome, Record, Text};
 use std::collections::BTreeMap;
 
-const EXPERIMENT: &str = "placement";
+pub(crate) const EXPERIMENT: &str = "placement";
 
 /// Phase of the smallest instances that end a fill.
 const FILL: &str = "fill";
@@ -60,13 +60,13 @@ struct Fill {
     number: u64,
     placed: Vec<Placed>,
     /// By function: requests that failed.
-    failed: BTreeMap<String, u32>,
+    failed: BTreeMap<Text, u32>,
 }
 
 /// One running instance.
 struct Placed {
     host: String,
-    function: String,
+    function: Text,
     memory_mib: u32,
     is_fill: bool,
 }
@@ -82,7 +82,7 @@ impl Fill {
                 is_fill: record.phase == FILL,
             })
         });
-        let mut failed: BTreeMap<String, u32> = BTreeMap::new();
+        let mut failed: BTreeMap<Text, u32> = BTreeMap::new();
         for record in records.iter().filter(|record| record.outcome != Outcome::Ok) {
             *failed.entry(record.function.clone()).or_default() += 1;
         }

@@ -14,7 +14,7 @@ use crate::study::{Study, between, group, setting};
 use record::{Outcome, Record};
 use std::collections::BTreeMap;
 
-const EXPERIMENT: &str = "scaling";
+pub(crate) const EXPERIMENT: &str = "scaling";
 
 /// Send lag above which a burst was no burst, nanoseconds (TRUTH: 1 ms).
 const LAG_NS: u64 = 1_000_000;
@@ -228,13 +228,13 @@ mod tests {
             let turn = u64::from(number / ceiling);
             let started = u64::from(round) * 10_000_000_000 + 5_000_000 + turn * 101_000_000;
             Record {
-                experiment: EXPERIMENT.to_owned(),
+                experiment: EXPERIMENT.into(),
                 round,
-                function: format!("f-{round}-{requests}"),
+                function: format!("f-{round}-{requests}").into(),
                 memory_mib: 128,
                 setting: [("concurrency".to_owned(), requests.to_string())].into(),
                 outcome: Outcome::Ok,
-                instance: format!("{round}-{requests}-{}", number % ceiling),
+                instance: format!("{round}-{requests}-{}", number % ceiling).into(),
                 sent_ns: u64::from(round) * 10_000_000_000,
                 received_ns: started + 101_000_000,
                 started_unix_ns: started,
@@ -292,7 +292,7 @@ mod tests {
     fn shared_instances_count_once() {
         let mut records: Vec<_> = (0..12).flat_map(|round| burst(round, 20, 100)).collect();
         for record in &mut records {
-            record.instance = format!("{}-{}", record.round, record.instance.len() % 2);
+            record.instance = format!("{}-{}", record.round, record.instance.len() % 2).into();
         }
         assert_eq!(found(&records, "scaling.instances", Some(20)).value, Value::Number(2.0));
         let serves = found(&records, "scaling.requests_per_instance", None);

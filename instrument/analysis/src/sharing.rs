@@ -10,7 +10,7 @@ use crate::finding::Finding;
 use crate::placed::HostSource;
 use crate::statistics::bootstrap;
 use crate::study::{Study, group, setting};
-use record::{Outcome, Record};
+use record::{Outcome, Record, Text};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -201,7 +201,7 @@ fn reason(shared: &Shared, records: &[&Record]) -> String {
             let problems = serde_json::from_str::<Problems>(&record.detail).ok()?.problems;
             problems.get(shared.experiment).cloned()
         };
-        record.setting.get("unmeasured").cloned().or_else(probe)
+        record.setting.get("unmeasured").map(Text::to_string).or_else(probe)
     });
     said.unwrap_or_else(|| {
         "no request was answered with it; see the failures for the reason".to_owned()

@@ -9,15 +9,15 @@
 use crate::clock::bounds_ns;
 use crate::offset::COARSEST_GRAIN_NS;
 use crate::study::{KNOWN, is_sound};
-use crate::{consistency, lifetime};
-use record::{Outcome, Record};
+use crate::{consistency, lifetime, placement, scaling};
+use record::{Outcome, Record, Text};
 use std::collections::BTreeMap;
 
 /// Records without the dull ones, and how many these were.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Thinned {
     /// What is left: in the order taken, then what was kept of dull ones. Request ids, roles, versions and, but for the
-    /// experiment on consistency, marks are empty.
+    /// experiment on consistency, marks are empty; so are details of the experiments on scaling and placement.
     pub records: Vec<Record>,
     /// What is not.
     pub left_out: LeftOut,
@@ -31,9 +31,9 @@ pub struct LeftOut(Vec<Count>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Count {
     round: u32,
-    sandbox: String,
-    experiment: String,
-    runtime: String,
+    sandbox: Text,
+    experiment: Text,
+    runtime: Text,
     records: u64,
 }
 
@@ -90,7 +90,7 @@ impl LeftOut {
 pub struct Thinning {
     kept: Vec<Record>,
     /// By function and instance.
-    lives: BTreeMap<String, BTreeMap<String, Life>>,
+    lives: BTreeMap<Text, BTreeMap<Text, Life>>,
     clocks: Vec<Clock>,
     left_out: LeftOut,
 }
@@ -128,8 +128,8 @@ impl Life {
 /// What the records left out say about the clock of one runtime's functions.
 #[derive(Debug)]
 struct Clock {
-    sandbox: String,
-    runtime: String,
+    sandbox: Text,
+    runtime: Text,
     /// The record with the largest lower bound of the offset, and the one with the smallest upper bound.
     low: Option<Record>,
     high: Option<Record>,
@@ -235,13 +235,17 @@ impl Thinning {
 
 /// Empties what no finding, truth or plot of a large study reads.
 fn drop_unread(record: &mut Record) {
-    record.request_id = String::new();
-    record.role = String::new();
-    record.version = String::new();
-    record.initialization = String::new();
+    record.request_id = Text::default();
+    record.role = Text::default();
+    record.version = Text::default();
+    record.initialization = Text::default();
+    // Of their functions, only who and where they were is asked: that has columns, but for what repeats it.
+    if [scaling::EXPERIMENT, placement::EXPERIMENT].contains(&record.experiment.as_str()) {
+        record.detail = Text::default();
+    }
     if record.experiment != consistency::EXPERIMENT {
-        record.mark = String::new();
-        record.mark_acknowledged = String::new();
+        record.mark = Text::default();
+        record.mark_acknowledged = Text::default();
     }
 }
 
@@ -287,23 +291,22 @@ mod tests {
                     _ => Outcome::Ok,
                 };
                 records.push(Record {
-                    experiment: if function == 5 { "idle" } else { lifetime::EXPERIMENT }
-                        .to_owned(),
-                    unit: "watch".to_owned(),
-                    phase: "watch".to_owned(),
+                    experiment: if function == 5 { "idle" } else { lifetime::EXPERIMENT }.into(),
+                    unit: "watch".into(),
+                    phase: "watch".into(),
                     round: function % 3,
                     sequence: number,
                     setting: [("interval_s".to_owned(), "5.000".to_owned())].into(),
-                    sandbox: format!("kind-{}", function % sandboxes),
-                    function: format!("function-{function}"),
-                    runtime: format!("runtime-{}", function % 2),
+                    sandbox: format!("kind-{}", function % sandboxes).into(),
+                    function: format!("function-{function}").into(),
+                    runtime: format!("runtime-{}", function % 2).into(),
                     memory_mib: 128,
                     epoch_unix_ns: 1_700_000_000_000_000_000,
                     sent_ns: sent,
                     received_ns: sent + ways.iter().sum::<u64>(),
                     started_unix_ns: started / grain_ns * grain_ns,
                     finished_unix_ns: (started + ways[1]) / grain_ns * grain_ns,
-                    instance: format!("{function}-{instance}"),
+                    instance: format!("{function}-{instance}").into(),
                     instance_invocations: 2,
                     outcome,
                     ..Record::default()
@@ -348,7 +351,7 @@ mod tests {
             Record { setting: setting(KNOWN), ..dull.clone() },
             Record { cpu_count: 2, ..dull.clone() },
             Record { started_unix_ns: 0, ..dull.clone() },
-            Record { experiment: "idle".to_owned(), ..dull.clone() },
+            Record { experiment: "idle".into(), ..dull.clone() },
         ] {
             let thinned = thinned(vec![record; 9]);
             assert_eq!((thinned.records.len(), thinned.left_out.all()), (9, 0));

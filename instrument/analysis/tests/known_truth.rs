@@ -136,9 +136,9 @@ fn void_rounds_are_left_out() {
         record.setting.insert("void".to_owned(), "send lag 9 ms".to_owned());
     }
     records.push(Record {
-        experiment: "coldstart".to_owned(),
-        phase: "deploy".to_owned(),
-        error: "no".to_owned(),
+        experiment: "coldstart".into(),
+        phase: "deploy".into(),
+        error: "no".into(),
         ..Record::default()
     });
     let (findings, problems) = analyse(&records);
@@ -275,7 +275,7 @@ fn window(begin_ns: u64, share: f64) -> String {
 fn measured(run: &mut Run, request: modelled::Request, share: f64, late_ns: u64) -> Record {
     let record = run.record(request);
     let detail = window(record.started_unix_ns + late_ns, share);
-    Record { detail, ..record }
+    Record { detail: detail.into(), ..record }
 }
 
 // CPU shares, alone with 3 % of noise per instance, and beside others with noise per host: found within 2 and 5 %, by

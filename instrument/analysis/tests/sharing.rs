@@ -76,7 +76,7 @@ fn rounds(run: &mut Run, experiment: &'static str, rounds: u32) -> Vec<Record> {
                     let record = run.record(request);
                     let rate = there_is / f64::from(*of_host);
                     let detail = detail(experiment, rate, record.started_unix_ns + 1_000_000);
-                    records.push(Record { detail, ..record });
+                    records.push(Record { detail: detail.into(), ..record });
                 }
             }
             run.now_ns += 30_000_000_000;
@@ -135,7 +135,7 @@ fn reasons_are_told() {
     let mut records = rounds(&mut Run::new(1), "network", 12);
     for record in &mut records {
         record.detail =
-            r#"{"problems":{"network":"sink 198.18.0.1:5201: no route to host"}}"#.to_owned();
+            r#"{"problems":{"network":"sink 198.18.0.1:5201: no route to host"}}"#.into();
     }
     let told = |records: &[Record], reason: &str| {
         let (findings, problems) = analyse(records);
@@ -156,7 +156,7 @@ fn windows_that_do_not_overlap_are_left_out() {
     let mut records = rounds(&mut Run::new(1), "network", 12);
     let late = records.iter_mut().filter(|it| it.phase == "shared" && it.instance.ends_with("0-0"));
     for record in late {
-        record.detail = detail("network", HOST / 4.0, record.started_unix_ns + 700_000_000);
+        record.detail = detail("network", HOST / 4.0, record.started_unix_ns + 700_000_000).into();
     }
     let (findings, problems) = analyse(&records);
     let colevels: Vec<Option<u64>> = findings

@@ -12,13 +12,12 @@ use probe::Request;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
-use record::{Outcome, Record};
+use record::{Labels, Outcome, Record, Text, Texts};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::future::Future;
 
 /// What was varied, by name, as a record holds it.
-pub(crate) type Setting = BTreeMap<String, String>;
+pub(crate) type Setting = Labels;
 
 /// Functions that are created or removed at once, so that many do not take minutes and a control plane is not flooded.
 pub(crate) const CONTROL_CONCURRENCY: usize = 8;
@@ -42,6 +41,8 @@ pub struct Bench<'a, V> {
     pub earlier: &'a [Record],
     random: RefCell<Pcg64Mcg>,
     problems: RefCell<Vec<String>>,
+    /// Names of phases.
+    words: RefCell<Texts>,
     /// Records that wait to be passed on.
     passed: RefCell<Vec<Record>>,
     pass: Option<&'a dyn Fn(Vec<Record>)>,
@@ -85,6 +86,7 @@ impl<'a, V: Vantage> Bench<'a, V> {
             earlier: &[],
             random: RefCell::new(generator(scope.seed, &name)),
             problems: RefCell::default(),
+            words: RefCell::default(),
             passed: RefCell::default(),
             pass: None,
         }
@@ -159,8 +161,8 @@ impl<'a, V: Vantage> Bench<'a, V> {
             let now = self.vantage.now().as_nanos();
             Box::new(Record {
                 phase: "deploy".into(),
-                function: error.function.clone(),
-                runtime: spec.runtime,
+                function: error.function.clone().into(),
+                runtime: spec.runtime.into(),
                 memory_mib: spec.memory_mib,
                 epoch_unix_ns: self.vantage.epoch_unix_ns(),
                 intended_ns: before.as_nanos(),
@@ -168,7 +170,7 @@ impl<'a, V: Vantage> Bench<'a, V> {
                 received_ns: now,
                 attempts: 1,
                 outcome: Outcome::Failed,
-                error: error.to_string(),
+                error: error.to_string().into(),
                 ..Record::default()
             })
         })
@@ -220,7 +222,7 @@ impl<'a, V: Vantage> Bench<'a, V> {
         Record {
             round: shot.round,
             setting: shot.setting.clone(),
-            phase: shot.phase.to_owned(),
+            phase: self.words.borrow_mut().shared(shot.phase),
             sequence,
             ..record
         }
@@ -261,7 +263,8 @@ impl<'a, V: Vantage> Bench<'a, V> {
     pub(crate) async fn sound(&self, round: impl AsyncFn(u32) -> Try) -> Vec<Record> {
         let Try { mut records, statistic, held_until } = round(0).await;
         let late = || held_until.and_then(|at| late(&records, at, self.unix_ns(at)));
-        let own = || records.iter().find_map(|record| record.setting.get("void").cloned());
+        let own =
+            || records.iter().find_map(|record| record.setting.get("void").map(Text::to_string));
         let reason = lagging(&records, statistic).or_else(late).or_else(own);
         let Some(reason) = reason else { return records };
         mark(&mut records, "void", &reason);
@@ -286,13 +289,22 @@ pub(crate) fn generator(seed: u64, name: &str) -> Pcg64Mcg {
 
 /// A setting of named values.
 pub(crate) fn setting<const N: usize>(values: [(&str, String); N]) -> Setting {
-    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    values.into()
 }
 
 /// Adds one value to the setting of each record.
 pub(crate) fn mark(records: &mut [Record], name: &str, value: &str) {
+    // Records of one burst have the same setting, before and after.
+    let (name, value) = (Text::from(name), Text::from(value));
+    let mut last: Option<(Setting, Setting)> = None;
     for record in records {
-        record.setting.insert(name.to_owned(), value.to_owned());
+        if last.as_ref().is_none_or(|(before, _)| *before != record.setting) {
+            let before = record.setting.clone();
+            record.setting.insert(name.clone(), value.clone());
+            last = Some((before, record.setting.clone()));
+        } else if let Some((_, after)) = &last {
+            record.setting.clone_from(after);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use futures::future::{Either, select};
 use model::Span;
 use probe::Request;
 use rand::seq::SliceRandom;
-use record::{Outcome, Record};
+use record::{Outcome, Record, Text};
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
@@ -78,7 +78,7 @@ pub trait Sink {
         &mut self,
         experiment: &str,
         unit: &Unit,
-        records: &[Record],
+        records: Vec<Record>,
     ) -> Result<(), Self::Error>;
 
     /// Something could not be measured or removed, and why.
@@ -156,9 +156,11 @@ struct Label<'a> {
 
 impl Label<'_> {
     fn on(self, mut records: Vec<Record>) -> Vec<Record> {
+        // One text for all of them.
+        let (experiment, unit) = (Text::from(self.experiment), Text::from(&self.unit.name));
         for record in &mut records {
-            record.experiment = self.experiment.to_owned();
-            record.unit = self.unit.name.clone();
+            record.experiment.clone_from(&experiment);
+            record.unit.clone_from(&unit);
         }
         if let Some(Err(disturbed)) = self.quiet {
             mark(&mut records, "disturbed", disturbed);
@@ -239,10 +241,10 @@ impl<V: Vantage, S: Sink> Run<'_, V, S> {
                     self.sink.problem(about.name, &text);
                 }
                 self.clear(about.name).await;
-                self.sink.finished(about.name, &unit, &records)?;
                 if about.adapts {
-                    earlier.extend(records);
+                    earlier.extend_from_slice(&records);
                 }
+                self.sink.finished(about.name, &unit, records)?;
             }
             self.done += unit.expected;
             self.sink.progress(self.done, self.expected);

@@ -5,7 +5,7 @@ mod fake;
 use experiment::{Basis, Ended, Kind, Scale, Scope, Sink, Study, Unit, Vantage, run_study};
 use fake::{DISK_MIB_S, Fake, KeepAlive, NETWORK_MBIT_S, Profile, Removal, Update};
 use model::{Span, Time};
-use record::{Forced, Outcome, Record};
+use record::{Forced, Outcome, Record, Text};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -49,10 +49,10 @@ impl Sink for Memory {
         &mut self,
         experiment: &str,
         unit: &Unit,
-        records: &[Record],
+        records: Vec<Record>,
     ) -> Result<(), Infallible> {
         let name = (experiment.to_owned(), unit.name.clone());
-        assert!(self.units.insert(name, records.to_vec()).is_none(), "{} twice", unit.name);
+        assert!(self.units.insert(name, records).is_none(), "{} twice", unit.name);
         self.finished.set(self.finished.get() + 1);
         Ok(())
     }
@@ -101,11 +101,11 @@ fn survival(memory: &Memory, part: &str) -> BTreeMap<u64, (usize, usize)> {
         let again = matches!(record.phase.as_str(), "second" | "probe");
         functions.entry(&record.function).or_default()[usize::from(again)].insert(&record.instance);
         let delay_s: f64 = record.setting["delay_s"].parse().expect("a number");
-        delays.insert(&record.function, (delay_s * 1e3).round() as u64);
+        delays.insert(record.function.as_str(), (delay_s * 1e3).round() as u64);
     }
     let mut survival: BTreeMap<u64, (usize, usize)> = BTreeMap::new();
     for (function, [before, after]) in &functions {
-        let tally = survival.entry(delays[&(*function).to_owned()]).or_default();
+        let tally = survival.entry(delays[function]).or_default();
         tally.0 += before.intersection(after).count();
         tally.1 += before.len();
     }
@@ -147,8 +147,8 @@ fn all_experiments_end() {
     let phases = |experiment: &str| -> BTreeSet<(String, String)> {
         let of = memory.of(experiment);
         of.map(|record| {
-            let setting: Vec<&str> = record.setting.keys().map(String::as_str).collect();
-            (record.phase.clone(), setting.join(" "))
+            let setting: Vec<&str> = record.setting.keys().map(Text::as_str).collect();
+            (record.phase.to_string(), setting.join(" "))
         })
         .collect()
     };
@@ -196,7 +196,10 @@ fn all_experiments_end() {
     assert_eq!(phases("consistency"), shape(&[("before", keys), ("after", keys), ("again", keys)]));
     for ((experiment, unit), records) in &memory.units {
         for record in records {
-            assert_eq!((&record.experiment, &record.unit), (experiment, unit));
+            assert_eq!(
+                (record.experiment.as_str(), record.unit.as_str()),
+                (&**experiment, &**unit)
+            );
             // What is too large is meant to be refused.
             let meant = experiment == "limits" && record.phase == "try";
             assert!(meant || record.outcome == Outcome::Ok, "{experiment}/{unit}: {record:?}");
@@ -400,7 +403,7 @@ impl Sink for Counting<'_> {
         &mut self,
         experiment: &str,
         unit: &Unit,
-        records: &[Record],
+        records: Vec<Record>,
     ) -> Result<(), Infallible> {
         self.finished.set(self.finished.get() + 1);
         self.memory.finished(experiment, unit, records)
@@ -437,7 +440,7 @@ fn failed_deploys_are_told() {
     for experiment in ["coldstart", "exposure"] {
         let of = |runtime: &str| -> BTreeSet<(String, Outcome)> {
             let records = memory.of(experiment).filter(|record| record.runtime == runtime);
-            records.map(|record| (record.phase.clone(), record.outcome)).collect()
+            records.map(|record| (record.phase.to_string(), record.outcome)).collect()
         };
         assert_eq!(of("python3.11"), [("deploy".to_owned(), Outcome::Failed)].into());
         assert!(of("nodejs20.x").iter().all(|(_, outcome)| *outcome == Outcome::Ok));

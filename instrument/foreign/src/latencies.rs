@@ -4,7 +4,7 @@ use crate::Intake;
 use crate::mapping::{Latencies, MappingError};
 use crate::row::{Column, Row, RowProblem, optional};
 use crate::table::Table;
-use record::{Outcome, Record};
+use record::{Outcome, Record, Text};
 use std::collections::BTreeMap;
 
 /// Rows are this far apart on the records' clock, so that their order is kept; the tables say nothing of it.
@@ -27,7 +27,7 @@ struct Columns {
 #[derive(Default)]
 struct Seen {
     /// Invocations by function and instance.
-    invocations: BTreeMap<(String, String), u64>,
+    invocations: BTreeMap<(Text, Text), u64>,
     /// Numbers of rounds by name.
     rounds: BTreeMap<String, u32>,
 }
@@ -96,21 +96,21 @@ fn record(
     let known = if columns.latency.is_some() { "latency" } else { "overhead" };
     let started = sent_ns + latency.unwrap_or(0);
     Ok(Record {
-        experiment: "coldstart".to_owned(),
-        unit: "foreign".to_owned(),
-        setting: BTreeMap::from([("known".to_owned(), known.to_owned())]),
-        phase: cold.map(phase).unwrap_or_default().to_owned(),
+        experiment: "coldstart".into(),
+        unit: "foreign".into(),
+        setting: BTreeMap::from([("known".to_owned(), known.to_owned())]).into(),
+        phase: cold.map(phase).unwrap_or_default().into(),
         sequence: number,
-        function: text(columns.function).unwrap_or_default(),
-        instance: text(columns.instance).unwrap_or_default(),
-        runtime: text(columns.runtime).unwrap_or_else(|| mapping.constants.runtime.clone()),
+        function: text(columns.function).unwrap_or_default().into(),
+        instance: text(columns.instance).unwrap_or_default().into(),
+        runtime: text(columns.runtime).unwrap_or_else(|| mapping.constants.runtime.clone()).into(),
         memory_mib,
         intended_ns: sent_ns,
         sent_ns,
         received_ns: sent_ns + round_trip.or(latency).unwrap_or(0),
         attempts: 1,
         outcome: if failed { Outcome::Failed } else { Outcome::Ok },
-        error: if failed { "said to have failed".to_owned() } else { String::new() },
+        error: if failed { "said to have failed".into() } else { String::new().into() },
         started_unix_ns: started,
         finished_unix_ns: started,
         function_ns: duration.unwrap_or(0),
@@ -129,7 +129,7 @@ fn placed(mut record: Record, row: Row<'_>, columns: &Columns, seen: &mut Seen) 
     *count += 1;
     let count = *count;
     if record.phase.is_empty() {
-        record.phase = phase(count == 1).to_owned();
+        record.phase = phase(count == 1).into();
     }
     // What the table says of coldness holds; an instance's count is only its own where the table names instances.
     record.instance_invocations = match (record.phase.as_str(), columns.instance) {

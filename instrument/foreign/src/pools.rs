@@ -93,16 +93,16 @@ fn add(records: &mut Vec<Record>, pool: &Pool, number: u32, from_ns: u64) {
             let is_new = phase == "probe" && sequence >= pool.warm;
             let mark = if is_new { "new-" } else { "" };
             records.push(Record {
-                experiment: "idle".to_owned(),
-                unit: "foreign".to_owned(),
+                experiment: "idle".into(),
+                unit: "foreign".into(),
                 round: number,
-                setting: setting.clone(),
-                phase: phase.to_owned(),
+                setting: setting.clone().into(),
+                phase: phase.into(),
                 sequence,
-                function: format!("pool-{number}"),
-                instance: format!("{number}-{mark}{sequence}"),
+                function: format!("pool-{number}").into(),
+                instance: format!("{number}-{mark}{sequence}").into(),
                 instance_invocations: if phase == "probe" && !is_new { 2 } else { 1 },
-                runtime: pool.runtime.clone(),
+                runtime: pool.runtime.clone().into(),
                 memory_mib: pool.memory_mib,
                 intended_ns: at_ns,
                 sent_ns: at_ns,

@@ -2,14 +2,15 @@
 //!
 //! Deliberately knows nothing of files.
 
+use crate::labels::Labels;
 use crate::row::{Forced, Outcome, Record};
+use crate::text::{Text, Texts};
+use arrow_array::builder::StringBuilder;
 use arrow_array::{
     Array, ArrayRef, Float64Array, RecordBatch, StringArray, UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Why a column of a file is no column of records.
@@ -46,6 +47,9 @@ pub enum ColumnError {
 /// Columns that records have not always had: a file without them has their default in each row.
 const LATER: [&str; 2] = ["connect_ns", "initialization"];
 
+/// Texts of which each invocation has its own.
+const UNIQUE: [&str; 2] = ["request_id", "detail"];
+
 /// A type of values that a column can hold.
 trait Cell: Sized + Clone + Default {
     const TYPE: DataType;
@@ -81,59 +85,97 @@ number_cell!(u32, UInt32Array, DataType::UInt32);
 number_cell!(u64, UInt64Array, DataType::UInt64);
 number_cell!(f64, Float64Array, DataType::Float64);
 
-impl Cell for String {
+impl Cell for Text {
     const TYPE: DataType = DataType::Utf8;
     fn array<'a>(cells: impl Iterator<Item = &'a Self>) -> ArrayRef {
         Arc::new(StringArray::from_iter_values(cells))
     }
     fn cells(array: &ArrayRef) -> Result<Vec<Self>, (usize, String)> {
-        Ok(texts(array).map(str::to_owned).collect())
+        let mut known = Texts::default();
+        Ok(texts(array).map(|text| known.shared(text)).collect())
     }
     fn text(&self) -> String {
-        self.clone()
+        self.as_str().to_owned()
     }
 }
 
-/// Text columns of values that serde knows: maps as JSON, enums as their word.
-macro_rules! text_cell {
-    ($type:ty, $write:path, $read:path) => {
+/// As JSON.
+impl Cell for Labels {
+    const TYPE: DataType = DataType::Utf8;
+    fn array<'a>(cells: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        // Rows of one burst have the same: it is written out once.
+        let mut last: Option<(&Self, String)> = None;
+        let mut builder = StringBuilder::new();
+        for cell in cells {
+            match &last {
+                Some((labels, json)) if *labels == cell => builder.append_value(json),
+                _ => {
+                    let json = json(cell);
+                    builder.append_value(&json);
+                    last = Some((cell, json));
+                }
+            }
+        }
+        Arc::new(builder.finish())
+    }
+    fn cells(array: &ArrayRef) -> Result<Vec<Self>, (usize, String)> {
+        let mut known: HashMap<&str, Self> = HashMap::new();
+        let cell = |(row, text)| match known.get(text) {
+            Some(labels) => Ok(labels.clone()),
+            None => {
+                let labels: Self = serde_json::from_str(text)
+                    .map_err(|error: serde_json::Error| (row, error.to_string()))?;
+                known.insert(text, labels.clone());
+                Ok(labels)
+            }
+        };
+        texts(array).enumerate().map(cell).collect()
+    }
+    fn text(&self) -> String {
+        json(self)
+    }
+}
+
+/// Text columns of a few words.
+macro_rules! word_cell {
+    ($type:ty) => {
         impl Cell for $type {
             const TYPE: DataType = DataType::Utf8;
             fn array<'a>(cells: impl Iterator<Item = &'a Self>) -> ArrayRef {
-                Arc::new(StringArray::from_iter_values(cells.map($write)))
+                Arc::new(StringArray::from_iter_values(cells.map(|cell| cell.word())))
             }
             fn cells(array: &ArrayRef) -> Result<Vec<Self>, (usize, String)> {
-                let cell = |(row, text)| $read(text).map_err(|error| (row, error.to_string()));
+                let cell = |(row, text): (usize, &str)| {
+                    let known = Self::ALL.into_iter().find(|it| it.word() == text);
+                    known.ok_or_else(|| {
+                        (
+                            row,
+                            format!(
+                                "{text:?}, which is none of {}",
+                                Self::ALL.map(Self::word).join(", ")
+                            ),
+                        )
+                    })
+                };
                 texts(array).enumerate().map(cell).collect()
             }
             fn text(&self) -> String {
-                $write(self)
+                self.word().to_owned()
             }
         }
     };
 }
 
-text_cell!(BTreeMap<String, String>, json, serde_json::from_str);
-text_cell!(Outcome, word, from_word);
-text_cell!(Forced, word, from_word);
+word_cell!(Outcome);
+word_cell!(Forced);
 
 fn texts(array: &ArrayRef) -> impl Iterator<Item = &str> {
     let array: Option<&StringArray> = array.as_any().downcast_ref();
     array.into_iter().flat_map(|array| (0..array.len()).map(|row| array.value(row)))
 }
 
-fn json(map: &BTreeMap<String, String>) -> String {
-    serde_json::to_string(map).expect("a map of texts is always JSON")
-}
-
-/// The word that serde gives a variant.
-fn word<T: Serialize>(variant: &T) -> String {
-    let json = serde_json::to_string(variant).expect("a variant is always JSON");
-    json.trim_matches('"').to_owned()
-}
-
-fn from_word<T: DeserializeOwned>(word: &str) -> Result<T, serde_json::Error> {
-    serde_json::from_value(serde_json::Value::from(word))
+fn json(labels: &Labels) -> String {
+    serde_json::to_string(labels).expect("a map of texts is always JSON")
 }
 
 /// Lists every field of [`Record`] once; a field that is missing here does not compile.
@@ -142,6 +184,13 @@ macro_rules! columns {
         /// The schema of a file.
         pub(crate) fn schema() -> SchemaRef {
             Arc::new(Schema::new(vec![$(field(stringify!($field), |record| &record.$field)),+]))
+        }
+
+        /// Columns in which hardly any value comes twice, or whose values are no longer than a number in a dictionary.
+        pub(crate) fn without_repetition() -> impl Iterator<Item = &'static str> {
+            let columns = [$((stringify!($field), is_text(|record| &record.$field))),+];
+            let is_one = |(name, is_text): &(&str, bool)| !is_text || UNIQUE.contains(name);
+            columns.into_iter().filter(is_one).map(|(name, _)| name)
         }
 
         /// Whether a file has every column with its type.
@@ -183,6 +232,10 @@ columns! {
     duration_ms, billed_ms, init_duration_ms, max_memory_mib,
     started_unix_ns, finished_unix_ns, function_ns, init_unix_ns, instance, instance_invocations,
     version, mark, memory_seen_mib, initialization, host_ids, uptime_s, cpu_model, cpu_count, host_memory_mib, detail,
+}
+
+fn is_text<C: Cell>(_: fn(&Record) -> &C) -> bool {
+    C::TYPE == DataType::Utf8
 }
 
 fn field<C: Cell>(name: &str, _: fn(&Record) -> &C) -> Field {

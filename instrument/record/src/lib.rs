@@ -6,18 +6,24 @@
 
 mod column;
 mod csv;
+mod labels;
 mod name;
 mod read;
 mod row;
+mod shared;
+mod text;
 mod write;
 
 pub use csv::write_csv;
+pub use labels::Labels;
 pub use name::{NameError, UnitName};
 pub use read::{
     ReadError, each, finished_units, is_finished, read_all, read_experiment, read_unit,
 };
 pub use row::{Forced, Outcome, Record};
-pub use write::{UnitWriter, WriteError, write_unit};
+pub use shared::Shared;
+pub use text::{Text, Texts};
+pub use write::{Durability, UnitWriter, WriteError, write_unit};
 
 /// Version of the files' schema. A column more does not change it; a column less, or another meaning, does.
 pub const SCHEMA_VERSION: u32 = 1;

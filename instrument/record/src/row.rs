@@ -1,7 +1,8 @@
 //! The schema of one invocation.
 
+use crate::labels::Labels;
+use crate::text::Text;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// One invocation as the vantage point saw it, with what the probe said.
 ///
@@ -12,35 +13,35 @@ use std::collections::BTreeMap;
 pub struct Record {
     // Where it belongs.
     /// Experiment, as in `idle`.
-    pub experiment: String,
+    pub experiment: Text,
     /// The unit of work within the experiment: one round of one setting. One file each.
-    pub unit: String,
+    pub unit: Text,
     /// Repetition, from 0.
     pub round: u32,
     /// What was varied, by name: `concurrency`, `delay_s`, `colevel`, ...; numbers as text.
-    pub setting: BTreeMap<String, String>,
+    pub setting: Labels,
     /// What this invocation is for within its round: `cold`, `warm`, `launch`, `probe`, ...
-    pub phase: String,
+    pub phase: Text,
     /// Number of the request within its phase.
     pub sequence: u32,
     /// Kind of sandbox as the target says: `container`, `microvm`, `session`; empty where unknown.
-    pub sandbox: String,
+    pub sandbox: Text,
 
     // The function.
     /// Name as deployed.
-    pub function: String,
+    pub function: Text,
     /// Account that owns it, as far as the target says.
-    pub tenant: String,
+    pub tenant: Text,
     /// Role it runs as.
-    pub role: String,
+    pub role: Text,
     /// Runtime asked for: `provided.al2023`, `python3.11`, `nodejs20.x`.
-    pub runtime: String,
+    pub runtime: Text,
     /// Memory asked for, MiB.
     pub memory_mib: u32,
     /// Package size, MiB.
     pub package_mib: f64,
     /// Mark of the update last acknowledged for this function when the request was sent.
-    pub mark_acknowledged: String,
+    pub mark_acknowledged: Text,
     /// When that acknowledgement (of creation or update) arrived.
     pub acknowledged_ns: u64,
 
@@ -65,11 +66,11 @@ pub struct Record {
     /// HTTP status of the last attempt; 0 where there was none.
     pub http_status: u16,
     /// Error in words; empty where it succeeded.
-    pub error: String,
+    pub error: Text,
     /// Why an instance had to be made for this request, as the experiment forced it.
     pub forced_by: Forced,
     /// Request id as the platform says.
-    pub request_id: String,
+    pub request_id: Text,
 
     // What the platform says (REPORT line), where asked for; 0 where it says nothing.
     /// Duration, ms.
@@ -91,30 +92,30 @@ pub struct Record {
     /// Wall clock of the function when its runtime began to load.
     pub init_unix_ns: u64,
     /// Instance's own id.
-    pub instance: String,
+    pub instance: Text,
     /// Invocations this instance had served, this one included; 1 is its first.
     pub instance_invocations: u64,
     /// Version that the instance says it is.
-    pub version: String,
+    pub version: Text,
     /// Mark that the instance says it has.
-    pub mark: String,
+    pub mark: Text,
     /// Memory size that the instance says it has, MiB.
     pub memory_seen_mib: u32,
     /// Why the platform says that the instance was initialized: `on-demand`, `provisioned-concurrency`, `snap-start`.
-    pub initialization: String,
+    pub initialization: Text,
     /// Candidates for the host's name, by source (see the probe's `Identity::host_ids`).
-    pub host_ids: BTreeMap<String, String>,
+    pub host_ids: Labels,
     /// Host uptime, s.
     pub uptime_s: f64,
     /// CPU model.
-    pub cpu_model: String,
+    pub cpu_model: Text,
     /// CPUs seen.
     pub cpu_count: u32,
     /// Host memory seen, MiB.
     pub host_memory_mib: u32,
     /// The rest of the probe's answer (exposure, counters, cpu, disk, fill, network, background, problems) as JSON, in the
     /// probe's own schema; empty where nothing of it was asked.
-    pub detail: String,
+    pub detail: Text,
 }
 
 /// How an invocation ended.
@@ -136,6 +137,23 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// Every way.
+    pub const ALL: [Self; 5] =
+        [Self::Ok, Self::FunctionError, Self::Throttled, Self::TimedOut, Self::Failed];
+
+    /// Its word, as files have it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::FunctionError => "function_error",
+            Self::Throttled => "throttled",
+            Self::TimedOut => "timed_out",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What made a new instance necessary; they cost differently.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -153,4 +171,39 @@ pub enum Forced {
     Concurrency,
     /// Idle for longer than the platform keeps instances.
     Idle,
+}
+
+impl Forced {
+    /// Every reason.
+    pub const ALL: [Self; 5] =
+        [Self::Nothing, Self::FreshFunction, Self::Update, Self::Concurrency, Self::Idle];
+
+    /// Its word, as files have it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::FreshFunction => "fresh_function",
+            Self::Update => "update",
+            Self::Concurrency => "concurrency",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Words are the same in files of records and in JSON, and every variant has one.
+    #[test]
+    fn words_are_those_of_json() {
+        for outcome in Outcome::ALL {
+            let json = serde_json::to_value(outcome).expect("a word");
+            assert_eq!(json, outcome.word());
+        }
+        for forced in Forced::ALL {
+            let json = serde_json::to_value(forced).expect("a word");
+            assert_eq!(json, forced.word());
+        }
+    }
 }

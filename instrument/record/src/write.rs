@@ -3,7 +3,9 @@
 use crate::name::{NameError, UnitName};
 use crate::row::Record;
 use crate::{SCHEMA_KEY, SCHEMA_VERSION, column};
+use arrow_array::RecordBatch;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -17,6 +19,10 @@ pub(crate) const ENDING: &str = "parquet";
 
 /// Rows of one group of a file: what the writer holds in memory until it is full.
 const GROUP_ROWS: usize = 128 * 1024;
+
+/// Rows of the first batch from which on a file has dictionaries of its texts: of fewer, they are as large as the texts,
+/// and compression finds repetitions as well.
+const DICTIONARY_ROWS: usize = 1_024;
 
 /// Rows that are turned into columns at a time.
 const BATCH_ROWS: usize = 8 * 1024;
@@ -68,7 +74,16 @@ pub fn write_unit(
 ) -> Result<(), WriteError> {
     let mut writer = UnitWriter::create(directory, experiment, unit)?;
     writer.write(records)?;
-    writer.finish()
+    writer.finish(Durability::Synchronised)
+}
+
+/// Whether a file that is finished also outlives the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It is on the disk before anything else happens.
+    Synchronised,
+    /// The system writes it when it sees fit: for what can be made again.
+    Left,
 }
 
 /// The file of a unit whose records come in parts.
@@ -76,7 +91,7 @@ pub fn write_unit(
 /// The file appears whole or not at all, also where the machine stops: it is written aside, synchronised and renamed.
 /// What an interrupted write leaves aside is never read, and is overwritten by the next one.
 pub struct UnitWriter {
-    writer: ArrowWriter<File>,
+    to: To,
     directory: PathBuf,
     folder: PathBuf,
     aside: PathBuf,
@@ -99,18 +114,7 @@ impl UnitWriter {
         let path = path_of(directory, name);
         let aside = folder.join(format!(".{}.{ENDING}.part", name.unit()));
         let file = File::create(&aside).map_err(failed("create", &aside))?;
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .set_statistics_enabled(EnabledStatistics::None)
-            .set_max_row_group_row_count(Some(GROUP_ROWS))
-            .set_key_value_metadata(Some(vec![KeyValue::new(
-                SCHEMA_KEY.to_owned(),
-                SCHEMA_VERSION.to_string(),
-            )]))
-            .build();
-        let writer = ArrowWriter::try_new(file, column::schema(), Some(properties))
-            .map_err(|source| WriteError::Encode { path: aside.clone(), source })?;
-        Ok(Self { writer, directory: directory.to_owned(), folder, aside, path })
+        Ok(Self { to: To::File(file), directory: directory.to_owned(), folder, aside, path })
     }
 
     /// Adds records.
@@ -118,11 +122,12 @@ impl UnitWriter {
     /// # Errors
     /// [`WriteError::Encode`] names the file.
     pub fn write(&mut self, records: &[Record]) -> Result<(), WriteError> {
-        let encode = |source| WriteError::Encode { path: self.aside.clone(), source };
+        let path = self.aside.clone();
+        let encode = |source| WriteError::Encode { path: path.clone(), source };
         // A batch is a copy of its records: of many, only some at a time.
         for records in records.chunks(BATCH_ROWS) {
             let batch = column::batch(records).map_err(|error| encode(error.into()))?;
-            self.writer.write(&batch).map_err(encode)?;
+            self.to.write(&batch).map_err(encode)?;
         }
         Ok(())
     }
@@ -131,10 +136,17 @@ impl UnitWriter {
     ///
     /// # Errors
     /// [`WriteError`] names the file.
-    pub fn finish(self) -> Result<(), WriteError> {
-        let Self { writer, directory, folder, aside, path } = self;
+    pub fn finish(self, durability: Durability) -> Result<(), WriteError> {
+        let Self { mut to, directory, folder, aside, path } = self;
         let encode = |source| WriteError::Encode { path: aside.clone(), source };
-        let file = writer.into_inner().map_err(encode)?;
+        if let To::File(_) = to {
+            to.write(&column::batch(&[]).map_err(|error| encode(error.into()))?).map_err(encode)?;
+        }
+        let file = to.into_inner().map_err(encode)?;
+        if durability == Durability::Left {
+            drop(file);
+            return fs::rename(&aside, &path).map_err(failed("rename", &aside));
+        }
         file.sync_all().map_err(failed("synchronise", &aside))?;
         fs::rename(&aside, &path).map_err(failed("rename", &aside))?;
         for folder in [&folder, &directory] {
@@ -143,6 +155,52 @@ impl UnitWriter {
         }
         Ok(())
     }
+}
+
+/// A file, and once the first rows are known what encodes them.
+enum To {
+    File(File),
+    Writer(Box<ArrowWriter<File>>),
+}
+
+impl To {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
+        if let Self::File(file) = self {
+            *self = Self::Writer(Box::new(writer(file.try_clone()?, batch.num_rows())?));
+        }
+        match self {
+            Self::Writer(writer) => writer.write(batch),
+            Self::File(_) => Ok(()),
+        }
+    }
+
+    fn into_inner(self) -> Result<File, ParquetError> {
+        match self {
+            Self::File(file) => Ok(file),
+            Self::Writer(writer) => writer.into_inner(),
+        }
+    }
+}
+
+/// What encodes a file whose first batch has so many rows.
+fn writer(file: File, rows: usize) -> Result<ArrowWriter<File>, ParquetError> {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_dictionary_enabled(rows >= DICTIONARY_ROWS)
+        .set_key_value_metadata(Some(vec![KeyValue::new(
+            SCHEMA_KEY.to_owned(),
+            SCHEMA_VERSION.to_string(),
+        )]));
+    for column in column::without_repetition() {
+        properties = properties.set_column_dictionary_enabled(column.into(), false);
+    }
+    // The file's own types say all that the language's would.
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties.build())
+        .with_skip_arrow_metadata(true);
+    ArrowWriter::try_new_with_options(file, column::schema(), options)
 }
 
 /// Where a unit's file is.

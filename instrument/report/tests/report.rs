@@ -268,7 +268,7 @@ fn odd_records_are_drawn() {
     for record in &mut backwards {
         (record.sent_ns, record.received_ns) = (u64::MAX, 0);
         record.detail = "not JSON".into();
-        record.setting.values_mut().for_each(|value| *value = "NaN".into());
+        record.setting = record.setting.iter().map(|(name, _)| (name.clone(), "NaN")).collect();
     }
     page(&findings, &backwards, &facts);
     for record in &records {

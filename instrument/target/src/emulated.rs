@@ -11,7 +11,7 @@ use model::{MemoryMib, Span, Time};
 use probe::Request;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
-use record::{Outcome, Record};
+use record::{Outcome, Record, Shared, Text};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -40,6 +40,10 @@ pub struct Emulated {
     random: RefCell<Pcg64>,
     names: Cell<u64>,
     deployed: RefCell<BTreeSet<String>>,
+    /// Accounts and roles by number.
+    tenants: Vec<Text>,
+    roles: Vec<Text>,
+    shared: RefCell<Shared>,
 }
 
 /// Why a profile cannot be used.
@@ -149,9 +153,15 @@ impl Emulated {
             ]
             .into(),
         };
+        let region = Region::new(platform, seed);
+        let tenants = (0..facts.tenants).map(|tenant| region.account(tenant).into());
+        let roles = (0..facts.roles).map(|role| format!("role-{role}").into());
         Self {
             uri,
-            region: Region::new(platform, seed),
+            tenants: tenants.collect(),
+            roles: roles.collect(),
+            shared: RefCell::default(),
+            region,
             facts,
             seed,
             random: RefCell::new(Pcg64::seed_from_u64(seed)),
@@ -266,15 +276,16 @@ impl Emulated {
 
     fn blank(&self, function: &Function, sent: Sent) -> Record {
         let spec = &function.spec;
+        let shared = &mut *self.shared.borrow_mut();
         Record {
-            sandbox: self.facts.sandbox.clone(),
-            function: function.name.clone(),
-            tenant: self.region.account(spec.tenant),
-            role: format!("role-{}", spec.role),
-            runtime: spec.runtime.clone(),
+            sandbox: shared.text(&self.facts.sandbox),
+            function: shared.text(&function.name),
+            tenant: self.tenants.get(spec.tenant as usize).cloned().unwrap_or_default(),
+            role: self.roles.get(spec.role as usize).cloned().unwrap_or_default(),
+            runtime: shared.text(&spec.runtime),
             memory_mib: spec.memory_mib,
             package_mib: function.package_mib,
-            mark_acknowledged: function.mark.clone(),
+            mark_acknowledged: shared.text(&function.mark),
             acknowledged_ns: function.acknowledged.as_nanos(),
             epoch_unix_ns: self.epoch_unix_ns(),
             intended_ns: sent.intended.as_nanos(),
@@ -335,7 +346,8 @@ impl Vantage for Emulated {
             let reply = self.region.call(call).await;
             let again = matches!(reply.answer, Answer::Refused { status: 429 | 503, .. });
             if !again || record.attempts >= attempts {
-                fill(reply, (sent.report, limit), &mut record);
+                let shared = &mut self.shared.borrow_mut();
+                fill(reply, (sent.report, limit), &mut record, shared);
                 return record;
             }
             at = reply.received + wait;
@@ -404,9 +416,9 @@ fn version(spec: &FunctionSpec, mark: &str, package_mib: f64) -> Update {
 }
 
 /// Writes down what came back, as it would be of a live target.
-fn fill(reply: Reply, (report, limit): (Report, Span), record: &mut Record) {
+fn fill(reply: Reply, (report, limit): (Report, Span), record: &mut Record, shared: &mut Shared) {
     record.received_ns = reply.received.as_nanos();
-    record.request_id = reply.request_id;
+    record.request_id = reply.request_id.into();
     record.http_status = 200;
     if let (Report::Ask, Some(said)) = (report, reply.report) {
         record.duration_ms = said.duration_ms;
@@ -416,18 +428,18 @@ fn fill(reply: Reply, (report, limit): (Report, Span), record: &mut Record) {
     }
     (record.outcome, record.error) = match reply.answer {
         Answer::Response(response) => {
-            fill_response(*response, record);
-            (Outcome::Ok, String::new())
+            fill_response(*response, record, shared);
+            (Outcome::Ok, Text::default())
         }
-        Answer::FunctionError(error) => (Outcome::FunctionError, error),
+        Answer::FunctionError(error) => (Outcome::FunctionError, error.into()),
         Answer::Refused { status, reason } => {
             record.http_status = status;
             let throttled = status == 429;
-            (if throttled { Outcome::Throttled } else { Outcome::Failed }, reason)
+            (if throttled { Outcome::Throttled } else { Outcome::Failed }, reason.into())
         }
         Answer::Nothing => {
             record.http_status = 0;
-            (Outcome::TimedOut, format!("no answer within {limit}"))
+            (Outcome::TimedOut, format!("no answer within {limit}").into())
         }
     };
 }

@@ -6,9 +6,14 @@ use crate::uri::Url;
 use crate::wire::{Connection, ExchangeError, Keys, Pool, Post, Reply};
 use experiment::{Report, Sent};
 use model::{Span, Time};
-use probe::{Request, Response};
-use record::{Outcome, Record};
-use serde_json::{Value, json};
+use probe::{
+    BackgroundResult, CpuResult, DiskCounter, DiskResult, Exposed, FillResult, NetworkResult,
+    Request, Response,
+};
+use record::{Outcome, Record, Shared};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Attempts of one invocation, the first included, where it may be repeated at all.
 const ATTEMPTS: u32 = 4;
@@ -186,27 +191,26 @@ impl Done {
         let reply = match &self.last.reply {
             Ok(reply) => reply,
             Err(Failure::NotSent(error) | Failure::Lost(error)) => {
-                (record.outcome, record.error) = (Outcome::Failed, error.clone());
+                (record.outcome, record.error) = (Outcome::Failed, error.into());
                 return;
             }
             Err(Failure::TimedOut(limit)) => {
                 record.outcome = Outcome::TimedOut;
-                record.error = format!("no answer within {limit}");
+                record.error = format!("no answer within {limit}").into();
                 return;
             }
         };
         let header = |name| reply.header(name).unwrap_or_default().to_owned();
         record.http_status = reply.status;
-        record.request_id = header("x-amzn-requestid");
+        record.request_id = header("x-amzn-requestid").into();
         if let Some(log) = reply.header("x-amz-log-result") {
             fill_report(PlatformReport::from_log_result(log).unwrap_or_default(), record);
         }
-        (record.outcome, record.error) = match (reply.status, reply.header("x-amz-function-error"))
-        {
+        let (outcome, error) = match (reply.status, reply.header("x-amz-function-error")) {
             (200, Some(kind)) => (Outcome::FunctionError, error_in(&reply.body, kind)),
             (200, None) => match serde_json::from_slice::<Response>(&reply.body) {
                 Ok(response) if !response.instance.is_empty() => {
-                    fill_response(response, record);
+                    fill_response(response, record, &mut Shared::default());
                     (Outcome::Ok, String::new())
                 }
                 Ok(_) => (Outcome::Failed, "answer is not the probe's: no instance".to_owned()),
@@ -215,6 +219,7 @@ impl Done {
             (429, _) => (Outcome::Throttled, error_in(&reply.body, &header("x-amzn-errortype"))),
             _ => (Outcome::Failed, error_in(&reply.body, &header("x-amzn-errortype"))),
         };
+        (record.outcome, record.error) = (outcome, error.into());
     }
 }
 
@@ -226,22 +231,22 @@ fn fill_report(report: PlatformReport, record: &mut Record) {
 }
 
 /// Writes down what the probe says.
-pub(crate) fn fill_response(response: Response, record: &mut Record) {
-    record.detail = detail(&response);
+pub(crate) fn fill_response(response: Response, record: &mut Record, shared: &mut Shared) {
+    record.detail = detail(&response).into();
     record.started_unix_ns = response.started_unix_ns;
     record.finished_unix_ns = response.finished_unix_ns;
     record.function_ns = response.duration_ns;
     record.init_unix_ns = response.init_unix_ns;
-    record.instance = response.instance;
+    record.instance = shared.text(&response.instance);
     record.instance_invocations = response.invocations;
-    record.version = response.version;
-    record.mark = response.mark;
+    record.version = shared.text(&response.version);
+    record.mark = shared.text(&response.mark);
     record.memory_seen_mib = response.memory_mib;
-    record.initialization = response.initialization;
+    record.initialization = shared.text(&response.initialization);
     if let Some(identity) = response.identity {
-        record.host_ids = identity.host_ids;
+        record.host_ids = shared.labels(&identity.host_ids);
         record.uptime_s = identity.uptime_s;
-        record.cpu_model = identity.cpu_model;
+        record.cpu_model = shared.text(&identity.cpu_model);
         record.cpu_count = identity.cpu_count;
         record.host_memory_mib = identity.host_memory_mib;
     }
@@ -249,29 +254,75 @@ pub(crate) fn fill_response(response: Response, record: &mut Record) {
 
 /// What of the probe's answer has no column, in the probe's own schema; empty where there is nothing.
 fn detail(response: &Response) -> String {
-    let rest = json!({
-        "identity": response.identity.as_ref().map(|identity| json!({
-            "hostname": identity.hostname,
-            "kernel": identity.kernel,
-            "addresses": identity.addresses,
-        })),
-        "exposure": response.exposure,
-        "disk_before": response.disk_before,
-        "disk_after": response.disk_after,
-        "cpu": response.cpu,
-        "disk": response.disk,
-        "fill": response.fill,
-        "network": response.network,
-        "background": response.background,
-        "problems": Some(&response.problems).filter(|problems| !problems.is_empty()),
-    });
-    match rest {
-        Value::Object(mut parts) => {
-            parts.retain(|_, part| !part.is_null());
-            if parts.is_empty() { String::new() } else { Value::Object(parts).to_string() }
-        }
-        other => other.to_string(),
+    if has_columns_only(response) {
+        return String::new();
     }
+    let identity = response.identity.as_ref();
+    let rest = Rest {
+        identity: identity.map(|identity| Named {
+            hostname: &identity.hostname,
+            kernel: &identity.kernel,
+            addresses: &identity.addresses,
+        }),
+        exposure: &response.exposure,
+        disk_before: &response.disk_before,
+        disk_after: &response.disk_after,
+        cpu: &response.cpu,
+        disk: &response.disk,
+        fill: &response.fill,
+        network: &response.network,
+        background: &response.background,
+        problems: &response.problems,
+    };
+    // Numbers and texts: there is nothing that could not be written.
+    serde_json::to_string(&rest).unwrap_or_default()
+}
+
+/// What has no column, each part where it is there.
+#[derive(Serialize)]
+struct Rest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Named<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exposure: &'a Option<Vec<Exposed>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_before: &'a Option<Vec<DiskCounter>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_after: &'a Option<Vec<DiskCounter>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: &'a Option<CpuResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: &'a Option<DiskResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fill: &'a Option<FillResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: &'a Option<NetworkResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    background: &'a Option<BackgroundResult>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    problems: &'a BTreeMap<String, String>,
+}
+
+/// What of the identity has no column.
+#[derive(Serialize)]
+struct Named<'a> {
+    hostname: &'a str,
+    kernel: &'a str,
+    addresses: &'a [String],
+}
+
+/// Whether there is nothing in the answer that has no column.
+fn has_columns_only(response: &Response) -> bool {
+    response.identity.is_none()
+        && response.exposure.is_none()
+        && response.disk_before.is_none()
+        && response.disk_after.is_none()
+        && response.cpu.is_none()
+        && response.disk.is_none()
+        && response.fill.is_none()
+        && response.network.is_none()
+        && response.background.is_none()
+        && response.problems.is_empty()
 }
 
 /// An error's type and message, from either shape of JSON that Lambda uses, else the first of the text.

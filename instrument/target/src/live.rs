@@ -210,14 +210,14 @@ impl Live {
         let spec = &function.spec;
         let deployed = self.deployed().get(&function.name).cloned().unwrap_or_default();
         Record {
-            sandbox: self.endpoint.facts.sandbox.clone(),
-            function: function.name.clone(),
-            tenant: deployed.account,
-            role: self.role(spec.role).unwrap_or_default().to_owned(),
-            runtime: spec.runtime.clone(),
+            sandbox: self.endpoint.facts.sandbox.clone().into(),
+            function: function.name.clone().into(),
+            tenant: deployed.account.into(),
+            role: self.role(spec.role).unwrap_or_default().into(),
+            runtime: spec.runtime.clone().into(),
             memory_mib: spec.memory_mib,
             package_mib: function.package_mib,
-            mark_acknowledged: function.mark.clone(),
+            mark_acknowledged: function.mark.clone().into(),
             acknowledged_ns: function.acknowledged.as_nanos(),
             epoch_unix_ns: self.clock.epoch_unix_ns(),
             intended_ns: sent.intended.as_nanos(),
@@ -267,7 +267,7 @@ impl Vantage for Live {
         let keys = match self.account(function.spec.tenant) {
             Ok(account) => &account.keys,
             Err(reason) => {
-                record.error = reason;
+                record.error = reason.into();
                 return record;
             }
         };

@@ -34,9 +34,9 @@ impl Sink for Files<'_> {
         &mut self,
         experiment: &str,
         unit: &Unit,
-        records: &[Record],
+        records: Vec<Record>,
     ) -> Result<(), WriteError> {
-        record::write_unit(self.directory, experiment, &unit.name, records).map(|_| ())
+        record::write_unit(self.directory, experiment, &unit.name, &records).map(|_| ())
     }
 
     fn problem(&mut self, _: &str, _: &str) {}

@@ -6,7 +6,7 @@ use crate::profile::HostType;
 use crate::region::State;
 use crate::reveal;
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What happened so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -98,13 +98,18 @@ pub struct Answers {
     pub nothing: u32,
 }
 
-impl Counts {
+/// The counts of functions while they are counted, by name: looked up some times with each invocation, and never listed
+/// in this order.
+#[derive(Debug, Default)]
+pub(crate) struct Tallies(pub(crate) HashMap<String, FunctionCounts>);
+
+impl Tallies {
     /// The counts of a function.
     pub(crate) fn of(&mut self, name: &str) -> &mut FunctionCounts {
-        if !self.functions.contains_key(name) {
-            self.functions.insert(name.to_owned(), FunctionCounts::default());
+        if !self.0.contains_key(name) {
+            self.0.insert(name.to_owned(), FunctionCounts::default());
         }
-        self.functions.get_mut(name).expect("it was just put in")
+        self.0.get_mut(name).expect("it was just put in")
     }
 }
 
@@ -143,7 +148,7 @@ impl Running {
     /// Counts an instance in, and notes what that makes.
     pub(crate) fn begin(
         &mut self,
-        counts: &mut Counts,
+        counts: &mut Tallies,
         (function, name): (FunctionId, &str),
         (host, memory): (HostId, MemoryMib),
     ) {
@@ -193,7 +198,7 @@ impl State {
         let Some(current) = self.functions.by_name.get(&it.version.function) else { return };
         let outdated = current.epoch > it.version.epoch;
         if outdated {
-            self.counts.of(&it.version.function).outdated += 1;
+            self.tallies.of(&it.version.function).outdated += 1;
         }
         let Some(pending) = self.pending.get_mut(&invocation) else { return };
         let before = |updated: &Time| *updated <= pending.sent;
@@ -211,7 +216,7 @@ impl State {
         let Some(host) = self.hosts.get_mut(&it.host) else { return };
         let pool = host.pool(resource);
         if resource != Resource::Starter && pool.is_idle() {
-            self.counts.of(&it.version.function).beside.insert(pool.most());
+            self.tallies.of(&it.version.function).beside.insert(pool.most());
         }
     }
 
@@ -220,7 +225,7 @@ impl State {
         self.counts.instances += 1;
         let it = &self.instances[&instance];
         let (host, name) = (it.host, &it.version.function);
-        let of_function = self.counts.of(name);
+        let of_function = self.tallies.of(name);
         of_function.instances += 1;
         of_function.last_new = Some(self.now);
         let Some(it) = self.hosts.get(&host) else { return };
@@ -255,7 +260,7 @@ mod tests {
     // Instances count while they run; the peak keeps how many were not alone, and the most on one host is kept apart.
     #[test]
     fn peaks_are_kept() {
-        let (mut running, mut counts) = (Running::default(), Counts::default());
+        let (mut running, mut counts) = (Running::default(), Tallies::default());
         let function = FunctionId(1);
         let on = |host| (HostId(host), MemoryMib(128));
         for host in [1, 1, 1, 2] {
@@ -266,11 +271,11 @@ mod tests {
         running.begin(&mut counts, (function, "f"), on(3));
         running.begin(&mut counts, (function, "f"), on(3));
         running.begin(&mut counts, (function, "f"), on(2));
-        let it = &counts.functions["f"];
+        let it = &counts.0["f"];
         assert_eq!((it.running, it.colevel, it.coresident), (5, 3, 4));
         running.begin(&mut counts, (FunctionId(2), "g"), on(3));
         running.end(FunctionId(2), on(3));
-        assert_eq!((counts.functions["g"].colevel, counts.functions["g"].alike), (1, 3));
+        assert_eq!((counts.0["g"].colevel, counts.0["g"].alike), (1, 3));
         for host in [1, 2, 2, 3, 3] {
             running.end(function, on(host));
         }

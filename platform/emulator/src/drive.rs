@@ -24,7 +24,7 @@ impl State {
         let Call { function, request, bytes, at: _, limit } = call;
         let key = self.slot();
         self.counts.requests += 1;
-        self.counts.of(&function).first_sent.get_or_insert(self.now);
+        self.tallies.of(&function).first_sent.get_or_insert(self.now);
         self.agenda.put(self.now + limit, Happening::GiveUp(key));
         let faults = self.platform.model.faults;
         if chance(&mut self.random, faults.lost_request) {
@@ -111,7 +111,7 @@ impl State {
             return;
         };
         if let (Some(updated), Answer::Response(_)) = (updated, &answer) {
-            self.counts.functions.entry(function).or_default().updated.push(updated);
+            self.tallies.of(&function).updated.push(updated);
         }
         let request_id = format!("00000000-0000-4000-8000-{:012x}", invocation.0);
         let reply = Reply { received: self.now, request_id, answer, report, again };
@@ -271,7 +271,7 @@ impl State {
         let version = &self.instances[&instance].version;
         let (name, memory) = (version.function.clone(), version.state.memory);
         if alone {
-            self.running.begin(&mut self.counts, (function, &name), (host, memory));
+            self.running.begin(&mut self.tallies, (function, &name), (host, memory));
         }
         self.agenda.put(self.now + wait, Happening::PartOver(invocation));
     }

@@ -4,7 +4,7 @@ use crate::latency::Latency;
 use crate::region::{Region, State};
 use model::{FunctionId, MemoryMib, RoleId, Span, TenantId, Time};
 use scheduler::{Epoch, Event, FunctionSettings};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 /// Account id of the first tenant.
@@ -63,7 +63,8 @@ pub(crate) struct Function {
 /// All functions, and every version that an instance may still run.
 #[derive(Debug, Default)]
 pub(crate) struct Functions {
-    pub(crate) by_name: BTreeMap<String, Function>,
+    /// Looked up only, never listed.
+    pub(crate) by_name: HashMap<String, Function>,
     pub(crate) versions: BTreeMap<(FunctionId, Epoch), Rc<Version>>,
     pub(crate) next: u64,
 }

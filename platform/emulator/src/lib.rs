@@ -31,6 +31,6 @@ pub use executor::{Deadlock, Step, block_on};
 pub use expected::{Expected, Measure, Meeting, Party, Shared, Start, shared};
 pub use function::{Creation, Refused, Update};
 pub use latency::{FitError, Latency, Published};
-pub use profile::{BUILT_IN, HostType, Platform, Seen, built_in};
+pub use profile::{BUILT_IN, ChangeModel, HostType, Platform, Seen, built_in};
 pub use region::Region;
 pub use scheduler::nearest;

@@ -5,7 +5,7 @@
 
 use crate::agenda::Agenda;
 use crate::call::{Answer, Call, Reply};
-use crate::counts::{Counts, Running};
+use crate::counts::{Counts, Running, Tallies};
 use crate::executor::{Deadlock, Step, block_on};
 use crate::function::{Bucket, Functions, tenant_id};
 use crate::host::{Host, Resource};
@@ -53,7 +53,9 @@ pub(crate) struct State {
     /// Hosts on which an instance ran.
     pub(crate) touched: BTreeSet<HostId>,
     pub(crate) running: Running,
+    /// What happened, but for [`Counts::functions`].
     pub(crate) counts: Counts,
+    pub(crate) tallies: Tallies,
     slots: Vec<Slot>,
     free: Vec<usize>,
 }
@@ -71,6 +73,8 @@ pub(crate) enum Happening {
     Load(HostId),
     /// The part of a run that takes until now.
     PartOver(InvocationId),
+    /// The profile changes.
+    Change,
     /// Somebody is done at a resource, if nothing has changed there since.
     Done(HostId, Resource, u64),
 }
@@ -105,7 +109,7 @@ impl Region {
     /// A region without functions. Everything random comes from `seed`.
     pub fn new(platform: Platform, seed: u64) -> Self {
         let bucket = Bucket { tokens: f64::from(platform.model.control.burst), at: Time::ZERO };
-        let state = State {
+        let mut state = State {
             now: Time::ZERO,
             scheduler: Scheduler::new(platform.scheduler.clone(), seed),
             platform: Rc::new(platform),
@@ -123,9 +127,13 @@ impl Region {
             touched: BTreeSet::new(),
             running: Running::default(),
             counts: Counts::default(),
+            tallies: Tallies::default(),
             slots: Vec::new(),
             free: Vec::new(),
         };
+        if let Some(change) = state.platform.model.change {
+            state.agenda.put(change.at(), Happening::Change);
+        }
         Self { state: Rc::new(RefCell::new(state)) }
     }
 
@@ -182,7 +190,7 @@ impl Region {
             },
         };
         if let Some(function) = function {
-            self.state.borrow_mut().counts.of(&function).answers.add(&reply);
+            self.state.borrow_mut().tallies.of(&function).answers.add(&reply);
         }
         reply
     }
@@ -199,7 +207,9 @@ impl Region {
 
     /// What really happened so far.
     pub fn counts(&self) -> Counts {
-        self.state.borrow().counts.clone()
+        let state = self.state.borrow();
+        let functions = state.tallies.0.iter().map(|(name, it)| (name.clone(), it.clone()));
+        Counts { functions: functions.collect(), ..state.counts.clone() }
     }
 
     /// How much functions' clocks are ahead of the vantage point's now, hosts' own differences aside, ms.
@@ -276,6 +286,13 @@ impl State {
         Step::Taken
     }
 
+    /// From now on, idle instances are kept as the profile's change says.
+    fn change(&mut self) {
+        if let Some(change) = self.platform.model.change {
+            self.scheduler.keep_alive_from_now(change.keep_alive());
+        }
+    }
+
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Wake(key) | Happening::GiveUp(key) => self.tell(key, Told::Now),
@@ -285,6 +302,7 @@ impl State {
             Happening::Started(instance) => self.started(instance),
             Happening::Load(host) => self.measure(host),
             Happening::PartOver(invocation) => self.part_over(invocation),
+            Happening::Change => self.change(),
             Happening::Done(host, resource, generation) => self.done(host, resource, generation),
         }
     }

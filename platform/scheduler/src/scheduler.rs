@@ -7,6 +7,7 @@ use crate::host::Host;
 use crate::instance::Instance;
 use crate::invocation::Place;
 use crate::lanes::Lanes;
+use crate::policy::KeepAlive;
 use crate::rooms::Rooms;
 use crate::roster::Roster;
 use crate::table::Table;
@@ -89,6 +90,12 @@ impl Scheduler {
             actions: VecDeque::new(),
             last_sequence: 0,
         }
+    }
+
+    /// Another rule for what becomes idle from now on. What is idle already goes when it would have gone, but for ticks of a
+    /// host's clock, which end with the rule that has them.
+    pub fn keep_alive_from_now(&mut self, keep_alive: KeepAlive) {
+        self.profile.keep_alive = keep_alive;
     }
 
     /// Takes in one event. Drain [`Self::poll_action`] before the next one.

@@ -277,22 +277,22 @@ mod tests {
                     };
                     let at_ns = (u64::from(round) * 1_000 + slot * 15 + 1) * 1_000_000_000;
                     Record {
-                        experiment: EXPERIMENT.to_owned(),
+                        experiment: EXPERIMENT.into(),
                         round,
-                        phase: if writes { "write" } else { "watch" }.to_owned(),
+                        phase: if writes { "write" } else { "watch" }.into(),
                         setting: [("slot", slot), ("written_mib", if writes { 16 } else { 0 })]
                             .map(|(name, value)| (name.to_owned(), value.to_string()))
                             .into(),
-                        function: round.to_string(),
+                        function: round.to_string().into(),
                         outcome: Outcome::Ok,
-                        instance: format!("{round}-{number}"),
+                        instance: format!("{round}-{number}").into(),
                         started_unix_ns: at_ns,
                         finished_unix_ns: at_ns + 14_000_000_000,
                         host_ids: name
                             .map(|name| (name.to_owned(), host.to_string()))
                             .into_iter()
                             .collect(),
-                        detail: detail.to_string(),
+                        detail: detail.to_string().into(),
                         ..Record::default()
                     }
                 }));

@@ -73,7 +73,7 @@ fn pool(study: &Study, records: &[&Record]) -> Option<Pool> {
     let own = &launch.first()?.function;
     let clock = |record: &Record| match study.host.of(record) {
         Some(host) => format!("{} {host}", record.unit),
-        None => own.clone(),
+        None => own.to_string(),
     };
     let mut hosts: BTreeMap<String, (u32, u32)> = BTreeMap::new();
     for (instance, record) in &launched {

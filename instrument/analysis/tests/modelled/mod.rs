@@ -50,13 +50,13 @@ impl Run {
         let setting = request.setting.into_iter().map(|(name, value)| (name.to_owned(), value));
         let host = request.host.into_iter().map(|host| ("boot_id".to_owned(), host));
         Record {
-            experiment: request.experiment.to_owned(),
-            unit: format!("round-{}", request.round),
+            experiment: request.experiment.into(),
+            unit: format!("round-{}", request.round).into(),
             round: request.round,
             setting: setting.collect(),
-            phase: request.phase.to_owned(),
-            function: request.function,
-            runtime: "nodejs".to_owned(),
+            phase: request.phase.into(),
+            function: request.function.into(),
+            runtime: "nodejs".into(),
             memory_mib: request.memory_mib,
             epoch_unix_ns: EPOCH_NS,
             intended_ns: self.now_ns,
@@ -69,7 +69,7 @@ impl Run {
             finished_unix_ns: EPOCH_NS + started + request.run_ns,
             function_ns: request.run_ns,
             init_unix_ns: EPOCH_NS + self.now_ns + WAY_NS,
-            instance: request.instance,
+            instance: request.instance.into(),
             instance_invocations: request.served,
             host_ids: host.collect(),
             ..Record::default()

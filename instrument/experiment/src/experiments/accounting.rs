@@ -191,7 +191,7 @@ async fn billed<V: Vantage>(
         let shot = Shot {
             phase: "billed",
             round: job.round,
-            setting: Setting::new(),
+            setting: Setting::default(),
             request: Request { hold_ms: Some(job.span.as_millis_f64()), ..Request::default() },
             sent: Sent { intended, report: Report::Ask, forced_by },
         };

@@ -127,7 +127,7 @@ async fn cold_then_warm<V: Vantage>(
         let shot = Shot {
             phase,
             round,
-            setting: Setting::new(),
+            setting: Setting::default(),
             // Hosts that were seen here are not new later.
             request: Request { identity: true, ..Request::default() },
             sent: Sent { intended: bench.soon(1), report: Report::Ask, forced_by },

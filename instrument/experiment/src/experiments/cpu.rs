@@ -131,7 +131,7 @@ async fn alone<V: Vantage>(bench: &Bench<'_, V>, round: u32, memory_mib: u32) ->
     let shot = Shot {
         phase: "alone",
         round,
-        setting: Setting::new(),
+        setting: Setting::default(),
         request: window(scope),
         sent: Sent { intended: bench.soon(1), forced_by: Forced::FreshFunction, ..Sent::default() },
     };

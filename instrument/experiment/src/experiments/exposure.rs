@@ -60,7 +60,7 @@ impl Experiment for Exposure {
             let shot = Shot {
                 phase: "read",
                 round: *round,
-                setting: Setting::new(),
+                setting: Setting::default(),
                 request: Request { identity: true, exposure: true, ..Request::default() },
                 sent: Sent {
                     intended: bench.soon(1),

@@ -202,13 +202,13 @@ async fn told<V: Vantage>(
     let mut reason = String::new();
     for sequence in 0..TRIES {
         let Tried { record, held } = attempt(level).await;
-        reason.clone_from(&record.error);
+        reason = record.error.to_string();
         let mut labels = labels(step);
         labels.insert("level".to_owned(), level.to_string());
         if held.is_none() {
             labels.insert("void".to_owned(), "neither accepted nor refused".to_owned());
         }
-        records.push(Record { phase: "try".to_owned(), sequence, setting: labels, ..record });
+        records.push(Record { phase: "try".into(), sequence, setting: labels, ..record });
         if held.is_some() {
             return held;
         }
@@ -239,8 +239,8 @@ async fn declare<V: Vantage>(bench: &Bench<'_, V>, spec: FunctionSpec) -> Tried 
         }
     };
     let record = Record {
-        function,
-        runtime,
+        function: function.into(),
+        runtime: runtime.into(),
         memory_mib,
         epoch_unix_ns: bench.vantage.epoch_unix_ns(),
         intended_ns: sent,
@@ -248,7 +248,7 @@ async fn declare<V: Vantage>(bench: &Bench<'_, V>, spec: FunctionSpec) -> Tried 
         received_ns,
         attempts: 1,
         outcome,
-        error,
+        error: error.into(),
         ..Record::default()
     };
     Tried { record, held }

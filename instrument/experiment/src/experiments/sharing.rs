@@ -111,7 +111,7 @@ impl Load<'_> {
         let shot = Shot {
             phase: "alone",
             round,
-            setting: Setting::new(),
+            setting: Setting::default(),
             request: self.request.clone(),
             sent: Sent { intended, forced_by: Forced::FreshFunction, ..Sent::default() },
         };

@@ -259,10 +259,10 @@ impl Fake {
 
     fn blank(&self, function: &Function, sent: Sent) -> Record {
         Record {
-            function: function.name.clone(),
-            runtime: function.spec.runtime.clone(),
+            function: function.name.clone().into(),
+            runtime: function.spec.runtime.clone().into(),
             memory_mib: function.spec.memory_mib,
-            mark_acknowledged: function.mark.clone(),
+            mark_acknowledged: function.mark.clone().into(),
             acknowledged_ns: function.acknowledged.as_nanos(),
             epoch_unix_ns: EPOCH_UNIX_NS,
             intended_ns: sent.intended.as_nanos(),
@@ -340,17 +340,17 @@ impl Fake {
         let (host, invocations, memory_mib) = {
             let state = self.state.borrow();
             let found = state.instances.iter().find(|other| other.id == instance);
-            record.mark = found.map_or(String::new(), |found| found.mark.clone());
+            record.mark = found.map_or(String::new().into(), |found| found.mark.clone()).into();
             found.map_or((0, 0, 0), |found| (found.host, found.invocations, found.memory_mib))
         };
-        record.instance = format!("{instance:032x}");
+        record.instance = format!("{instance:032x}").into();
         record.instance_invocations = invocations;
         if request.identity {
             record.host_ids = [("cgroup".to_owned(), format!("host-{host}"))].into();
         }
         let detail = self.detail(request, host, memory_mib).await;
         if detail != probe::Response::default() {
-            record.detail = serde_json::to_string(&detail).expect("JSON");
+            record.detail = serde_json::to_string(&detail).expect("JSON").into();
         }
         if let Some(ms) = request.hold_ms {
             self.rest(Span::from_secs_f64(ms / 1e3)).await;

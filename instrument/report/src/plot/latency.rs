@@ -24,7 +24,7 @@ pub(super) fn latencies(records: &[&Record]) -> Vec<(String, BTreeMap<u32, Laten
         if !cold && !warm {
             continue;
         }
-        let runtime = out.entry(record.runtime.clone()).or_default();
+        let runtime = out.entry(record.runtime.to_string()).or_default();
         let own = runtime.entry(record.memory_mib).or_default();
         if cold { own.cold.push(ms) } else { own.warm.push(ms) }
     }

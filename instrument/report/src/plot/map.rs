@@ -152,7 +152,7 @@ pub(super) fn meetings(records: &[&Record], source: Option<&str>) -> Option<Plot
     for record in own.into_iter().filter(|r| r.round <= last) {
         let id = host(record)?;
         let number = hosts.iter().position(|h| *h == id).unwrap_or_else(|| {
-            hosts.push(id);
+            hosts.push(id.to_string());
             hosts.len() - 1
         });
         let burst = seen.entry(u64::from(record.round) + 1).or_default();
@@ -269,7 +269,7 @@ mod tests {
     fn parties_have_colours() {
         let record = |tenant: u32, role: u32| Record {
             outcome: Outcome::Ok,
-            instance: format!("{tenant}-{role}"),
+            instance: format!("{tenant}-{role}").into(),
             setting: [("tenant", tenant), ("role", role)]
                 .map(|(name, value)| (name.to_owned(), value.to_string()))
                 .into(),

@@ -143,7 +143,7 @@ async fn records_are_complete() {
         ("provided.al2023", Forced::FreshFunction)
     );
     assert!(record.package_mib > 0.0 && record.acknowledged_ns > 0);
-    assert!(record.mark_acknowledged.starts_with(&record.mark) && !record.mark.is_empty());
+    assert!(record.mark_acknowledged.starts_with(&*record.mark) && !record.mark.is_empty());
     assert_eq!((record.duration_ms, record.billed_ms, record.init_duration_ms), (2.5, 3.0, 1.25));
     assert_eq!((record.max_memory_mib, record.memory_seen_mib, record.cpu_count), (17, 128, 2));
     assert_eq!(
@@ -152,7 +152,7 @@ async fn records_are_complete() {
     );
     assert_eq!((record.function_ns, record.instance_invocations), (1, 1));
     assert_eq!(record.instance, "0123456789abcdef0123456789abcdef");
-    assert_eq!(record.host_ids.get("boot_id").map(String::as_str), Some("b"));
+    assert_eq!(record.host_ids.get("boot_id").map(|id| &**id), Some("b"));
     assert!(record.detail.contains("\"hostname\":\"h\""), "{}", record.detail);
     let unasked = live.invoke(&function, &Request::default(), Sent::default()).await;
     assert_eq!((unasked.billed_ms, unasked.max_memory_mib), (0.0, 0));

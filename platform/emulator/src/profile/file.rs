@@ -73,6 +73,7 @@ fn problem(platform: &Platform) -> Option<Problem> {
         ("emulated.tenants", f64::from(model.tenants)),
         ("emulated.roles", f64::from(model.roles)),
         ("emulated.control.burst", f64::from(model.control.burst)),
+        ("emulated.change.idle_limit_s", model.change.map_or(1.0, |it| it.idle_limit_s)),
     ];
     let from_zero = [
         ("emulated.hosts.uptime_min_s", model.hosts.uptime_min_s),
@@ -86,6 +87,7 @@ fn problem(platform: &Platform) -> Option<Problem> {
         ("emulated.background.cpus", model.background.cpus.unwrap_or(0.0)),
         ("emulated.clock.host_sd_ms", model.clock.host_sd_ms),
         ("emulated.clock.step_at_s", model.clock.step_at_s),
+        ("emulated.change.at_s", model.change.map_or(0.0, |it| it.at_s)),
     ];
     let out = |list: &[(&'static str, f64)], holds: fn(f64) -> bool, limit: &str| {
         let (key, value) = list.iter().copied().find(|(_, value)| !holds(*value))?;
@@ -169,6 +171,31 @@ mod tests {
         assert!(!with("host_sd_ms = 0.0").contains("after the beginning"));
         let text = complaint("host_sd_ms = 0.0", "host_sd_ms = 0.0\nstep_at_s = -1.0");
         assert!(text.contains("emulated.clock.step_at_s is -1, must be from 0"), "{text}");
+    }
+
+    // A change in mid-study is said, and its limits are named.
+    #[test]
+    fn changes_are_told() {
+        let with = |keys: &str| {
+            AWS.replacen(
+                "[emulated.control]",
+                &format!("[emulated.change]\n{keys}\n[emulated.control]"),
+                1,
+            )
+        };
+        let words = explain(&with("at_s = 7200.0\nidle_limit_s = 300.0")).expect("a profile");
+        assert!(
+            words.contains(
+                "from 7200 s after the beginning on, what becomes idle is kept for 300 s"
+            ),
+            "{words}"
+        );
+        let error =
+            explain(&with("at_s = 7200.0\nidle_limit_s = 0.0")).expect_err("no time").to_string();
+        assert!(
+            error.contains("emulated.change.idle_limit_s is 0, must be more than 0"),
+            "{error}"
+        );
     }
 
     // A misspelt key is refused with its line and the nearest right one, in either part of the file.

@@ -71,6 +71,31 @@ pub struct Model {
     pub faults: Faults,
     /// Limits that are not the scheduler's.
     pub limits: LimitsModel,
+    /// What changes in mid-study; None where nothing does.
+    pub change: Option<ChangeModel>,
+}
+
+/// A change of how long idle instances are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeModel {
+    /// When, s after the beginning.
+    pub at_s: f64,
+    /// How long whatever becomes idle from then on is kept, s; what is idle already goes as it would have gone.
+    pub idle_limit_s: f64,
+}
+
+impl ChangeModel {
+    /// When.
+    pub fn at(&self) -> Time {
+        Time::ZERO + Span::from_secs_f64(self.at_s)
+    }
+
+    /// What keeps idle instances from then on.
+    pub fn keep_alive(&self) -> scheduler::policy::KeepAlive {
+        let limit = Span::from_secs_f64(self.idle_limit_s);
+        scheduler::policy::KeepAlive::Fixed(scheduler::policy::Fixed { limit })
+    }
 }
 
 /// One kind of host.

@@ -27,6 +27,13 @@ pub(super) fn of(platform: &Platform) -> String {
     say("background", background(platform));
     say("billing", decides::billing(&platform.scheduler));
     say("clock", clock(platform));
+    if let Some(change) = platform.model.change {
+        let text = format!(
+            "from {} s after the beginning on, what becomes idle is kept for {} s",
+            change.at_s, change.idle_limit_s
+        );
+        say("change", text);
+    }
     say("faults", faults(platform));
     text
 }

@@ -148,7 +148,7 @@ pub(super) async fn chain<V: Vantage>(bench: &Bench<'_, V>) -> Vec<Record> {
             },
             ..shot(
                 ("chain", number),
-                Setting::new(),
+                Setting::default(),
                 Request { identity: true, ..Request::default() },
             )
         };

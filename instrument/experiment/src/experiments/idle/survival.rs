@@ -134,7 +134,7 @@ mod tests {
 
     fn pair(delay_s: u64, number: usize, again: &str) -> [Record; 2] {
         let record = |phase: &str, instance: &str| Record {
-            function: format!("f-{delay_s}-{number}"),
+            function: format!("f-{delay_s}-{number}").into(),
             runtime: "provided.al2023".into(),
             memory_mib: 128,
             phase: phase.into(),
