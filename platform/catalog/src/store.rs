@@ -9,6 +9,7 @@ mod batch;
 mod faults;
 mod format;
 mod receipt;
+mod reserve;
 mod writer;
 
 pub use batch::Batch;

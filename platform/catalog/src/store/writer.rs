@@ -5,6 +5,7 @@
 use super::batch::{Batch, Change};
 use super::format;
 use super::receipt::{Answer, Receipt, receipt};
+use super::reserve::Reserve;
 use super::{Durable, StoreError, Table, failed};
 use redb::{Database, Durability, ReadableTable, WriteTransaction};
 use std::collections::VecDeque;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     database: RwLock<Option<Database>>,
     queue: Mutex<Queue>,
     filled: Condvar,
+    /// The writer's own.
+    reserve: Mutex<Reserve>,
 }
 
 #[derive(Debug, Default)]
@@ -59,11 +62,14 @@ impl Drop for Ended<'_> {
 
 impl Shared {
     pub(super) fn new(path: PathBuf, database: Database) -> Self {
+        let mut reserve = Reserve::beside(&path);
+        reserve.hold();
         Self {
             path,
             database: RwLock::new(Some(database)),
             queue: Mutex::default(),
             filled: Condvar::new(),
+            reserve: Mutex::new(reserve),
         }
     }
 
@@ -140,6 +146,7 @@ impl Shared {
             };
             is_flushed = durable == Durable::Now;
             self.write_group(group, durable);
+            self.reserve().hold();
         }
         if !is_flushed && let Err(error) = self.commit(&[], Durable::Now) {
             let error: &dyn std::error::Error = &error;
@@ -179,13 +186,30 @@ impl Shared {
         };
         let (removing, storing): (Vec<_>, Vec<_>) =
             group.into_iter().partition(|waiting| waiting.batch.only_removes());
-        let is_mixed = !removing.is_empty() && !storing.is_empty();
-        let removed = match error.is_full() && is_mixed {
-            true => self.commit_waiting(&removing, durable),
+        let removed = match error.is_full() && !removing.is_empty() {
+            true => self.commit_removing(&removing, durable, storing.is_empty()),
             false => Err(error.clone()),
         };
         answer_all(removing, &removed);
         answer_all(storing, &Err(error));
+    }
+
+    /// Commits what only removes on a full disk: as it is, unless that has failed already, and else with the room that
+    /// was held back for it.
+    fn commit_removing(
+        &self,
+        group: &[Waiting],
+        durable: Durable,
+        has_failed: bool,
+    ) -> Result<(), StoreError> {
+        if !has_failed {
+            match self.commit_waiting(group, durable) {
+                Err(error) if error.is_full() => {}
+                other => return other,
+            }
+        }
+        self.reserve().release();
+        self.commit_waiting(group, durable)
     }
 
     fn commit_waiting(&self, group: &[Waiting], durable: Durable) -> Result<(), StoreError> {
@@ -203,6 +227,10 @@ impl Shared {
             apply(&write, changes)?;
             write.commit().map_err(failed)
         })
+    }
+
+    fn reserve(&self) -> MutexGuard<'_, Reserve> {
+        self.reserve.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
