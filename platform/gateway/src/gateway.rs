@@ -4,6 +4,7 @@
 
 use crate::body::{self, BodyError, BodyHash, BodyLimits};
 use crate::canonical;
+use crate::cloudwatch::{self, LogService};
 use crate::engine::{Engine, PrepareFailed};
 use crate::error::{ApiError, ErrorKind};
 use crate::room::{Place, Room};
@@ -34,6 +35,8 @@ pub struct GatewayConfig {
     pub access_keys: Vec<AccessKey>,
     /// What temporary access keys are made from; whoever has it can act as any tenant.
     pub session_secret: [u8; 32],
+    /// What functions wrote; None where nobody keeps it.
+    pub logs: Option<logs::Logs>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -105,6 +108,7 @@ pub(crate) struct Inner<E> {
     pub deployed: watch::Sender<u64>,
     pub connections: Arc<Semaphore>,
     pub bodies: Room,
+    pub logs: Option<LogService>,
 }
 
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -127,7 +131,7 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 impl<E: Engine> Gateway<E> {
     /// A gateway in front of this catalog and engine. Call [`Self::recover`] before serving.
     pub fn new(config: GatewayConfig, catalog: Arc<Catalog>, engine: Arc<E>) -> Self {
-        let GatewayConfig { region, access_keys, session_secret, limits } = config;
+        let GatewayConfig { region, access_keys, session_secret, logs, limits } = config;
         let inner = Inner {
             region,
             credentials: Credentials::new(access_keys, session_secret),
@@ -136,6 +140,7 @@ impl<E: Engine> Gateway<E> {
             deployed: watch::Sender::new(0),
             connections: Arc::new(Semaphore::new(limits.connections)),
             bodies: Room::new(limits.body_bytes),
+            logs: logs.map(LogService::new),
             limits,
         };
         Self { inner: Arc::new(inner) }
@@ -160,7 +165,10 @@ impl<E: Engine> Gateway<E> {
         let request_id: Arc<str> =
             Arc::from(&*Uuid::new_v4().as_hyphenated().encode_lower(&mut buffer));
         let result = self.inner.answer_signed(&parts, body, &request_id).await;
-        let mut answer = result.unwrap_or_else(|error| error_answer(&error));
+        let mut answer = result.unwrap_or_else(|error| match cloudwatch::is_meant(&parts) {
+            true => cloudwatch::error_answer(&error),
+            false => error_answer(&error),
+        });
         let value = HeaderValue::from_str(&request_id).expect("a UUID is a header value");
         answer.headers_mut().insert(REQUEST_ID, value);
         answer
@@ -183,9 +191,13 @@ impl<E: Engine> Inner<E> {
         self.bodies.shrink(&mut place, body.len() as u64);
         let key = self.credentials.verify(claim, parts, &hash)?;
         let call = Call { key, parts, body, request_id: request_id.clone() };
-        if service == Service::Sts {
-            let answer = self.token_service(&call);
-            return Ok(answer.unwrap_or_else(|error| sts::error_answer(&error, request_id)));
+        match service {
+            Service::Lambda => {}
+            Service::Logs => return Ok(Box::pin(self.log_service(&call)).await),
+            Service::Sts => {
+                let answer = self.token_service(&call);
+                return Ok(answer.unwrap_or_else(|error| sts::error_answer(&error, request_id)));
+            }
         }
         match route {
             Route::Function(FunctionOperation::Invoke, name) => self.invoke(call, &name).await,

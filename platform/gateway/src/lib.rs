@@ -7,6 +7,7 @@
 mod absent;
 mod body;
 mod canonical;
+mod cloudwatch;
 mod code;
 mod engine;
 mod error;

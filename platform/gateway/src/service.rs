@@ -5,17 +5,20 @@
 pub(crate) enum Service {
     /// AWS Lambda.
     Lambda,
+    /// Amazon CloudWatch Logs.
+    Logs,
     /// The Security Token Service.
     Sts,
 }
 
 impl Service {
-    const ALL: &'static [Self] = &[Self::Lambda, Self::Sts];
+    const ALL: &'static [Self] = &[Self::Lambda, Self::Logs, Self::Sts];
 
     /// The name in the scope of a signature.
     pub fn signing_name(self) -> &'static str {
         match self {
             Self::Lambda => "lambda",
+            Self::Logs => "logs",
             Self::Sts => "sts",
         }
     }

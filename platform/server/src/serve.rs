@@ -154,7 +154,7 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     };
     let journal = journal.as_deref().map(Journal::create).transpose()?;
     let session_secret = identity::session_secret(&data)?;
-    let config = gateway_config(&profile, access_keys, session_secret);
+    let config = gateway_config(&profile, access_keys, session_secret, None);
     let platform = Arc::new(Platform::new(container, profile, seed(), journal));
     let gateway = Gateway::new(config, Arc::new(catalog), Arc::clone(&platform));
     gateway.recover().await;
@@ -219,11 +219,13 @@ fn gateway_config(
     profile: &Profile,
     access_keys: Vec<AccessKey>,
     session_secret: [u8; 32],
+    logs: Option<logs::Logs>,
 ) -> GatewayConfig {
     GatewayConfig {
         region: REGION.to_owned(),
         access_keys,
         session_secret,
+        logs,
         limits: gateway::Limits {
             memory_min: profile.limits.memory_min,
             memory_max: profile.limits.memory_max,
