@@ -49,7 +49,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("GetResourcePolicy", "GET", "/2026-07-09/resource-policy/*"),
     ("GetRuntimeManagementConfig", "GET", "/2021-07-20/functions/*/runtime-management-config"),
     ("InvokeAsync", "POST", "/2014-11-13/functions/*/invoke-async"),
-    ("InvokeWithResponseStream", "POST", "/2021-11-15/functions/*/response-streaming-invocations"),
     ("ListAliases", "GET", "/2015-03-31/functions/*/aliases"),
     ("ListCapacityProviders", "GET", "/2025-11-30/capacity-providers"),
     ("ListCodeSigningConfigs", "GET", "/2020-04-22/code-signing-configs"),

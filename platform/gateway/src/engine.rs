@@ -4,7 +4,8 @@ use bytes::Bytes;
 use catalog::Function;
 use model::Span;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::mpsc;
 
 /// Runs functions.
 pub trait Engine: Send + Sync + 'static {
@@ -50,6 +51,18 @@ pub struct Invoke {
     pub function_arn: Arc<str>,
     /// True where the caller asked for the log tail.
     pub log_tail: LogTail,
+    /// Takes the response in pieces, where the caller takes pieces and the function streams.
+    pub stream: Option<Sink>,
+}
+
+/// Takes a streamed response, no faster than the caller does: `pieces` has a small bound. Where its receiver is gone, the
+/// function runs to its end all the same.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    /// Set before the first piece: the content type that the function gave.
+    pub content_type: Arc<OnceLock<Option<Box<str>>>>,
+    /// Takes the pieces, of 64 KiB at most. The first one is empty: the response has begun.
+    pub pieces: mpsc::Sender<Bytes>,
 }
 
 /// Whether the caller asked for the last 4 KiB of the log.
@@ -78,7 +91,10 @@ pub struct Invoked {
 pub enum Reply {
     /// 200 with this payload.
     Payload(Bytes),
+    /// All of it went into [`Invoke::stream`].
+    Streamed,
     /// 200 with `X-Amz-Function-Error: Unhandled` and this JSON.
+    /// After some pieces of a stream, its end.
     FunctionError(Bytes),
     /// An error of the API.
     Failure(Failure),

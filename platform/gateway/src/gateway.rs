@@ -2,6 +2,8 @@
 //!
 //! Checks the signature, finds the operation, and says how it ended. Deliberately knows nothing of connections.
 
+pub(crate) use crate::answer::Answer;
+use crate::answer::AnswerBody;
 use crate::body::{self, BodyError, BodyHash, BodyLimits};
 use crate::canonical;
 use crate::cloudwatch::{self, LogService};
@@ -17,7 +19,6 @@ use catalog::{Catalog, Function, State};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use model::{MemoryMib, TenantId};
 use serde::Serialize;
@@ -111,8 +112,6 @@ pub(crate) struct Inner<E> {
     pub logs: Option<LogService>,
 }
 
-pub(crate) type Answer = Response<Full<Bytes>>;
-
 /// One signed request.
 pub(crate) struct Call<'a> {
     pub key: Arc<AccessKey>,
@@ -201,6 +200,9 @@ impl<E: Engine> Inner<E> {
         }
         match route {
             Route::Function(FunctionOperation::Invoke, name) => self.invoke(call, &name).await,
+            Route::Function(FunctionOperation::InvokeStream, name) => {
+                Box::pin(self.invoke_stream(call, &name)).await
+            }
             route => Box::pin(self.manage(call, route)).await,
         }
     }
@@ -213,6 +215,7 @@ impl<E: Engine> Inner<E> {
         match route {
             Route::Function(operation, name) => match operation {
                 FunctionOperation::Invoke => self.invoke(call, &name).await,
+                FunctionOperation::InvokeStream => self.invoke_stream(call, &name).await,
                 FunctionOperation::Get => self.get_function(&call, &name),
                 FunctionOperation::GetConfiguration => self.get_configuration(&call, &name),
                 FunctionOperation::UpdateCode => self.update_code(call, &name).await,
@@ -242,7 +245,9 @@ impl<E: Engine> Inner<E> {
 
     fn body_limit(&self, route: &Route<'_>) -> usize {
         match route {
-            Route::Function(FunctionOperation::Invoke, _) => self.limits.payload_bytes,
+            Route::Function(FunctionOperation::Invoke | FunctionOperation::InvokeStream, _) => {
+                self.limits.payload_bytes
+            }
             Route::CreateFunction | Route::Function(FunctionOperation::UpdateCode, _) => {
                 CODE_REQUEST_BYTES
             }
@@ -278,6 +283,9 @@ impl<E: Engine> Inner<E> {
         let (kind, operation) = match route {
             Route::Function(FunctionOperation::Invoke, _) => {
                 (ErrorKind::RequestTooLarge, "InvokeFunction")
+            }
+            Route::Function(FunctionOperation::InvokeStream, _) => {
+                (ErrorKind::RequestTooLarge, "InvokeWithResponseStream")
             }
             Route::Function(FunctionOperation::UpdateCode, _) => {
                 (ErrorKind::RequestEntityTooLarge, "UpdateFunctionCode")
@@ -372,7 +380,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 pub(crate) fn answer(status: StatusCode, body: Bytes, content_type: &'static str) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(AnswerBody::from(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer

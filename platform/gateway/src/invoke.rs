@@ -2,9 +2,10 @@
 //!
 //! Deliberately knows nothing of how a function runs: the engine does.
 
+use crate::answer::{Answer, AnswerBody};
 use crate::engine::{Engine, Failure, Invoke, LogTail, Reply};
 use crate::error::{ApiError, ErrorKind};
-use crate::gateway::{Answer, Call, Inner, answer};
+use crate::gateway::{Call, Inner, answer};
 use crate::reference::{Reference, is_latest};
 use crate::settings;
 use crate::validation::{Constraint, Violations};
@@ -13,7 +14,6 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use catalog::{Function, State};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use http_body_util::Full;
 use serde::de::IgnoredAny;
 use std::sync::Arc;
 
@@ -42,12 +42,52 @@ struct Options {
     client_context: Option<Arc<str>>,
 }
 
+/// What the headers of an invocation allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Streams {
+    /// Invoke.
+    No,
+    /// InvokeWithResponseStream, which is never asynchronous.
+    Yes,
+}
+
+/// An invocation that was checked.
+pub(crate) enum Prepared {
+    /// There is nothing to run.
+    Answered(Answer),
+    Run {
+        invoke: Invoke,
+        arn: String,
+    },
+}
+
 impl<E: Engine> Inner<E> {
     pub(crate) async fn invoke(&self, call: Call<'_>, name: &str) -> Result<Answer, ApiError> {
+        let (invoke, arn) = match self.prepare(call, name, Streams::No).await? {
+            Prepared::Answered(answer) => return Ok(answer),
+            Prepared::Run { invoke, arn } => (invoke, arn),
+        };
+        let log_tail = invoke.log_tail;
+        let version = executed_version(&invoke.function);
+        let invoked = self.engine.invoke(invoke).await;
+        let log = match log_tail {
+            LogTail::Ask => Some(invoked.log),
+            LogTail::Skip => None,
+        };
+        reply_answer(invoked.reply, log, version, &arn)
+    }
+
+    /// Checks what is asked, and finds the function.
+    pub(crate) async fn prepare(
+        &self,
+        call: Call<'_>,
+        name: &str,
+        streams: Streams,
+    ) -> Result<Prepared, ApiError> {
         let reference = Reference::parse(name)?;
         let asked = call.query("Qualifier");
         let qualifier = reference.check(call.tenant(), &self.region, asked.as_deref())?;
-        let options = Options::read(&call.parts.headers)?;
+        let options = Options::read(&call.parts.headers, streams)?;
         let function = self.settled(call.tenant(), reference.name).await;
         let function = function.filter(|_| is_latest(qualifier)).ok_or_else(|| {
             ApiError::no_function(&self.arn(call.tenant(), reference.name, qualifier))
@@ -56,7 +96,9 @@ impl<E: Engine> Inner<E> {
         let payload = check_payload(call.body)?;
         match options.kind {
             InvocationType::RequestResponse => {}
-            InvocationType::DryRun => return Ok(empty(StatusCode::NO_CONTENT)),
+            InvocationType::DryRun => {
+                return Ok(Prepared::Answered(empty(StatusCode::NO_CONTENT)));
+            }
             InvocationType::Event => {
                 return Err(ApiError::new(
                     ErrorKind::NotImplemented,
@@ -70,37 +112,34 @@ impl<E: Engine> Inner<E> {
             Some(qualifier) => format!("{}:{qualifier}", function.arn()),
         };
         let trace_id = call.parts.headers.get(TRACE_ID).and_then(|value| value.to_str().ok());
-        let invoked = self
-            .engine
-            .invoke(Invoke {
-                function,
-                request_id: call.request_id,
-                payload,
-                client_context: options.client_context,
-                trace_id: trace_id.map(Arc::from),
-                function_arn: arn.as_str().into(),
-                log_tail: options.log_tail,
-            })
-            .await;
-        let log = match options.log_tail {
-            LogTail::Ask => Some(invoked.log),
-            LogTail::Skip => None,
+        let invoke = Invoke {
+            function,
+            request_id: call.request_id,
+            payload,
+            client_context: options.client_context,
+            trace_id: trace_id.map(Arc::from),
+            function_arn: arn.as_str().into(),
+            log_tail: options.log_tail,
+            stream: None,
         };
-        reply_answer(invoked.reply, log, &arn)
+        Ok(Prepared::Run { invoke, arn })
     }
 }
 
 impl Options {
-    fn read(headers: &HeaderMap) -> Result<Self, ApiError> {
+    fn read(headers: &HeaderMap, streams: Streams) -> Result<Self, ApiError> {
         let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"));
         let mut violations = Violations::default();
         let kind = match header(INVOCATION_TYPE) {
             None | Some("RequestResponse") => InvocationType::RequestResponse,
             Some("DryRun") => InvocationType::DryRun,
-            Some("Event") => InvocationType::Event,
+            Some("Event") if streams == Streams::No => InvocationType::Event,
             Some(other) => {
-                let constraint = Constraint::OneOf("Event, RequestResponse, DryRun");
-                violations.add(other, "invocationType", constraint);
+                let known = match streams {
+                    Streams::No => "Event, RequestResponse, DryRun",
+                    Streams::Yes => "RequestResponse, DryRun",
+                };
+                violations.add(other, "invocationType", Constraint::OneOf(known));
                 InvocationType::DryRun
             }
         };
@@ -173,15 +212,27 @@ fn check_state(function: &Function) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorKind::ResourceConflict, message.trim_end()))
 }
 
-fn reply_answer(reply: Reply, log: Option<Bytes>, arn: &str) -> Result<Answer, ApiError> {
+/// Tells which version ran.
+pub(crate) fn executed_version(_function: &Function) -> (HeaderName, HeaderValue) {
+    (EXECUTED_VERSION, HeaderValue::from_static("$LATEST"))
+}
+
+fn reply_answer(
+    reply: Reply,
+    log: Option<Bytes>,
+    version: (HeaderName, HeaderValue),
+    arn: &str,
+) -> Result<Answer, ApiError> {
     let (payload, is_error) = match reply {
         Reply::Payload(payload) => (payload, false),
+        // Asked for by nobody here.
+        Reply::Streamed => (Bytes::new(), false),
         Reply::FunctionError(payload) => (payload, true),
         Reply::Failure(failure) => return Err(failure_error(failure, arn)),
     };
     let mut answer = answer(StatusCode::OK, payload, "application/json");
     let headers = answer.headers_mut();
-    headers.insert(EXECUTED_VERSION, HeaderValue::from_static("$LATEST"));
+    headers.insert(version.0, version.1);
     if is_error {
         headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
     }
@@ -192,7 +243,7 @@ fn reply_answer(reply: Reply, log: Option<Bytes>, arn: &str) -> Result<Answer, A
     Ok(answer)
 }
 
-fn failure_error(failure: Failure, arn: &str) -> ApiError {
+pub(crate) fn failure_error(failure: Failure, arn: &str) -> ApiError {
     match failure {
         Failure::ReservedConcurrency => {
             ApiError::throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
@@ -204,7 +255,7 @@ fn failure_error(failure: Failure, arn: &str) -> ApiError {
 }
 
 fn empty(status: StatusCode) -> Answer {
-    let mut answer = Answer::new(Full::new(Bytes::new()));
+    let mut answer = Answer::new(AnswerBody::from(Bytes::new()));
     *answer.status_mut() = status;
     answer
 }

@@ -5,18 +5,22 @@
 //! answers with what comes back.
 
 mod absent;
+mod answer;
 mod body;
 mod canonical;
 mod cloudwatch;
 mod code;
 mod engine;
 mod error;
+mod eventstream;
 mod gateway;
 mod invoke;
+mod invoke_stream;
 mod manage;
 mod reference;
 mod room;
 mod route;
+mod running;
 mod serve;
 mod service;
 mod session;
@@ -27,7 +31,8 @@ mod stall;
 mod sts;
 mod validation;
 
-pub use engine::{Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, Reply};
+pub use answer::{AnswerBody, Pieces};
+pub use engine::{Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, Reply, Sink};
 pub use error::{ApiError, ErrorKind};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use signature::{AccessKey, Credentials};

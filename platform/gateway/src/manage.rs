@@ -3,9 +3,10 @@
 //! What changes something runs in a task of its own, so that it ends even where its client went away. Deliberately
 //! knows nothing of how code is run.
 
+use crate::answer::Answer;
 use crate::engine::{Engine, PrepareFailed};
 use crate::error::{ApiError, ErrorKind};
-use crate::gateway::{Answer, Call, Inner, answer, blocking, failed_state, json_answer};
+use crate::gateway::{Call, Inner, answer, blocking, failed_state, json_answer};
 use crate::reference::{Reference, is_latest};
 use crate::route::PACKAGES;
 use crate::settings;

@@ -27,6 +27,8 @@ pub(crate) enum Route<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FunctionOperation {
     Invoke,
+    /// InvokeWithResponseStream.
+    InvokeStream,
     Get,
     GetConfiguration,
     UpdateCode,
@@ -35,6 +37,7 @@ pub(crate) enum FunctionOperation {
 }
 
 const FUNCTIONS: &str = "/2015-03-31/functions";
+const STREAMED_FUNCTIONS: &str = "/2021-11-15/functions/";
 /// Where packages are downloaded from; not part of Lambda's API, which gives out URLs of S3.
 pub(crate) const PACKAGES: &str = "/packages/";
 
@@ -44,6 +47,12 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str) -> Route<'a> {
         && let Some(route) = function_route(method, rest)
     {
         return route;
+    }
+    if *method == Method::POST
+        && let Some(rest) = path.strip_prefix(STREAMED_FUNCTIONS)
+        && let Some((name, "response-streaming-invocations")) = rest.split_once('/')
+    {
+        return Route::Function(FunctionOperation::InvokeStream, decode_path(name));
     }
     if *method == Method::GET {
         if path.trim_end_matches('/') == "/2016-08-19/account-settings" {

@@ -2,7 +2,6 @@
 //!
 //! Texts and codes are those of AWS' Runtime Interface Emulator (2024), which shares its code with the service.
 
-use crate::body::RESPONSE_LIMIT;
 use crate::event::push_number;
 use bytes::{Buf, Bytes};
 
@@ -86,7 +85,8 @@ pub(crate) enum Answer {
     InvalidRequestId,
     /// The state the runtime is in, and the one it asked for.
     InvalidState(&'static str, &'static str),
-    TooLarge,
+    /// More bytes than this.
+    TooLarge(u64),
     NotFound,
     MethodNotAllowed,
     /// The request cannot be read; the connection is closed.
@@ -116,9 +116,8 @@ impl Answer {
                 );
                 ("403 Forbidden", error("InvalidStateTransition", &message))
             }
-            Self::TooLarge => {
-                let message =
-                    format!("Exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes).");
+            Self::TooLarge(limit) => {
+                let message = format!("Exceeded maximum allowed payload size ({limit} bytes).");
                 ("413 Request Entity Too Large", error("RequestEntityTooLarge", &message))
             }
             Self::NotFound => ("404 Not Found", error("NotFound", "no such path in this API")),

@@ -3,7 +3,7 @@
 use crate::answer::Answer;
 use crate::body::Collecting;
 use crate::connection::{CONNECTIONS_LIMIT, Connection, Read};
-use crate::event::Event;
+use crate::event::{Event, ResponseMode};
 use crate::head::{Head, Route};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -18,6 +18,7 @@ pub struct RuntimeApi {
     /// The event in the runtime's hands, kept to be handed over again.
     event: Option<Event>,
     delivery: Delivery,
+    stream: Flow,
     happened: VecDeque<Happened>,
 }
 
@@ -34,8 +35,23 @@ pub enum Happened {
     Response(Bytes),
     /// It answered its event with an error: Lambda's error JSON.
     Error(Bytes),
-    /// It answers its event with more bytes than allowed; this many, as far as is known yet.
-    TooLarge(u64),
+    /// It begins to answer its event in pieces, of this content type; only where the event asked for pieces.
+    StreamBegan {
+        /// As the runtime gave it.
+        content_type: Option<Box<str>>,
+    },
+    /// The next piece. No more is read of the stream until [`RuntimeApi::resume_stream`], so that a queue of them has a
+    /// bound: what one read brought.
+    StreamPiece(Bytes),
+    /// All pieces came. Lambda's error JSON where the function failed in between.
+    StreamEnded(Option<Bytes>),
+    /// It answers its event with more bytes than allowed.
+    TooLarge {
+        /// What it sent, as far as is known yet.
+        size: u64,
+        /// What is allowed.
+        limit: u64,
+    },
     /// Its init failed: Lambda's error JSON.
     InitError(Bytes),
     /// It does not speak the protocol; how.
@@ -61,6 +77,8 @@ enum State {
     InitError,
     Ready,
     Running,
+    /// It sends its response in pieces, over this connection.
+    Streaming(usize),
     ResponseSent,
 }
 
@@ -72,6 +90,7 @@ impl State {
             Self::InitError => "InitError",
             Self::Ready => "Ready",
             Self::Running => "Running",
+            Self::Streaming(_) => "InvocationResponse",
             Self::ResponseSent => "RuntimeResponseSentState",
         }
     }
@@ -90,6 +109,13 @@ enum Delivery {
     Truncated,
 }
 
+/// Whether the pieces of a response are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    Open,
+    Held,
+}
+
 impl Default for RuntimeApi {
     fn default() -> Self {
         Self::new()
@@ -105,6 +131,7 @@ impl RuntimeApi {
             parked: Vec::new(),
             event: None,
             delivery: Delivery::Read,
+            stream: Flow::Open,
             happened: VecDeque::new(),
         }
     }
@@ -125,7 +152,11 @@ impl RuntimeApi {
 
     /// Where to read bytes of a connection to; empty while nothing is to be read from it.
     pub fn space(&mut self, id: ConnectionId) -> &mut [u8] {
-        self.connection(id.0).map_or(&mut [], Connection::space)
+        let held = self.stream == Flow::Held;
+        match self.connection(id.0) {
+            Some(connection) if !(held && connection.streams()) => connection.space(),
+            _ => &mut [],
+        }
     }
 
     /// The first `count` bytes of [`Self::space`] were filled.
@@ -166,6 +197,9 @@ impl RuntimeApi {
             return;
         };
         self.parked.retain(|parked| *parked != id.0);
+        if self.state == State::Streaming(id.0) {
+            self.delivery = Delivery::Truncated;
+        }
         if self.state != State::Running {
             return;
         }
@@ -203,7 +237,7 @@ impl RuntimeApi {
             (State::Running, Delivery::Lost) => {
                 Some("the runtime closed its connection before it read its event")
             }
-            (State::Running, Delivery::Truncated) => {
+            (State::Running | State::Streaming(_), Delivery::Truncated) => {
                 Some("the runtime closed its connection in the middle of its response")
             }
             _ => None,
@@ -227,6 +261,11 @@ impl RuntimeApi {
     /// What the runtime did next, oldest first.
     pub fn poll_happened(&mut self) -> Option<Happened> {
         self.happened.pop_front()
+    }
+
+    /// The last [`Happened::StreamPiece`] was taken: more is read.
+    pub fn resume_stream(&mut self) {
+        self.stream = Flow::Open;
     }
 
     fn connection(&mut self, id: usize) -> Option<&mut Connection> {
@@ -259,19 +298,30 @@ impl RuntimeApi {
     fn read(&mut self, id: usize) {
         while let Some(read) = self.connection(id).and_then(Connection::poll_read) {
             match read {
-                Read::Growing(Collecting::TooLarge(size)) => self.oversize(id, size),
+                Read::Streamable => self.begin_stream(id),
+                Read::Piece(piece) => {
+                    self.stream = Flow::Held;
+                    self.happened.push_back(Happened::StreamPiece(piece));
+                }
+                Read::Growing(Collecting::TooLarge { size, limit }) => {
+                    self.oversize(id, (size, limit))
+                }
                 Read::Growing(_) => self.admit_body(id),
                 Read::Malformed(reason) => {
                     self.happened.push_back(Happened::Broken(reason));
                     self.answer(id, Answer::Malformed(reason));
                     return;
                 }
-                Read::Request { collecting: Collecting::TooLarge(_), .. } => {
-                    self.answer(id, Answer::TooLarge);
+                Read::Request { collecting: Collecting::TooLarge { limit, .. }, .. } => {
+                    self.answer(id, Answer::TooLarge(limit));
                 }
-                Read::Request { head, collecting: Collecting::Refused(_), .. } => {
+                Read::Request { head, collecting: Collecting::Refused, .. } => {
                     let answer = self.refusal(&head.route);
                     self.answer(id, answer);
+                }
+                Read::Request { body, collecting: Collecting::Streaming(_), .. } => {
+                    self.end_response(Happened::StreamEnded(body.error));
+                    self.answer(id, Answer::Accepted);
                 }
                 Read::Request { head, body, .. } => match head.route {
                     Route::Next => self.next(id),
@@ -343,21 +393,51 @@ impl RuntimeApi {
         if !self.is_current(request_id) {
             return Answer::InvalidRequestId;
         }
-        self.state = State::ResponseSent;
-        self.event = None;
-        self.happened.push_back(happened);
+        self.end_response(happened);
         Answer::Accepted
     }
 
+    fn end_response(&mut self, happened: Happened) {
+        self.state = State::ResponseSent;
+        self.stream = Flow::Open;
+        self.event = None;
+        self.happened.push_back(happened);
+    }
+
+    /// Lets the response to the event come in pieces where pieces are wanted; otherwise it is collected.
+    fn begin_stream(&mut self, id: usize) {
+        let wanted = self.state == State::Running
+            && self.event.as_ref().is_some_and(|it| it.response == ResponseMode::Streaming);
+        let Some(connection) = self.connections.get_mut(id).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(Head { route: Route::Response { request_id }, content_type, .. }) =
+            connection.unfinished()
+        else {
+            return;
+        };
+        let current = self.event.as_ref().is_some_and(|event| *event.request_id == **request_id);
+        if !wanted || !current {
+            return;
+        }
+        let content_type = content_type.clone();
+        connection.stream_body();
+        self.state = State::Streaming(id);
+        self.happened.push_back(Happened::StreamBegan { content_type });
+    }
+
     /// Tells a response that is too large while its bytes still come; their answer follows when they are through.
-    fn oversize(&mut self, id: usize, size: u64) {
+    fn oversize(&mut self, id: usize, (size, limit): (u64, u64)) {
         let Some(Head {
             route: Route::Response { request_id } | Route::Error { request_id }, ..
         }) = self.connection(id).and_then(|connection| connection.unfinished()).cloned()
         else {
             return;
         };
-        self.respond(&request_id, "InvocationResponse", Happened::TooLarge(size));
+        if self.state == State::Streaming(id) {
+            return self.end_response(Happened::TooLarge { size, limit });
+        }
+        self.respond(&request_id, "InvocationResponse", Happened::TooLarge { size, limit });
     }
 
     /// The answer to a request whose body was not kept.

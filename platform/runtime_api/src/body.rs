@@ -1,11 +1,15 @@
 //! The body of one request: collected up to a limit, counted beyond it.
 
+use crate::event::ResponseMode;
 use crate::head::Length;
 use base64::Engine;
 use bytes::Bytes;
 
 /// Most bytes of a response: 6 MiB and 100 bytes, as AWS' error message says (Lambda quotas, 2026-11).
 pub const RESPONSE_LIMIT: u64 = 6_291_556;
+/// Most bytes of a streamed response: 200 MiB (Lambda quotas, "Maximum response size for streamed responses", 200 MB,
+/// 2026-11).
+pub const STREAM_LIMIT: u64 = 200 << 20;
 /// A body of more bytes is large: only one at a time is collected, or a function could fill the server's memory.
 const LARGE_SIZE: u64 = 64 << 10;
 /// Most bytes of a body that are read to be thrown away; then the connection is closed.
@@ -23,6 +27,8 @@ pub(crate) struct Body {
     filled: usize,
     collecting: Collecting,
     stage: Stage,
+    /// How many bytes were thrown away.
+    dropped: u64,
 }
 
 /// What becomes of a body's bytes.
@@ -32,16 +38,20 @@ pub(crate) enum Collecting {
     Small,
     /// They are kept, and there are many.
     Large,
+    /// They are handed on as they come; this many so far.
+    Streaming(u64),
     /// They are thrown away: there are more than the limit, this many as far as it is known.
-    TooLarge(u64),
+    TooLarge { size: u64, limit: u64 },
     /// They are thrown away: another large body is being kept.
-    Refused(u64),
+    Refused,
 }
 
 #[derive(Debug)]
 enum Stage {
     /// Bytes still to come, of a known length.
     Known(u64),
+    /// The same, of a body whose room grows with it.
+    Growing(u64),
     Chunk(Chunk),
     Complete(Complete),
 }
@@ -63,22 +73,27 @@ pub(crate) struct Complete {
 }
 
 impl Body {
-    pub fn new(length: Length) -> Result<Self, &'static str> {
+    /// A body of this length. One that may be streamed takes no room before its bytes are there.
+    pub fn new(length: Length, mode: ResponseMode) -> Result<Self, &'static str> {
         let mut body = Self {
             bytes: Vec::new(),
             filled: 0,
             collecting: Collecting::Small,
             stage: Stage::Chunk(Chunk::Size(Vec::new())),
+            dropped: 0,
         };
         match length {
             Length::Known(0) => body.stage = Stage::Complete(Complete::default()),
+            Length::Known(length) if mode == ResponseMode::Streaming => {
+                body.stage = Stage::Growing(length);
+            }
             Length::Known(length) => {
                 body.stage = Stage::Known(length);
                 if length > DRAIN_LIMIT {
                     return Err("request body is larger than 64 MiB");
                 }
                 if length > RESPONSE_LIMIT {
-                    body.collecting = Collecting::TooLarge(length);
+                    body.collecting = Collecting::TooLarge { size: length, limit: RESPONSE_LIMIT };
                 } else {
                     if length > LARGE_SIZE {
                         body.collecting = Collecting::Large;
@@ -99,8 +114,20 @@ impl Body {
 
     /// Throws away what was kept and what comes.
     pub fn refuse(&mut self) {
-        self.collecting = Collecting::Refused(self.bytes.len() as u64);
+        self.dropped = self.bytes.len() as u64;
+        self.collecting = Collecting::Refused;
         self.bytes = Vec::new();
+    }
+
+    /// Hands its bytes on from now on: see [`Self::take_piece`].
+    pub fn stream(&mut self) {
+        self.collecting = Collecting::Streaming(0);
+    }
+
+    /// What came since this was called last, where it is streamed.
+    pub fn take_piece(&mut self) -> Option<Bytes> {
+        let streams = matches!(self.collecting, Collecting::Streaming(_));
+        (streams && !self.bytes.is_empty()).then(|| std::mem::take(&mut self.bytes).into())
     }
 
     fn is_kept(&self) -> bool {
@@ -148,6 +175,16 @@ impl Body {
                     }
                     at += count;
                 }
+                Stage::Growing(left) => {
+                    let count = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len() - at);
+                    *left -= count as u64;
+                    let ended = *left == 0;
+                    self.append(&input[at..at + count])?;
+                    at += count;
+                    if ended {
+                        self.complete(None);
+                    }
+                }
                 Stage::Chunk(_) => at += self.feed_chunk(&input[at..])?,
             }
         }
@@ -163,7 +200,11 @@ impl Body {
     }
 
     fn complete(&mut self, error: Option<Bytes>) {
-        let bytes = Bytes::from(std::mem::take(&mut self.bytes));
+        // The last piece of a stream is taken as one.
+        let bytes = match self.collecting {
+            Collecting::Streaming(_) => Bytes::new(),
+            _ => std::mem::take(&mut self.bytes).into(),
+        };
         self.stage = Stage::Complete(Complete { bytes, error });
     }
 
@@ -215,15 +256,21 @@ impl Body {
     fn append(&mut self, data: &[u8]) -> Result<(), &'static str> {
         let size = (self.bytes.len() + data.len()) as u64;
         match &mut self.collecting {
-            Collecting::TooLarge(size) | Collecting::Refused(size) => {
+            Collecting::TooLarge { size, .. } => {
                 *size += data.len() as u64;
-                if *size > DRAIN_LIMIT {
-                    return Err("request body is larger than 64 MiB");
+                return self.drop_bytes(data);
+            }
+            Collecting::Refused => return self.drop_bytes(data),
+            Collecting::Streaming(streamed) => {
+                *streamed += data.len() as u64;
+                if *streamed > STREAM_LIMIT {
+                    self.collecting = Collecting::TooLarge { size: *streamed, limit: STREAM_LIMIT };
+                    self.bytes = Vec::new();
+                    return self.drop_bytes(data);
                 }
-                return Ok(());
             }
             Collecting::Small | Collecting::Large if size > RESPONSE_LIMIT => {
-                self.collecting = Collecting::TooLarge(size);
+                self.collecting = Collecting::TooLarge { size, limit: RESPONSE_LIMIT };
                 self.bytes = Vec::new();
                 return Ok(());
             }
@@ -231,6 +278,14 @@ impl Body {
             Collecting::Small | Collecting::Large => {}
         }
         self.bytes.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn drop_bytes(&mut self, data: &[u8]) -> Result<(), &'static str> {
+        self.dropped += data.len() as u64;
+        if self.dropped > DRAIN_LIMIT {
+            return Err("request body goes on for 64 MiB after it was refused");
+        }
         Ok(())
     }
 }
@@ -297,7 +352,7 @@ mod tests {
     use super::*;
 
     fn collect(length: Length, input: &[u8]) -> Result<(Option<Complete>, usize), &'static str> {
-        let mut body = Body::new(length)?;
+        let mut body = Body::new(length, ResponseMode::Buffered)?;
         let count = body.feed(input)?;
         Ok((body.take(), count))
     }
@@ -326,12 +381,14 @@ mod tests {
     // Beyond the limit nothing is kept, and the size is told.
     #[test]
     fn oversize_is_counted_not_kept() {
-        let mut body = Body::new(Length::Known(RESPONSE_LIMIT + 1)).expect("within the drain");
-        assert_eq!(body.collecting(), Collecting::TooLarge(RESPONSE_LIMIT + 1));
+        let mut body = Body::new(Length::Known(RESPONSE_LIMIT + 1), ResponseMode::Buffered)
+            .expect("within the drain");
+        let (size, limit) = (RESPONSE_LIMIT + 1, RESPONSE_LIMIT);
+        assert_eq!(body.collecting(), Collecting::TooLarge { size, limit });
         assert!(!body.is_direct());
         let block = vec![0; RESPONSE_LIMIT as usize + 1];
         assert_eq!(body.feed(&block), Ok(block.len()));
         assert_eq!(body.take().expect("complete").bytes, "");
-        assert!(Body::new(Length::Known(u64::MAX)).is_err());
+        assert!(Body::new(Length::Known(u64::MAX), ResponseMode::Buffered).is_err());
     }
 }

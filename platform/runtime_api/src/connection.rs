@@ -2,7 +2,9 @@
 
 use crate::answer::{Answer, Output};
 use crate::body::{Body, Collecting, Complete};
+use crate::event::ResponseMode;
 use crate::head::{self, Expects, HEAD_LIMIT, Head, Keep};
+use bytes::Bytes;
 
 /// Most connections that one instance may have open; a driver accepts no more.
 pub const CONNECTIONS_LIMIT: usize = 32;
@@ -34,9 +36,20 @@ enum Phase {
     Closed,
 }
 
+/// What the head of a request begins.
+#[derive(Clone, Copy, Debug)]
+enum Beginning {
+    Body(Collecting),
+    Streamable,
+}
+
 /// What a connection has read.
 #[derive(Debug)]
 pub(crate) enum Read {
+    /// The head of a response that is to be streamed; its body may be, by [`Connection::stream_body`].
+    Streamable,
+    /// The next bytes of a body that is streamed.
+    Piece(Bytes),
     /// Part of a request, whose body is large or too large; in the latter case it is thrown away.
     Growing(Collecting),
     /// A whole request.
@@ -107,8 +120,9 @@ impl Connection {
         if matches!(self.phase, Phase::Head) && !self.output.is_full() {
             match self.read_head() {
                 Ok(None) => return None,
-                Ok(Some(Collecting::Small)) => {}
-                Ok(Some(collecting)) => return Some(Read::Growing(collecting)),
+                Ok(Some(Beginning::Streamable)) => return Some(Read::Streamable),
+                Ok(Some(Beginning::Body(Collecting::Small))) => {}
+                Ok(Some(Beginning::Body(collecting))) => return Some(Read::Growing(collecting)),
                 Err(reason) => return Some(self.malformed(reason)),
             }
         }
@@ -123,6 +137,9 @@ impl Connection {
         if std::mem::discriminant(&before) != std::mem::discriminant(&collecting) {
             return Some(Read::Growing(collecting));
         }
+        if let Some(piece) = body.take_piece() {
+            return Some(Read::Piece(piece));
+        }
         if let Some(complete) = body.take() {
             return Some(self.complete(complete, collecting));
         }
@@ -131,7 +148,7 @@ impl Connection {
     }
 
     /// Reads a head if it is all there. Returns what becomes of its body.
-    fn read_head(&mut self) -> Result<Option<Collecting>, &'static str> {
+    fn read_head(&mut self) -> Result<Option<Beginning>, &'static str> {
         // Empty lines before a request are ignored (RFC 9112, 2.2).
         while self.start < self.end && matches!(self.input[self.start], b'\r' | b'\n') {
             self.start += 1;
@@ -150,13 +167,16 @@ impl Connection {
         let (head, size) = head::parse(&filled[self.start..])?;
         self.start += size;
         self.scanned = self.start;
-        let body = Body::new(head.length)?;
+        let body = Body::new(head.length, head.mode)?;
         if head.expects == Expects::Continue && self.start == self.end {
             self.output.push(Answer::Continue);
         }
-        let collecting = body.collecting();
+        let beginning = match head.mode {
+            ResponseMode::Streaming => Beginning::Streamable,
+            ResponseMode::Buffered => Beginning::Body(body.collecting()),
+        };
         self.phase = Phase::Body(Box::new((head, body)));
-        Ok(Some(collecting))
+        Ok(Some(beginning))
     }
 
     fn complete(&mut self, body: Complete, collecting: Collecting) -> Read {
@@ -209,6 +229,18 @@ impl Connection {
         if let Phase::Body(request) = &mut self.phase {
             request.1.refuse();
         }
+    }
+
+    /// Hands the body that is being read on in pieces.
+    pub fn stream_body(&mut self) {
+        if let Phase::Body(request) = &mut self.phase {
+            request.1.stream();
+        }
+    }
+
+    /// Whether a body is handed on in pieces.
+    pub fn streams(&self) -> bool {
+        matches!(&self.phase, Phase::Body(request) if matches!(request.1.collecting(), Collecting::Streaming(_)))
     }
 
     /// Whether a large body is being kept.

@@ -19,6 +19,18 @@ pub struct Event {
     pub trace_id: Arc<str>,
     /// Client context, JSON.
     pub client_context: Option<Arc<str>>,
+    /// Whether whoever invoked takes the response in pieces; the runtime is not told.
+    pub response: ResponseMode,
+}
+
+/// How a response goes: whole, or in pieces as they come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResponseMode {
+    /// Whole, once it is there.
+    #[default]
+    Buffered,
+    /// In pieces.
+    Streaming,
 }
 
 impl Event {

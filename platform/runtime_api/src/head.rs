@@ -1,5 +1,6 @@
 //! The head of one request: what is asked, and how long its body is.
 
+use crate::event::ResponseMode;
 use httparse::{EMPTY_HEADER, Status};
 
 /// Most bytes of a request's head. The runtimes of AWS put stack traces of up to 64 KiB into a header.
@@ -32,6 +33,9 @@ pub(crate) struct Head {
     pub length: Length,
     pub keep: Keep,
     pub expects: Expects,
+    pub mode: ResponseMode,
+    /// Of a streamed response only.
+    pub content_type: Option<Box<str>>,
 }
 
 /// Whether the connection goes on after the answer.
@@ -65,6 +69,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Head, usize), &'static str> {
         length: Length::Known(0),
         keep: if request.version == Some(0) { Keep::Close } else { Keep::Alive },
         expects: Expects::Nothing,
+        mode: ResponseMode::Buffered,
+        content_type: None,
     };
     let mut known = None;
     for header in request.headers.iter() {
@@ -91,6 +97,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Head, usize), &'static str> {
             && header.value.trim_ascii().eq_ignore_ascii_case(b"100-continue")
         {
             head.expects = Expects::Continue;
+        } else if header.name.eq_ignore_ascii_case("lambda-runtime-function-response-mode")
+            && header.value.trim_ascii().eq_ignore_ascii_case(b"streaming")
+        {
+            head.mode = ResponseMode::Streaming;
         }
     }
     match (known, head.length) {
@@ -100,7 +110,16 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Head, usize), &'static str> {
         (Some(length), Length::Known(_)) => head.length = Length::Known(length),
         (None, _) => {}
     }
+    if head.mode == ResponseMode::Streaming {
+        head.content_type = content_type(request.headers);
+    }
     Ok((head, size))
+}
+
+/// What a streamed response says it is.
+fn content_type(headers: &[httparse::Header<'_>]) -> Option<Box<str>> {
+    let found = headers.iter().find(|it| it.name.eq_ignore_ascii_case("content-type"))?;
+    std::str::from_utf8(found.value.trim_ascii()).ok().map(Box::from)
 }
 
 /// Digits only, as RFC 9110 (8.6) has it: no sign, no list.

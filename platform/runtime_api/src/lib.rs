@@ -15,7 +15,7 @@ mod event;
 mod head;
 
 pub use api::{Closing, ConnectionId, Happened, NotReady, RuntimeApi};
-pub use body::RESPONSE_LIMIT;
+pub use body::{RESPONSE_LIMIT, STREAM_LIMIT};
 pub use connection::CONNECTIONS_LIMIT;
-pub use event::Event;
+pub use event::{Event, ResponseMode};
 pub use head::HEAD_LIMIT;

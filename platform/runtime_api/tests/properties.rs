@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use runtime_api::{Closing, Event, Happened, RuntimeApi};
+use runtime_api::{Closing, Event, Happened, ResponseMode, RuntimeApi};
 
-fn event() -> Event {
+fn event(response: ResponseMode) -> Event {
     Event {
         request_id: "r1".into(),
         payload: Bytes::from_static(b"{\"a\":1}"),
@@ -12,12 +12,13 @@ fn event() -> Event {
         function_arn: "arn".into(),
         trace_id: "trace".into(),
         client_context: None,
+        response,
     }
 }
 
 /// Feeds `input` cut into pieces of the given sizes, with an event whenever one can be handed over. Returns what
-/// happened and what was answered.
-fn run(input: &[u8], cuts: &[usize]) -> (Vec<Happened>, Vec<u8>) {
+/// happened, pieces of one stream as one, and what was answered.
+fn run(input: &[u8], cuts: &[usize], mode: ResponseMode) -> (Vec<Happened>, Vec<u8>) {
     let mut api = RuntimeApi::new();
     let id = api.open().expect("first connection");
     let (mut happened, mut answers) = (Vec::new(), Vec::new());
@@ -25,9 +26,15 @@ fn run(input: &[u8], cuts: &[usize]) -> (Vec<Happened>, Vec<u8>) {
     let mut rest = input;
     loop {
         while let Some(next) = api.poll_happened() {
-            happened.push(next);
+            match (happened.last_mut(), next) {
+                (Some(Happened::StreamPiece(sofar)), Happened::StreamPiece(more)) => {
+                    *sofar = [&sofar[..], &more].concat().into();
+                }
+                (_, next) => happened.push(next),
+            }
         }
-        if api.is_ready() && api.invoke(event()).is_ok() {
+        api.resume_stream();
+        if api.is_ready() && api.invoke(event(mode)).is_ok() {
             continue;
         }
         let output = api.output(id).concat();
@@ -69,9 +76,10 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
             bytes.extend(body);
             bytes
         }),
-        (path, proptest::collection::vec(body, 0..4)).prop_map(|(path, chunks)| {
+        (path, proptest::collection::vec(body, 0..4), any::<bool>()).prop_map(|(path, chunks, streams)| {
+            let mode = if streams { "Lambda-Runtime-Function-Response-Mode: streaming\r\n" } else { "" };
             let mut bytes = format!(
-                "POST /2018-06-01/runtime/{path} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+                "POST /2018-06-01/runtime/{path} HTTP/1.1\r\n{mode}Transfer-Encoding: chunked\r\n\r\n"
             )
             .into_bytes();
             for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
@@ -85,17 +93,22 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+fn mode() -> impl Strategy<Value = ResponseMode> {
+    prop_oneof![Just(ResponseMode::Buffered), Just(ResponseMode::Streaming)]
+}
+
 proptest! {
     // The same bytes mean the same, however the network cuts them.
     #[test]
     fn cuts_change_nothing(
         requests in proptest::collection::vec(request(), 0..12),
         cuts in proptest::collection::vec(1_usize..4000, 1..20),
+        mode in mode(),
     ) {
         let input = requests.concat();
-        let whole = run(&input, &[usize::MAX]);
-        prop_assert_eq!(&whole, &run(&input, &cuts));
-        prop_assert_eq!(&whole, &run(&input, &[1]));
+        let whole = run(&input, &[usize::MAX], mode);
+        prop_assert_eq!(&whole, &run(&input, &cuts, mode));
+        prop_assert_eq!(&whole, &run(&input, &[1], mode));
     }
 
     // Nothing that a function sends can make the server panic, or make it collect without end.
@@ -105,6 +118,7 @@ proptest! {
         flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
         noise in proptest::collection::vec(any::<u8>(), 0..300),
         cuts in proptest::collection::vec(1_usize..3000, 1..9),
+        mode in mode(),
     ) {
         let mut input = requests.concat();
         input.extend(noise);
@@ -114,6 +128,6 @@ proptest! {
                 input[at] = byte;
             }
         }
-        run(&input, &cuts);
+        run(&input, &cuts, mode);
     }
 }

@@ -96,6 +96,7 @@ fn invocation(log: Log) -> Invocation {
         client_context: None,
         deadline: SystemTime::now() + Duration::from_secs(3),
         log,
+        stream: None,
     }
 }
 

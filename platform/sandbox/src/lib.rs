@@ -12,5 +12,5 @@ mod seam;
 pub use log::{DroppedLines, LogLine, LogSink};
 pub use seam::{
     End, Facts, Grace, HostError, HostSize, Identity, Instance, Invocation, Kind, Log, Outcome,
-    Package, PrepareError, Settings, StartError, Started, Tail, Usage,
+    Package, PrepareError, Settings, Sink, StartError, Started, Tail, Usage,
 };

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
+use tokio::sync::mpsc;
 
 /// A kind of sandbox: container, microVM or session.
 pub trait Kind: Send + Sync + 'static {
@@ -168,6 +169,19 @@ pub struct Invocation {
     pub deadline: SystemTime,
     /// Where its log lines go.
     pub log: Log,
+    /// Takes the response in pieces, where whoever invoked takes pieces. A function that does not stream answers whole
+    /// all the same.
+    pub stream: Option<Sink>,
+}
+
+/// Takes a streamed response. While `pieces` is full the function is not read from; one whose receivers are gone takes
+/// everything, and the function runs to its end, as at AWS.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    /// Set before the first piece: the content type that the function gave.
+    pub content_type: Arc<OnceLock<Option<Box<str>>>>,
+    /// Takes the pieces, each of at most 64 KiB. The first is empty, and says that the response has begun.
+    pub pieces: mpsc::Sender<Bytes>,
 }
 
 /// Whether log output of an invocation is kept for the answer.
@@ -190,7 +204,12 @@ pub enum Outcome {
         /// What goes with it, where asked for.
         tail: Tail,
     },
-    /// The runtime reported an error: Lambda's error JSON.
+    /// All pieces of a result went into [`Invocation::stream`].
+    Streamed {
+        /// What goes with it, where asked for.
+        tail: Tail,
+    },
+    /// The runtime reported an error: Lambda's error JSON. After some pieces of a result, too.
     Error {
         /// errorType, errorMessage, stackTrace as the runtime gave them.
         payload: Bytes,

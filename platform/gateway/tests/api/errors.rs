@@ -382,7 +382,6 @@ async fn absent_operations() {
         ("POST", "/2015-03-31/functions/f/versions"),
         ("PUT", "/2017-10-31/functions/f/concurrency"),
         ("GET", "/2017-03-31/tags/arn%3Aaws%3Alambda%3Aus-east-1%3A123456789012%3Afunction%3Af"),
-        ("POST", "/2021-11-15/functions/f/response-streaming-invocations"),
         ("GET", "/2015-03-31/event-source-mappings/"),
         ("GET", "/"),
         ("PATCH", "/2015-03-31/functions/f"),
@@ -394,7 +393,6 @@ async fn absent_operations() {
     501 NotImplementedException: PublishVersion is not implemented by this platform.
     501 NotImplementedException: PutFunctionConcurrency is not implemented by this platform.
     501 NotImplementedException: ListTags is not implemented by this platform.
-    501 NotImplementedException: InvokeWithResponseStream is not implemented by this platform.
     501 NotImplementedException: ListEventSourceMappings is not implemented by this platform.
     404 UnknownOperationException: GET / is no operation of Lambda.
     404 UnknownOperationException: PATCH /2015-03-31/functions/f is no operation of Lambda.

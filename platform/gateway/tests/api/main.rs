@@ -9,4 +9,5 @@ mod limits;
 mod raw;
 mod signatures;
 mod slow;
+mod streams;
 mod support;

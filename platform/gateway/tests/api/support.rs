@@ -9,7 +9,7 @@ use bytes::Bytes;
 use catalog::{Catalog, Function};
 use gateway::{
     AccessKey, Engine, Failure, Gateway, GatewayConfig, Invoke, Invoked, Limits, PrepareFailed,
-    Reply,
+    Reply, Sink,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -74,7 +74,9 @@ impl Engine for MadeUp {
         if payload["do"] == "hold" {
             self.open.subscribe().wait_for(|open| *open).await.expect("the sender lives");
         }
+        let streams = stream(&payload, invoke.stream).await;
         let reply = match payload["do"].as_str() {
+            _ if streams == Streamed::Wholly => Reply::Streamed,
             Some("fail") => Reply::FunctionError(r#"{"errorMessage":"no","errorType":"E"}"#.into()),
             Some("reserved") => Reply::Failure(Failure::ReservedConcurrency),
             Some("account") => Reply::Failure(Failure::AccountConcurrency),
@@ -95,6 +97,30 @@ impl Engine for MadeUp {
         let log = Bytes::from_static(b"START RequestId: x Version: $LATEST\n");
         Invoked { reply, log, duration: Span::from_millis(1) }
     }
+}
+
+/// Whether an invocation was answered by a stream.
+#[derive(PartialEq, Eq)]
+enum Streamed {
+    Wholly,
+    NotWholly,
+}
+
+/// Streams the payload's `pieces`, strings or numbers of bytes, as a function of the type `type` would.
+async fn stream(payload: &Value, sink: Option<Sink>) -> Streamed {
+    let (Some(sink), Some(pieces)) = (sink, payload["pieces"].as_array()) else {
+        return Streamed::NotWholly;
+    };
+    sink.content_type.set(payload["type"].as_str().map(Box::from)).expect("once");
+    let _gone = sink.pieces.send(Bytes::new()).await;
+    for piece in pieces {
+        let piece = match piece.as_u64() {
+            Some(bytes) => vec![b'x'; bytes as usize],
+            None => piece.as_str().expect("a string").as_bytes().to_vec(),
+        };
+        let _gone = sink.pieces.send(piece.into()).await;
+    }
+    if payload["do"].is_null() { Streamed::Wholly } else { Streamed::NotWholly }
 }
 
 /// A gateway that listens on loopback.

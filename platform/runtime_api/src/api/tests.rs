@@ -17,6 +17,7 @@ fn event(request_id: &str) -> Event {
         function_arn: "arn:aws:lambda:eu-west-1:000000000001:function:f".into(),
         trace_id: "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0".into(),
         client_context: None,
+        response: ResponseMode::Buffered,
     }
 }
 
@@ -135,7 +136,10 @@ fn a_response_too_large() {
     let size = crate::RESPONSE_LIMIT + 1;
     let path = "/2018-06-01/runtime/invocation/r1/response";
     send(&mut api, id, &format!("POST {path} HTTP/1.1\r\nContent-Length: {size}\r\n\r\n"));
-    assert_eq!(api.poll_happened(), Some(Happened::TooLarge(size)));
+    assert_eq!(
+        api.poll_happened(),
+        Some(Happened::TooLarge { size, limit: crate::RESPONSE_LIMIT })
+    );
     assert_eq!(take_output(&mut api, id), "");
     send(&mut api, id, &"x".repeat(size as usize));
     assert!(take_output(&mut api, id).contains("413"));
@@ -180,4 +184,106 @@ fn expect_continue() {
     assert_eq!(take_output(&mut api, id), "HTTP/1.1 100 Continue\r\n\r\n");
     send(&mut api, id, "1");
     assert_eq!(api.poll_happened(), Some(Happened::Response(Bytes::from_static(b"1"))));
+}
+
+/// An API whose runtime has got an event that takes a stream.
+fn streaming() -> (RuntimeApi, ConnectionId) {
+    let (mut api, id) = ready();
+    api.invoke(Event { response: ResponseMode::Streaming, ..event("r1") }).expect("ready");
+    take_output(&mut api, id);
+    (api, id)
+}
+
+const STREAM: &str = "POST /2018-06-01/runtime/invocation/r1/response HTTP/1.1\r\n\
+    Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n\
+    Content-Type: text/x\r\n\r\n";
+
+fn all_happened(api: &mut RuntimeApi) -> Vec<Happened> {
+    std::iter::from_fn(|| api.poll_happened()).collect()
+}
+
+// Pieces are handed on as they come, and while one is not taken nothing more of the stream is read.
+#[test]
+fn a_stream_goes_piece_by_piece() {
+    let (mut api, id) = streaming();
+    send(&mut api, id, STREAM);
+    let content_type = Some("text/x".into());
+    assert_eq!(all_happened(&mut api), [Happened::StreamBegan { content_type }]);
+    send(&mut api, id, "3\r\nabc\r\n2\r\nde");
+    assert_eq!(all_happened(&mut api), [Happened::StreamPiece("abcde".into())]);
+    assert!(api.space(id).is_empty(), "held");
+    let other = api.open().expect("another connection");
+    assert!(!api.space(other).is_empty(), "others are read");
+    api.resume_stream();
+    send(&mut api, id, "\r\n0\r\n\r\n");
+    assert_eq!(all_happened(&mut api), [Happened::StreamEnded(None)]);
+    assert!(take_output(&mut api, id).starts_with("HTTP/1.1 202"));
+    send(&mut api, id, NEXT);
+    assert!(api.is_ready());
+}
+
+// Whoever wants the response whole gets it whole, from a runtime that streams, too.
+#[test]
+fn a_stream_for_a_buffered_event_is_collected() {
+    let (mut api, id) = ready();
+    api.invoke(event("r1")).expect("ready");
+    take_output(&mut api, id);
+    send(&mut api, id, &format!("{STREAM}3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"));
+    assert_eq!(all_happened(&mut api), [Happened::Response("abcde".into())]);
+}
+
+// A function that fails between two pieces says so in its trailers; a second answer is refused.
+#[test]
+fn a_stream_may_end_with_an_error() {
+    let (mut api, id) = streaming();
+    send(&mut api, id, &format!("{STREAM}1\r\na\r\n"));
+    all_happened(&mut api);
+    let other = api.open().expect("another connection");
+    send(&mut api, other, &post("invocation/r1/response", "no"));
+    assert!(take_output(&mut api, other).contains("403"));
+    api.resume_stream();
+    let trailers = "Lambda-Runtime-Function-Error-Type: Boom\r\n\
+        Lambda-Runtime-Function-Error-Body: eyJhIjoxfQ==\r\n";
+    send(&mut api, id, &format!("0\r\n{trailers}\r\n"));
+    assert_eq!(all_happened(&mut api), [Happened::StreamEnded(Some("{\"a\":1}".into()))]);
+}
+
+// A stream has its own limit, beyond which it is told and refused; with a content-length, too.
+#[test]
+fn a_stream_too_large() {
+    let (mut api, id) = streaming();
+    let size = crate::STREAM_LIMIT + 1;
+    let head = STREAM.replace("Transfer-Encoding: chunked", &format!("Content-Length: {size}"));
+    send(&mut api, id, &head);
+    let block = "x".repeat(1 << 20);
+    for _ in 0..crate::STREAM_LIMIT >> 20 {
+        send_all(&mut api, id, &block);
+    }
+    send_all(&mut api, id, "x");
+    let limit = crate::STREAM_LIMIT;
+    assert_eq!(all_happened(&mut api), [Happened::TooLarge { size, limit }]);
+    assert!(take_output(&mut api, id).contains("413"));
+}
+
+/// Sends and takes every piece that comes out.
+fn send_all(api: &mut RuntimeApi, id: ConnectionId, text: &str) {
+    for part in text.as_bytes().chunks(32 << 10) {
+        send(api, id, std::str::from_utf8(part).expect("ASCII"));
+        while matches!(
+            api.happened.front(),
+            Some(Happened::StreamPiece(_) | Happened::StreamBegan { .. })
+        ) {
+            api.poll_happened();
+        }
+        api.resume_stream();
+    }
+}
+
+// A runtime that hangs up in the middle of its stream is lost.
+#[test]
+fn a_stream_cut_short() {
+    let (mut api, id) = streaming();
+    send(&mut api, id, &format!("{STREAM}1\r\na\r\n"));
+    api.close(id, Closing::Ended);
+    assert!(api.lost().is_some_and(|reason| reason.contains("middle")));
 }

@@ -5,6 +5,7 @@
 
 mod lines;
 mod output;
+mod pieces;
 mod wire;
 
 use crate::container::{Cause, Control, Exit, Running};
@@ -12,7 +13,10 @@ use crate::seam::{
     End, Grace, Instance, Invocation, Log, Outcome, Settings, StartError, Tail, Usage,
 };
 use output::{Keep, Output};
-use runtime_api::{Event, Happened, RESPONSE_LIMIT};
+use pieces::Pieces;
+use runtime_api::{Event, Happened, ResponseMode};
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -79,18 +83,14 @@ impl<C: Control> ContainerInstance<C> {
     /// Waits for the first `next`.
     async fn init(&mut self) -> Result<(), End> {
         let mut exited = pin!(self.control.exited());
-        let mut turns = Turns {
-            wire: &mut self.wire,
-            output: &mut self.output,
-            lost: &mut self.lost,
-            exit: None,
-        };
+        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost);
         loop {
             match turns.next(exited.as_mut()).await? {
                 Happened::Ready => return Ok(()),
                 Happened::InitError(payload) => return Err(End::InitError(payload)),
                 Happened::Broken(reason) => return Err(End::Protocol(reason.to_owned())),
-                Happened::Response(_) | Happened::Error(_) | Happened::TooLarge(_) => {}
+                // Answers to events; there was none yet.
+                _ => {}
             }
         }
     }
@@ -111,13 +111,9 @@ impl<C: Control> ContainerInstance<C> {
     ) -> Result<(), End> {
         self.thaw()?;
         let mut exited = pin!(self.control.exited());
-        let mut turns = Turns {
-            wire: &mut self.wire,
-            output: &mut self.output,
-            lost: &mut self.lost,
-            exit: None,
-        };
-        let mut event = Some(event_of(invocation));
+        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost);
+        let (event, mut sink) = event_of(invocation);
+        let mut event = Some(event);
         loop {
             if let Some(sent) = event.take() {
                 event = turns.wire.invoke(sent).err();
@@ -130,13 +126,30 @@ impl<C: Control> ContainerInstance<C> {
                 Happened::Error(payload) => {
                     Outcome::Error { payload, tail: turns.tail(&self.control) }
                 }
-                Happened::TooLarge(size) => {
-                    let end = End::ResponseTooLarge { size, limit: RESPONSE_LIMIT };
+                Happened::StreamBegan { content_type } => {
+                    sink.begin(content_type);
+                    continue;
+                }
+                Happened::StreamPiece(piece) => {
+                    sink.put(piece, &mut turns, exited.as_mut()).await;
+                    turns.wire.resume_stream();
+                    continue;
+                }
+                Happened::StreamEnded(error) => {
+                    let tail = turns.tail(&self.control);
+                    match error {
+                        None => Outcome::Streamed { tail },
+                        Some(payload) => Outcome::Error { payload, tail },
+                    }
+                }
+                Happened::TooLarge { size, limit } => {
+                    let end = End::ResponseTooLarge { size, limit };
                     Outcome::Ended { end, tail: turns.tail(&self.control) }
                 }
                 Happened::Broken(reason) => return Err(End::Protocol(reason.to_owned())),
                 Happened::Ready | Happened::InitError(_) => continue,
             };
+            sink = Pieces::Gone;
             if let Some(respond) = respond.take() {
                 respond(outcome);
             }
@@ -181,12 +194,7 @@ impl<C: Control> Instance for ContainerInstance<C> {
 
     async fn ended(&mut self) -> End {
         let mut exited = pin!(self.control.exited());
-        let mut turns = Turns {
-            wire: &mut self.wire,
-            output: &mut self.output,
-            lost: &mut self.lost,
-            exit: None,
-        };
+        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost);
         loop {
             match turns.next(exited.as_mut()).await {
                 Err(end) => return end,
@@ -217,6 +225,9 @@ struct Turns<'a> {
     lost: &'a mut Option<Pin<Box<Sleep>>>,
     /// How the runtime ended, once it has; what it said before comes first.
     exit: Option<Exit>,
+    /// What happened while a piece of a response waited for room, and the end that came then.
+    kept: VecDeque<Happened>,
+    end: Option<End>,
 }
 
 /// What goes with an outcome; nothing is read where nobody asked for it.
@@ -227,7 +238,15 @@ fn tail(output: &mut Output, control: &impl Control) -> Tail {
     Tail { log: output.take(), memory_peak_bytes: control.usage().memory_peak_bytes }
 }
 
-impl Turns<'_> {
+impl<'a> Turns<'a> {
+    fn of(
+        wire: &'a mut Wire,
+        output: &'a mut Output,
+        lost: &'a mut Option<Pin<Box<Sleep>>>,
+    ) -> Self {
+        Self { wire, output, lost, exit: None, kept: VecDeque::new(), end: None }
+    }
+
     fn tail(&mut self, control: &impl Control) -> Tail {
         tail(self.output, control)
     }
@@ -237,7 +256,32 @@ impl Turns<'_> {
         &mut self,
         mut exited: Pin<&mut (impl Future<Output = Exit> + Send)>,
     ) -> Result<Happened, End> {
+        if let Some(happened) = self.kept.pop_front() {
+            return Ok(happened);
+        }
+        if let Some(end) = self.end.take() {
+            return Err(end);
+        }
         poll_fn(|cx| self.poll(cx, exited.as_mut())).await
+    }
+
+    /// Goes on with everything but the response of which a piece waits, and keeps what happens for [`Self::next`].
+    /// Nothing more of that response is read, so that what is kept has a bound.
+    async fn keep(
+        &mut self,
+        mut exited: Pin<&mut (impl Future<Output = Exit> + Send)>,
+    ) -> Infallible {
+        poll_fn(|cx| {
+            while self.end.is_none() {
+                match self.poll(cx, exited.as_mut()) {
+                    Poll::Ready(Ok(happened)) => self.kept.push_back(happened),
+                    Poll::Ready(Err(end)) => self.end = Some(end),
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     fn poll(
@@ -282,14 +326,21 @@ fn end_of(exit: Exit) -> End {
     }
 }
 
-fn event_of(invocation: Invocation) -> Event {
+/// The event, and where its response goes in pieces.
+fn event_of(invocation: Invocation) -> (Event, Pieces) {
+    let response = match invocation.stream {
+        Some(_) => ResponseMode::Streaming,
+        None => ResponseMode::Buffered,
+    };
     let deadline = invocation.deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Event {
+    let event = Event {
         request_id: invocation.request_id,
         payload: invocation.payload,
         deadline_unix_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
         function_arn: invocation.function_arn,
         trace_id: invocation.trace_id,
         client_context: invocation.client_context,
-    }
+        response,
+    };
+    (event, Pieces::to(invocation.stream))
 }

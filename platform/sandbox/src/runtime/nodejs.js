@@ -19,6 +19,8 @@ class Connection {
     this.host = address;
     this.data = Buffer.alloc(0);
     this.waiting = null;
+    this.streaming = false;
+    this.ended = null;
     const [host, port] = [address.slice(0, colon), Number(address.slice(colon + 1))];
     this.socket = net.connect({ host, port, noDelay: true });
     this.socket.on("data", (data) => {
@@ -48,6 +50,40 @@ class Connection {
     this.socket.write(`${method} ${API}${path} HTTP/1.1\r\nHost: ${this.host}\r\n${headers}\r\n`, "latin1");
     if (body.length) this.socket.write(body);
     this.socket.uncork();
+    return this.answer();
+  }
+
+  // The head of a response that goes out in chunks.
+  begin(path, type) {
+    this.streaming = true;
+    this.socket.write(
+      `POST ${API}${path} HTTP/1.1\r\nHost: ${this.host}\r\nContent-Type: ${type}\r\n` +
+        "Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n" +
+        "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n",
+      "latin1",
+    );
+  }
+
+  // `done` is called when the system has taken it: not before the platform has room.
+  chunk(data, done) {
+    if (!data.length) return void done();
+    this.socket.cork();
+    this.socket.write(`${data.length.toString(16)}\r\n`, "latin1");
+    this.socket.write(data);
+    this.socket.write("\r\n", "latin1", done);
+    this.socket.uncork();
+  }
+
+  // The end of such a response, with these trailers.
+  end(trailers) {
+    this.streaming = false;
+    this.socket.ref();
+    this.socket.write(`0\r\n${trailers}\r\n`, "latin1");
+    this.ended = this.answer();
+    return this.ended;
+  }
+
+  answer() {
     return new Promise((resolve) => {
       this.waiting = { resolve, head: null, parts: [], left: 0 };
       this.read();
@@ -182,18 +218,94 @@ function isModule(file, root) {
 }
 
 const STREAMS = Symbol("response stream");
+const PRELUDE_TYPE = "application/vnd.awslambda.http-integration-response";
 
-// `awslambda.streamifyResponse`: what the handler writes is collected and is the response.
+// `awslambda.streamifyResponse`: what the handler writes goes out as it is written.
 function provideStreaming() {
   globalThis.awslambda = {
     streamifyResponse: (handler) => Object.assign((...values) => handler(...values), { [STREAMS]: true }),
     HttpResponseStream: class {
+      // Status, headers and cookies for who came by a function URL, before the first byte of the body.
       static from(stream, metadata) {
-        stream.write(JSON.stringify(metadata) + "\0".repeat(8));
+        stream.setContentType(PRELUDE_TYPE);
+        stream[PRELUDE] = JSON.stringify(metadata ?? {}) + "\0".repeat(8);
         return stream;
       }
     },
   };
+}
+
+const PRELUDE = Symbol("prelude");
+const FAIL = Symbol("fail");
+
+// A stream whose chunks are those of the response; a write calls back when the socket took it. `finished` resolves after
+// the platform has taken the end.
+function responseStream(connection, path) {
+  const { Writable } = require("stream");
+  let type = "application/octet-stream";
+  let begun = false;
+  let failure = null;
+  const begin = () => {
+    if (begun) return;
+    begun = true;
+    connection.begin(path, type);
+    if (stream[PRELUDE]) connection.chunk(Buffer.from(stream[PRELUDE]), () => {});
+  };
+  const stream = new Writable({
+    write(data, encoding, done) {
+      begin();
+      connection.chunk(typeof data === "string" ? Buffer.from(data, encoding) : data, done);
+    },
+    final(done) {
+      begin();
+      const ended = failure ? postStreamError(connection, "Invoke Error", failure.error) : connection.end("");
+      ended.then(() => done(), done);
+    },
+  });
+  stream.setContentType = (given) => {
+    if (begun) throw new Failure("InvalidStreamingOperation", "The content type must be set before the first write.");
+    type = String(given).replace(/[^ -~]/g, "");
+  };
+  // Ends it with an error, behind what was written. False where nothing was.
+  stream[FAIL] = (error) => {
+    if (!begun) return false;
+    failure = { error };
+    stream.end();
+    return true;
+  };
+  return stream;
+}
+
+// Runs a streaming handler until its stream has ended. Rejects where it failed before anything went out; a later error
+// goes out behind what was written.
+async function runStreaming(handler, event, context, connection) {
+  connection.ended = null;
+  const stream = responseStream(connection, `invocation/${requestId}/response`);
+  await new Promise((resolve, reject) => {
+    whenIdle = () => stream.end();
+    stream.on("error", reject);
+    stream.on("finish", resolve);
+    // Once the stream was ended, an error changes nothing any more.
+    const failed = (error) => stream.writableEnded || stream[FAIL](error) || reject(error);
+    Promise.resolve(handler(event, stream, context)).catch(failed);
+  }).catch((error) => {
+    stream.on("error", () => {});
+    stream.destroy();
+    // The response is complete: what comes after it changes nothing.
+    if (connection.ended) return connection.ended;
+    if (!connection.streaming) throw error;
+    return postStreamError(connection, "Invoke Error", error);
+  });
+}
+
+function postStreamError(connection, level, error) {
+  const given = errorOf(error);
+  write("ERROR", `${level} \t${JSON.stringify({ ...given, stack: given.trace, trace: undefined })}`);
+  const kind = String(given.errorType).replace(/[^ -~]/g, "");
+  const body = Buffer.from(JSON.stringify(given)).toString("base64");
+  return connection.end(
+    `Lambda-Runtime-Function-Error-Type: ${kind}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n`,
+  );
 }
 
 function contextOf(headers) {
@@ -234,33 +346,12 @@ function run(handler, event, context) {
     context.done = callback;
     context.succeed = (value) => settle(null, value);
     context.fail = (error) => settle(error ?? "handled", null);
-    if (handler[STREAMS]) return resolve(collect(handler, event, context));
     const result = handler(event, context, callback);
     if (result && typeof result.then === "function") result.then(resolve, reject);
   });
 }
 
-function collect(handler, event, context) {
-  const { PassThrough } = require("stream");
-  const stream = new PassThrough();
-  const parts = [];
-  stream.setContentType = () => {};
-  stream.on("data", (part) => parts.push(Buffer.from(part)));
-  return new Promise((resolve, reject) => {
-    stream.on("error", reject);
-    stream.on("end", () => resolve(new Collected(Buffer.concat(parts))));
-    Promise.resolve(handler(event, stream, context)).catch(reject);
-  });
-}
-
-class Collected {
-  constructor(bytes) {
-    this.bytes = bytes;
-  }
-}
-
 function bodyOf(result) {
-  if (result instanceof Collected) return result.bytes;
   try {
     return JSON.stringify(result === undefined ? null : result) ?? "null";
   } catch (error) {
@@ -276,7 +367,10 @@ async function main() {
   const die = (kind, code) => (error) => {
     const given = kind && !(error instanceof Error && error.name.startsWith("Runtime.")) ? named(kind, error) : error;
     const level = kind ? "Unhandled Promise Rejection" : "Uncaught Exception";
-    postError(connection, place, level, given).then(() => process.exit(code));
+    const told = connection.streaming
+      ? postStreamError(connection, level, given)
+      : postError(connection, place, level, given);
+    told.then(() => process.exit(code));
   };
   process.on("uncaughtException", die(null, 129));
   process.on("unhandledRejection", die("Runtime.UnhandledPromiseRejection", 128));
@@ -299,6 +393,11 @@ async function main() {
     let answer;
     try {
       const event = body.length ? JSON.parse(body.toString("utf8")) : {};
+      if (handler[STREAMS]) {
+        await runStreaming(handler, event, contextOf(headers), connection);
+        whenIdle = null;
+        continue;
+      }
       answer = bodyOf(await run(handler, event, contextOf(headers)));
     } catch (error) {
       whenIdle = null;

@@ -38,6 +38,7 @@ fn invocation(payload: &'static str) -> Invocation {
         client_context: None,
         deadline: SystemTime::now() + Duration::from_secs(30),
         log: Log::Drop,
+        stream: None,
     }
 }
 

@@ -3,6 +3,7 @@
 mod function;
 mod lines;
 mod process;
+mod stream;
 
 use function::function;
 use model::{MemoryMib, Span};
@@ -34,6 +35,7 @@ fn invocation(payload: &str, log: Log) -> Invocation {
         client_context: None,
         deadline: SystemTime::now() + Duration::from_secs(30),
         log,
+        stream: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 #[path = "../instance/process.rs"]
 mod process;
+mod streams;
 
 use model::{MemoryMib, Span};
 use process::Process;
@@ -107,12 +108,14 @@ async fn invoke(
         client_context: Some(r#"{"client":{"app_title":"ü"},"custom":{"k":"v"},"env":{}}"#.into()),
         deadline: SystemTime::now() + Duration::from_secs(60),
         log: Log::Tail,
+        stream: None,
     };
     let mut outcome = None;
     let ended = instance.invoke(invocation, |given| outcome = Some(given)).await;
     let (result, log) = match outcome.expect("responded") {
         Outcome::Response { payload, tail } => (Ok(parse(&payload)), tail.log),
         Outcome::Error { payload, tail } => (Err(parse(&payload)), tail.log),
+        Outcome::Streamed { .. } => panic!("nothing was asked to stream"),
         Outcome::Ended { end, tail } => panic!("{end:?}: {}", String::from_utf8_lossy(&tail.log)),
     };
     if result.is_ok() {
@@ -291,6 +294,7 @@ async fn python_exit() {
         client_context: None,
         deadline: SystemTime::now(),
         log: Log::Drop,
+        stream: None,
     };
     let ended = instance.invoke(invocation, |given| outcome = Some(given)).await;
     assert_eq!(ended, Err(End::Exited { status: Some(4), signal: None }));

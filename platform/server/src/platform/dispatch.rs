@@ -36,6 +36,10 @@ impl<K: Kind> Shared<K> {
                 LogTail::Ask => Log::Tail,
                 LogTail::Skip => Log::Drop,
             },
+            stream: invoke.stream.as_ref().map(|sink| sandbox::Sink {
+                content_type: Arc::clone(&sink.content_type),
+                pieces: sink.pieces.clone(),
+            }),
         };
         let platform = Arc::clone(self);
         let respond = Box::new(move |outcome| platform.responded(instance, id, outcome));
@@ -63,6 +67,7 @@ impl<K: Kind> Shared<K> {
         let duration = pending.dispatched.map_or(Span::ZERO, |at| now.since(at));
         let (reply, tail) = match outcome {
             Outcome::Response { payload, tail } => (Reply::Payload(payload), tail),
+            Outcome::Streamed { tail } => (Reply::Streamed, tail),
             Outcome::Error { payload, tail } => (Reply::FunctionError(payload), tail),
             Outcome::Ended { end, tail } => (reply::ended(&pending.invoke.request_id, &end), tail),
         };

@@ -62,7 +62,12 @@ impl Wire {
         }
     }
 
-    /// Reads what a runtime that has ended wrote last.
+    /// The last piece of a streamed response was taken: more is read.
+    pub fn resume_stream(&mut self) {
+        self.api.resume_stream();
+    }
+
+    /// Reads what a runtime that has ended wrote last; of a streamed response, too, as no more will come.
     pub fn last_words(&mut self) {
         let mut left = LAST_WORDS_LIMIT;
         for index in 0..self.sockets.len() {
@@ -70,6 +75,7 @@ impl Wire {
             while let Some(Some(socket)) = self.sockets.get(index)
                 && left > 0
             {
+                self.api.resume_stream();
                 let space = self.api.space(id);
                 if space.is_empty() {
                     break;
