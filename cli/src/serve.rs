@@ -27,6 +27,15 @@ pub struct Arguments {
     /// An address (host:port) on this machine that instances may reach all the same; may be repeated.
     #[arg(long, value_name = "ADDR")]
     allow: Vec<SocketAddr>,
+    /// Megabytes of log lines that are kept of one function; the oldest go.
+    #[arg(long, value_name = "MB", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    log_megabytes: u64,
+    /// The same of all functions together.
+    #[arg(long, value_name = "MB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    log_megabytes_total: u64,
+    /// Days for which log lines are kept.
+    #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u64).range(1..=3653))]
+    log_days: u64,
     /// Write what the platform really does, as JSON lines, for holding measurements against it.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
@@ -45,6 +54,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         profile: profile(&arguments.profile)?,
         network: arguments.network,
         allow: arguments.allow,
+        log_bounds: server::LogBounds {
+            group_bytes: arguments.log_megabytes << 20,
+            total_bytes: arguments.log_megabytes_total << 20,
+            age: model::Span::from_secs(arguments.log_days * 24 * 3600),
+            ..server::LogBounds::default()
+        },
         journal: arguments.journal,
         starter: starter_command()?,
     };

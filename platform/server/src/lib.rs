@@ -11,5 +11,6 @@ mod reply;
 mod secrecy;
 mod serve;
 
+pub use logs::Bounds as LogBounds;
 pub use secrecy::is_root;
 pub use serve::{Network, Options, Ready, check, serve};

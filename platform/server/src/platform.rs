@@ -7,10 +7,13 @@
 mod dispatch;
 mod engine;
 mod instances;
+mod ledger;
 
 use crate::journal::Journal;
 use catalog::Function;
 use gateway::{Invoke, Invoked};
+pub(crate) use ledger::Ledger;
+use ledger::{Finished, How, InstanceLog};
 use model::{FunctionId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
 use sandbox::runtime::ReservedError;
 use sandbox::{Grace, Kind, Settings, StartError};
@@ -33,6 +36,7 @@ struct Shared<K: Kind> {
     profile: Profile,
     began: Instant,
     state: Mutex<State<K>>,
+    ledger: Ledger,
     /// Woken when the scheduler wants to be woken earlier than the timer is set.
     timer: Notify,
     /// Woken when an instance is gone, for [`Self::drain`].
@@ -64,6 +68,17 @@ struct Running<K: Kind> {
     deployed: Arc<Deployed<K>>,
     init: Span,
     invocation: Option<InvocationId>,
+    log: InstanceLog,
+    /// When its start was ordered.
+    began: Instant,
+    /// An invocation that has its answer, and whose report comes once the instance has come to rest.
+    finished: Option<Box<Finished>>,
+}
+
+/// Why an instance did not start, and where its lines are.
+struct StartFailure {
+    error: StartError,
+    log: Option<InstanceLog>,
 }
 
 /// An invocation that has no answer yet.
@@ -89,7 +104,12 @@ struct Billed {
 
 impl<K: Kind> Platform<K> {
     /// A platform without functions that follows `profile`.
-    pub fn new(kind: K, profile: Profile, seed: u64, journal: Option<Journal>) -> Self {
+    pub fn new(
+        kind: K,
+        profile: Profile,
+        seed: u64,
+        (ledger, journal): (Ledger, Option<Journal>),
+    ) -> Self {
         let shared = Arc::new(Shared {
             kind: Arc::new(kind),
             began: Instant::now(),
@@ -104,6 +124,7 @@ impl<K: Kind> Platform<K> {
                 journal,
             }),
             profile,
+            ledger,
             timer: Notify::new(),
             gone: Notify::new(),
         });
@@ -115,6 +136,7 @@ impl<K: Kind> Platform<K> {
     pub async fn close(&self, limit: Duration) {
         self.0.drain(limit).await;
         self.0.kind.close().await;
+        self.0.ledger.close();
     }
 
     /// Tells the scheduler how much memory the machine has left.
@@ -155,7 +177,7 @@ impl<K: Kind> Shared<K> {
     }
 
     /// Tells the scheduler what happened and carries out what it answers. `failure` goes with a `StartFailed`.
-    fn drive(self: &Arc<Self>, event: Event, failure: Option<StartError>) -> Turn {
+    fn drive(self: &Arc<Self>, event: Event, failure: Option<StartFailure>) -> Turn {
         let mut state = self.lock();
         self.turn(&mut state, event, failure)
     }
@@ -164,7 +186,7 @@ impl<K: Kind> Shared<K> {
         self: &Arc<Self>,
         state: &mut State<K>,
         event: Event,
-        failure: Option<StartError>,
+        failure: Option<StartFailure>,
     ) -> Turn {
         let now = self.now();
         if let Some(journal) = &mut state.journal {
@@ -190,7 +212,7 @@ impl<K: Kind> Shared<K> {
         state: &mut State<K>,
         now: Time,
         action: Action,
-        failure: Option<&StartError>,
+        failure: Option<&StartFailure>,
         turn: &mut Turn,
     ) {
         match action {
@@ -210,7 +232,10 @@ impl<K: Kind> Shared<K> {
             Action::Rest { instance } => state.tell(instance, Command::Rest),
             Action::Reclaim { instance, .. } => state.tell(instance, Command::Reclaim(GRACE)),
             Action::Reject { invocation, reason } => state.reject(invocation, reason, failure),
-            Action::Expire { invocation, timeout, .. } => state.expire(now, invocation, timeout),
+            Action::Expire { invocation, instance, timeout } => {
+                let billing = self.profile.billing;
+                state.expire(now, (instance, invocation), timeout, billing);
+            }
             Action::Bill { invocation, billed, init, .. } => {
                 turn.bill = Some(Billed { invocation, billed, init });
             }

@@ -3,7 +3,7 @@
 use crate::identity;
 use crate::journal::Journal;
 use crate::memory;
-use crate::platform::Platform;
+use crate::platform::{Ledger, Platform};
 use crate::secrecy;
 use anyhow::{Context, bail};
 use gateway::{AccessKey, Gateway, GatewayConfig};
@@ -43,6 +43,8 @@ pub struct Options {
     pub network: Network,
     /// Addresses of this machine that instances may reach all the same.
     pub allow: Vec<SocketAddr>,
+    /// How much of what functions write is kept.
+    pub log_bounds: logs::Bounds,
     /// Where to write what the platform really does.
     pub journal: Option<PathBuf>,
     /// Command that becomes a starter of sandboxes.
@@ -113,7 +115,17 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     memory::keep_little();
     secrecy::keep_to_oneself()?;
     check(&options.profile).context("cannot serve this profile")?;
-    let Options { listen, data, tenants, mut profile, network, allow, journal, starter } = options;
+    let Options {
+        listen,
+        data,
+        tenants,
+        mut profile,
+        network,
+        allow,
+        log_bounds,
+        journal,
+        starter,
+    } = options;
     let _lock = identity::lock(&data)?;
     // Bound before anything else is made: a busy port costs nothing.
     let listener = TcpListener::bind(listen).await.with_context(|| {
@@ -152,10 +164,13 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
         limitations: container.facts().limitations,
         host_address: container.facts().host_address,
     };
+    let logs = logs::Logs::open(&data.join("logs"), log_bounds)
+        .with_context(|| format!("cannot open the logs in {}", data.join("logs").display()))?;
     let journal = journal.as_deref().map(Journal::create).transpose()?;
     let session_secret = identity::session_secret(&data)?;
-    let config = gateway_config(&profile, access_keys, session_secret, None);
-    let platform = Arc::new(Platform::new(container, profile, seed(), journal));
+    let config = gateway_config(&profile, access_keys, session_secret, logs.clone());
+    let platform =
+        Arc::new(Platform::new(container, profile, seed(), (Ledger::new(logs, REGION), journal)));
     let gateway = Gateway::new(config, Arc::new(catalog), Arc::clone(&platform));
     gateway.recover().await;
     announce(&ready);
@@ -219,13 +234,13 @@ fn gateway_config(
     profile: &Profile,
     access_keys: Vec<AccessKey>,
     session_secret: [u8; 32],
-    logs: Option<logs::Logs>,
+    logs: logs::Logs,
 ) -> GatewayConfig {
     GatewayConfig {
         region: REGION.to_owned(),
         access_keys,
         session_secret,
-        logs,
+        logs: Some(logs),
         limits: gateway::Limits {
             memory_min: profile.limits.memory_min,
             memory_max: profile.limits.memory_max,
