@@ -27,6 +27,12 @@ pub struct Arguments {
     /// An address (host:port) on this machine that instances may reach all the same; may be repeated.
     #[arg(long, value_name = "ADDR")]
     allow: Vec<SocketAddr>,
+    /// Address to serve Prometheus's metrics on, at /metrics; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", env = "PEEK_METRICS_LISTEN")]
+    metrics_listen: Option<SocketAddr>,
+    /// File with the bearer token that reads the metrics; needed where ADDR is not a loopback one.
+    #[arg(long, value_name = "FILE", requires = "metrics_listen")]
+    metrics_token: Option<PathBuf>,
     /// Megabytes of log lines that are kept of one function; the oldest go.
     #[arg(long, value_name = "MB", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     log_megabytes: u64,
@@ -54,6 +60,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         profile: profile(&arguments.profile)?,
         network: arguments.network,
         allow: arguments.allow,
+        metrics_listen: arguments.metrics_listen,
+        metrics_token: arguments.metrics_token,
         log_bounds: server::LogBounds {
             group_bytes: arguments.log_megabytes << 20,
             total_bytes: arguments.log_megabytes_total << 20,
@@ -100,7 +108,8 @@ fn starter_command() -> anyhow::Result<Vec<std::ffi::OsString>> {
     Ok(vec![this.into_os_string(), "starter".into()])
 }
 
-fn default_data() -> anyhow::Result<PathBuf> {
+/// Where a server keeps its data where nothing is said.
+pub fn default_data() -> anyhow::Result<PathBuf> {
     if Path::new("/var/lib").metadata().is_ok() && server::is_root() {
         return Ok(PathBuf::from("/var/lib/peek"));
     }
@@ -120,6 +129,9 @@ fn announce(ready: &server::Ready) {
     }
     if let Some(address) = ready.host_address {
         println!("host_address {address}");
+    }
+    if let Some(metrics) = &ready.metrics {
+        println!("metrics {metrics}");
     }
     println!("AWS_DEFAULT_REGION={}", ready.region);
     println!("AWS_REGION={}", ready.region);

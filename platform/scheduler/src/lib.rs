@@ -46,8 +46,8 @@ pub use action::{Action, Rejection, StopReason};
 pub use counters::Counters;
 pub use event::{Epoch, Event, FunctionSettings};
 pub use profile::{
-    Billing, Cpu, CpuCeiling, CpuWeight, Fault, Hosts, InitBilling, Limits, Profile, ProfileError,
-    ProfileText, Reveal, Sharing, nearest,
+    Billing, Cpu, CpuCeiling, CpuWeight, Fault, Hosts, InitBilling, Limits, Prices, Profile,
+    ProfileError, ProfileText, Reveal, Sharing, nearest,
 };
 pub use rooms::Owner;
 pub use scheduler::Scheduler;

@@ -2,10 +2,12 @@
 //!
 //! Carries out what the scheduler decides. Deliberately knows nothing of how anything is measured.
 
+pub mod accounts;
 mod environment;
 mod identity;
 mod journal;
 mod memory;
+mod metrics;
 mod platform;
 mod reply;
 mod secrecy;

@@ -8,6 +8,7 @@ mod dispatch;
 mod engine;
 mod instances;
 mod ledger;
+mod scrape;
 
 use crate::journal::Journal;
 use catalog::Function;
@@ -68,7 +69,9 @@ struct Running<K: Kind> {
     deployed: Arc<Deployed<K>>,
     init: Span,
     invocation: Option<InvocationId>,
-    log: InstanceLog,
+    log: Arc<InstanceLog>,
+    /// CPU time that is accounted for.
+    cpu_seen: Span,
     /// When its start was ordered.
     began: Instant,
     /// An invocation that has its answer, and whose report comes once the instance has come to rest.
@@ -78,13 +81,14 @@ struct Running<K: Kind> {
 /// Why an instance did not start, and where its lines are.
 struct StartFailure {
     error: StartError,
-    log: Option<InstanceLog>,
+    log: Option<Arc<InstanceLog>>,
 }
 
 /// An invocation that has no answer yet.
 struct Pending {
     invoke: Invoke,
     answer: oneshot::Sender<Invoked>,
+    arrived: Time,
     dispatched: Option<Time>,
     init: Option<Span>,
 }
@@ -231,7 +235,12 @@ impl<K: Kind> Shared<K> {
             }
             Action::Rest { instance } => state.tell(instance, Command::Rest),
             Action::Reclaim { instance, .. } => state.tell(instance, Command::Reclaim(GRACE)),
-            Action::Reject { invocation, reason } => state.reject(invocation, reason, failure),
+            Action::Reject { invocation, reason } => {
+                if let Some(pending) = state.pending.get(&invocation) {
+                    self.ledger.rejected(&pending.invoke.function, &reason);
+                }
+                state.reject(invocation, reason, failure);
+            }
             Action::Expire { invocation, instance, timeout } => {
                 let billing = self.profile.billing;
                 state.expire(now, (instance, invocation), timeout, billing);

@@ -1,8 +1,10 @@
 //! A server from its first line to its last: open, announce, serve, drain.
 
+use crate::accounts::Accounts;
 use crate::identity;
 use crate::journal::Journal;
 use crate::memory;
+use crate::metrics::{self, Access};
 use crate::platform::{Ledger, Platform};
 use crate::secrecy;
 use anyhow::{Context, bail};
@@ -43,6 +45,10 @@ pub struct Options {
     pub network: Network,
     /// Addresses of this machine that instances may reach all the same.
     pub allow: Vec<SocketAddr>,
+    /// Address of `/metrics`; None for none.
+    pub metrics_listen: Option<SocketAddr>,
+    /// File with the token that reads `/metrics`.
+    pub metrics_token: Option<PathBuf>,
     /// How much of what functions write is kept.
     pub log_bounds: logs::Bounds,
     /// Where to write what the platform really does.
@@ -81,6 +87,8 @@ pub struct Ready {
     pub endpoint: String,
     /// Who may use it: key, secret and account of each.
     pub access_keys: Vec<AccessKey>,
+    /// URL of the metrics, where there are some.
+    pub metrics: Option<String>,
     /// Region to sign for.
     pub region: &'static str,
     /// Kind of its sandboxes.
@@ -122,6 +130,8 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
         mut profile,
         network,
         allow,
+        metrics_listen,
+        metrics_token,
         log_bounds,
         journal,
         starter,
@@ -133,6 +143,16 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     })?;
     let endpoint =
         format!("http://{}", listener.local_addr().context("cannot read the own address")?);
+    let metrics_listener = match metrics_listen {
+        None => None,
+        Some(address) => {
+            let access = Access::of(address, metrics_token.as_deref())?;
+            let listener = TcpListener::bind(address).await.with_context(|| {
+                format!("cannot listen on {address}: choose another address with --metrics-listen")
+            })?;
+            Some((listener, access))
+        }
+    };
     let mut end = (
         signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
         signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
@@ -154,8 +174,12 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     if profile.limits.memory.is_none() {
         profile.limits.memory = memory::total_and_available().map(|(total, _)| total);
     }
+    let metrics_address = metrics_listener.as_ref().map(|(listener, _)| listener.local_addr());
+    let metrics_address =
+        metrics_address.transpose().context("cannot read the metrics' address")?;
     let ready = Ready {
         endpoint,
+        metrics: metrics_address.map(|address| format!("http://{address}/metrics")),
         access_keys: access_keys.clone(),
         region: REGION,
         sandbox: container.facts().name,
@@ -169,8 +193,9 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     let journal = journal.as_deref().map(Journal::create).transpose()?;
     let session_secret = identity::session_secret(&data)?;
     let config = gateway_config(&profile, access_keys, session_secret, logs.clone());
-    let platform =
-        Arc::new(Platform::new(container, profile, seed(), (Ledger::new(logs, REGION), journal)));
+    let accounts = Arc::new(Accounts::open(&data.join("accounts"))?);
+    let ledger = Ledger::new(logs, Arc::clone(&accounts), REGION);
+    let platform = Arc::new(Platform::new(container, profile, seed(), (ledger, journal)));
     let gateway = Gateway::new(config, Arc::new(catalog), Arc::clone(&platform));
     gateway.recover().await;
     announce(&ready);
@@ -180,15 +205,23 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
             _ = end.1.recv() => {}
         }
     };
-    let watched = tokio::spawn(watch_memory(Arc::clone(&platform)));
+    let watched = tokio::spawn(watch_memory(Arc::clone(&platform), accounts));
+    let scraped = metrics_listener.map(|(listener, access)| {
+        let platform = Arc::clone(&platform);
+        tokio::spawn(metrics::serve(listener, access, move || platform.write_metrics()))
+    });
     gateway.serve(listener, stop).await;
     watched.abort();
+    if let Some(scraped) = scraped {
+        scraped.abort();
+    }
     platform.close(DRAIN).await;
     Ok(())
 }
 
-/// Tells the platform, every second, how much memory is really free, and keeps none that it does not need.
-async fn watch_memory<K: Kind>(platform: Arc<Platform<K>>) {
+/// Tells the platform, every second, how much memory is really free, keeps none that it does not need, and writes the
+/// accounts.
+async fn watch_memory<K: Kind>(platform: Arc<Platform<K>>, accounts: Arc<Accounts>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {
         every.tick().await;
@@ -196,6 +229,11 @@ async fn watch_memory<K: Kind>(platform: Arc<Platform<K>>) {
             platform.memory_free(available);
         }
         memory::give_back();
+        let accounts = Arc::clone(&accounts);
+        // It waits for a disk.
+        if let Err(error) = tokio::task::spawn_blocking(move || accounts.flush()).await {
+            tracing::error!(%error, "writing the accounts broke off");
+        }
     }
 }
 

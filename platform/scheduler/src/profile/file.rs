@@ -7,6 +7,7 @@ use super::policies::{
     KeepAliveSection, PlacementSection, ScalingSection, UpdatesSection, keep_alive, lifetime,
     lifetime_cap, placement, scaling, share, updates,
 };
+use super::prices::{PricesSection, prices};
 use super::{
     Billing, Cpu, CpuCeiling, CpuWeight, Hosts, InitBilling, Limits, Profile, Reveal, Sharing,
 };
@@ -27,6 +28,8 @@ struct File {
     cpu: CpuSection,
     limits: LimitsSection,
     billing: BillingSection,
+    #[serde(default)]
+    prices: PricesSection,
     rest: RestSection,
     reveal: RevealSection,
 }
@@ -113,6 +116,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "cpu",
     "limits",
     "billing",
+    "prices",
     "rest",
     "reveal",
 ];
@@ -145,6 +149,7 @@ fn check(file: &File) -> Result<Profile, Fault> {
             grain: milliseconds("billing.grain_ms", file.billing.grain_ms)?,
             init: file.billing.init,
         },
+        prices: prices(&file.prices)?,
         rest_after: file
             .rest
             .after_ms

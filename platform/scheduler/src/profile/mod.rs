@@ -5,6 +5,7 @@
 mod error;
 mod file;
 mod policies;
+mod prices;
 mod text;
 
 use crate::FunctionSettings;
@@ -14,6 +15,7 @@ use model::{MemoryMib, Span};
 use serde::Deserialize;
 
 pub use error::{Fault, ProfileError};
+pub use prices::Prices;
 pub use text::{ProfileText, nearest};
 
 /// Everything in which one platform differs from another.
@@ -41,6 +43,8 @@ pub struct Profile {
     pub limits: Limits,
     /// What is billed.
     pub billing: Billing,
+    /// What is charged for it; no policy looks at it.
+    pub prices: Prices,
     /// Idle time after which an instance rests; None for never.
     pub rest_after: Option<Span>,
     /// What instances may see of their host.

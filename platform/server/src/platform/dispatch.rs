@@ -1,6 +1,6 @@
 //! Invocations on their way: to an instance, and back to who waits for the answer.
 
-use super::{Finished, How, Shared, StartFailure, State};
+use super::{Finished, How, Pending, Shared, StartFailure, State};
 use crate::reply;
 use bytes::Bytes;
 use gateway::{Invoked, LogTail, Reply};
@@ -64,11 +64,13 @@ impl<K: Kind> Shared<K> {
         let request_id = Arc::clone(&pending.invoke.request_id);
         let how = match &outcome {
             Outcome::Ended { end, .. } => How::of(&request_id, end),
-            _ => How::Answered,
+            Outcome::Error { .. } => How::Erred,
+            Outcome::Response { .. } | Outcome::Streamed { .. } => How::Answered,
         };
         let finished = Box::new(Finished {
             request_id: Arc::clone(&request_id),
             how,
+            queued: pending.queued(),
             duration,
             billed: bill.as_ref().map_or(duration, |bill| bill.billed),
             memory: pending.invoke.function.memory,
@@ -106,6 +108,13 @@ impl<K: Kind> Shared<K> {
     }
 }
 
+impl Pending {
+    /// How long it waited for an instance.
+    fn queued(&self) -> Span {
+        self.dispatched.map_or(Span::ZERO, |at| at.since(self.arrived))
+    }
+}
+
 impl<K: Kind> State<K> {
     pub(super) fn reject(
         &mut self,
@@ -124,6 +133,7 @@ impl<K: Kind> State<K> {
             let finished = Finished {
                 request_id: Arc::clone(request_id),
                 how: How::of(request_id, end),
+                queued: Span::ZERO,
                 duration: Span::ZERO,
                 billed: Span::ZERO,
                 memory: pending.invoke.function.memory,
@@ -153,6 +163,7 @@ impl<K: Kind> State<K> {
         let finished = Box::new(Finished {
             request_id: Arc::clone(&pending.invoke.request_id),
             how: How::TimedOut(timeout),
+            queued: pending.queued(),
             // What it took longer is the platform's time, not the function's.
             duration: timeout,
             billed: billing.billed(timeout, pending.init),

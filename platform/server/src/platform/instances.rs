@@ -44,7 +44,7 @@ impl<K: Kind> Shared<K> {
             instance,
             host,
             environment: instance_environment(log.name()),
-            log: Some(Arc::new(log.clone())),
+            log: Some(Arc::clone(&log) as Arc<dyn sandbox::LogSink>),
         };
         let start = worker::Start {
             kind: Arc::clone(&self.kind),
@@ -61,6 +61,7 @@ impl<K: Kind> Shared<K> {
             init: Span::ZERO,
             invocation: None,
             log,
+            cpu_seen: Span::ZERO,
             began: Instant::now(),
             finished: None,
         };
@@ -70,7 +71,8 @@ impl<K: Kind> Shared<K> {
     /// An instance tells what happened to it.
     pub(super) fn heard(self: &Arc<Self>, instance: InstanceId, report: Report) {
         match report {
-            Report::Started { creation, init, usage: _ } => {
+            Report::Started { creation, init, usage } => {
+                self.settle(instance, usage);
                 tracing::debug!(%instance, %creation, %init, "instance started");
                 let mut state = self.lock();
                 if let Some(running) = state.instances.get_mut(&instance) {
@@ -109,23 +111,31 @@ impl<K: Kind> Shared<K> {
         }
     }
 
-    /// Writes the report of the invocation that an instance has come to the end of, if there is one.
+    /// Writes the report of the invocation that an instance has come to the end of, if there is one, and accounts for what
+    /// the instance has used since the last time.
     fn settle(self: &Arc<Self>, instance: InstanceId, usage: Usage) {
-        let finished = {
+        let (log, finished, cpu) = {
             let mut state = self.lock();
             let Some(running) = state.instances.get_mut(&instance) else { return };
-            let Some(finished) = running.finished.take() else { return };
-            (running.log.clone(), finished)
+            // An instance that is gone without a reading has used what was read before.
+            let cpu = usage.cpu - usage.cpu.min(running.cpu_seen);
+            running.cpu_seen += cpu;
+            (Arc::clone(&running.log), running.finished.take(), cpu)
         };
-        let (log, finished) = finished;
-        log.end(&finished, usage);
+        match finished {
+            Some(finished) => {
+                log.end(&finished, usage);
+                log.count(&finished, cpu, usage);
+            }
+            None => log.count_unbilled(cpu, usage),
+        }
     }
 
     /// Notes in an instance's log that its init failed.
     fn start_failed(self: &Arc<Self>, instance: InstanceId, error: StartError) -> StartFailure {
         let state = self.lock();
         let running = state.instances.get(&instance);
-        let log = running.map(|running| running.log.clone());
+        let log = running.map(|running| Arc::clone(&running.log));
         if let (Some(running), StartError::Ended { end, .. }) = (running, &error) {
             running.log.init_ended(Span::from(running.began.elapsed()), Some(end));
         }
