@@ -1,5 +1,6 @@
 //! `peek bill`: what was billed and what was really used, from the accounts of a server.
 
+use crate::client::default_data;
 use crate::serve;
 use anyhow::bail;
 use scheduler::Prices;
@@ -75,7 +76,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let data = match arguments.data {
         Some(data) => data,
-        None => serve::default_data()?,
+        None => default_data()?,
     };
     let prices = serve::profile(&arguments.profile)?.prices;
     let mut rows = accounts::read(&data)?;

@@ -1,9 +1,10 @@
 //! `peek serve`: the platform alone.
 
+use crate::client::default_data;
 use anyhow::Context;
 use scheduler::Profile;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Options of `peek serve`.
@@ -106,15 +107,6 @@ fn read_profile(name: &str) -> anyhow::Result<Profile> {
 fn starter_command() -> anyhow::Result<Vec<std::ffi::OsString>> {
     let this = std::env::current_exe().context("cannot find this program's own file")?;
     Ok(vec![this.into_os_string(), "starter".into()])
-}
-
-/// Where a server keeps its data where nothing is said.
-pub fn default_data() -> anyhow::Result<PathBuf> {
-    if Path::new("/var/lib").metadata().is_ok() && server::is_root() {
-        return Ok(PathBuf::from("/var/lib/peek"));
-    }
-    let home = std::env::var_os("HOME").context("no HOME is set: say where with --data DIR")?;
-    Ok(PathBuf::from(home).join(".local/share/peek"))
 }
 
 /// Tells the user, and whoever started this, where the platform is and how to use it.

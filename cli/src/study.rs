@@ -1,5 +1,6 @@
 //! `peek study`: plan, target, invocations, records, findings, report.
 
+use crate::configuration::NONE;
 use crate::directory::{Directory, Study, now};
 use crate::progress::Progress;
 use crate::reading::Reading;
@@ -276,7 +277,8 @@ fn local_command(
     let this = std::env::current_exe().context("cannot find this program's own file")?;
     let mut command: Vec<OsString> = vec![this.into_os_string(), "serve".into()];
     // Two accounts, so that it can be seen whether tenants share hosts.
-    for argument in ["--listen", "127.0.0.1:0", "--tenants", "2", "--profile"] {
+    // What people configure for servers of their own is none of a study's business.
+    for argument in ["--config", NONE, "--listen", "127.0.0.1:0", "--tenants", "2", "--profile"] {
         command.push(argument.into());
     }
     command.push(study.profile.clone().into());

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from conftest import REGION
+from .conftest import REGION
 
 ACCOUNT = "123456789012"
 
@@ -80,7 +80,7 @@ def test_wrong_tokens_are_refused(platform, sts, session):
 def test_bounds(platform, sts, session):
     keys = (session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"])
     assert refused(client(platform, "sts", *keys).get_session_token)["Code"] == "AccessDenied"
-    assert "900 to 129600" in refused(sts.get_session_token, DurationSeconds=899)["Message"]
+    assert "900 to 129600" in refused(sts.get_session_token, DurationSeconds=129_601)["Message"]
     role = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/any", "RoleSessionName": "any"}
     assert "AssumeRole is not implemented" in refused(sts.assume_role, **role)["Message"]
 

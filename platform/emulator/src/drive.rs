@@ -133,7 +133,7 @@ impl State {
         match action {
             Action::StartHost { host, memory, .. } => self.start_host(host, memory),
             Action::StopHost { host } => drop(self.hosts.remove(&host)),
-            Action::Start { instance, host, function, epoch } => {
+            Action::Start { instance, host, function, epoch, .. } => {
                 self.start(instance, host, (function, epoch));
             }
             Action::Dispatch { instance, invocation, cold, .. } => {
@@ -451,8 +451,12 @@ fn refusal(reason: Rejection) -> (u16, String) {
     let throttled = |what: &str| (429, format!("TooManyRequestsException: {what}"));
     match reason {
         Rejection::NoFunction => (404, "ResourceNotFoundException: no such function".to_owned()),
-        Rejection::ReservedConcurrency => throttled("reserved concurrency is used up"),
-        Rejection::AccountConcurrency => throttled("the account's concurrency is used up"),
+        Rejection::ReservedConcurrency { limit } => {
+            throttled(&format!("the reserved concurrency of {limit} is used up"))
+        }
+        Rejection::AccountConcurrency { limit } => {
+            throttled(&format!("the account's unreserved concurrency of {limit} is used up"))
+        }
         Rejection::Queue => throttled("the queue is full"),
         Rejection::NoHost(why) => (503, format!("ServiceUnavailableException: {why}")),
         Rejection::StartFailed(why) => (502, format!("Runtime.InitError: {why}")),

@@ -162,7 +162,7 @@ impl State {
         self.functions.next += 1;
         let id = FunctionId(self.functions.next);
         let epoch = Epoch(1);
-        let settings = settings((tenant, timeout), &version);
+        let settings = settings(id, (tenant, timeout), &version);
         let function = Function { id, tenant, timeout, epoch, updated: None };
         self.keep_version(id, Version { function: name.clone(), epoch, state: version });
         self.functions.by_name.insert(name, function);
@@ -177,7 +177,7 @@ impl State {
         function.updated = Some(now);
         function.epoch = Epoch(function.epoch.0 + 1);
         let (id, epoch) = (function.id, function.epoch);
-        let settings = settings((function.tenant, function.timeout), &update);
+        let settings = settings(id, (function.tenant, function.timeout), &update);
         self.keep_version(id, Version { function: name.to_owned(), epoch, state: update });
         self.feed(Event::ConfigChanged { function: id, epoch, settings });
         Ok(())
@@ -224,13 +224,19 @@ pub(crate) fn tenant_id(tenant: u32) -> TenantId {
     TenantId::from_number(FIRST_TENANT + u64::from(tenant))
 }
 
-fn settings((tenant, timeout): (u32, Span), version: &Update) -> FunctionSettings {
+fn settings(
+    function: FunctionId,
+    (tenant, timeout): (u32, Span),
+    version: &Update,
+) -> FunctionSettings {
     FunctionSettings {
         tenant: tenant_id(tenant),
         role: RoleId(u64::from(version.role)),
         memory: version.memory,
         timeout,
+        group: function,
         reserved_concurrency: None,
+        isolation: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use catalog::Function;
-use model::Span;
+use model::{FunctionId, Isolation, Span};
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
@@ -22,8 +22,54 @@ pub trait Engine: Send + Sync + 'static {
     /// A function was deleted from the catalog. Returns when it takes no invocations any more.
     fn remove(&self, function: Arc<Function>) -> impl Future<Output = ()> + Send;
 
+    /// What all versions of a function share is this from now on, whether they are deployed already or come later; it ends
+    /// with the last of them. `function` is the number of the function as a whole, that of its `$LATEST`. A limit changes
+    /// without an instance's end; with another isolation, no invocation that starts later runs where it may not.
+    fn share(&self, function: FunctionId, settings: SharedSettings);
+
+    /// So many instances of one version, named by its own number, are kept ready from now on, or from when it is deployed;
+    /// 0 for none. What several aliases ask for of the same version is to be added up; an alias that moves takes its
+    /// number from one version to another. It ends with the version.
+    fn provision(&self, version: FunctionId, count: u32);
+
+    /// How far that is. All zeros and ready, where nothing is to be ready.
+    fn provisioned(&self, version: FunctionId) -> Provisioned;
+
     /// Runs one invocation to its end.
     fn invoke(&self, invoke: Invoke) -> impl Future<Output = Invoked> + Send;
+}
+
+/// What the versions of a function have in common, beside what each of them is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharedSettings {
+    /// Reserved concurrency, if set: invocations of all versions together are held to it.
+    pub reserved_concurrency: Option<u32>,
+    /// Whose instances may share its hosts, where it says so itself (its tag `peek:isolation`).
+    pub isolation: Option<Isolation>,
+}
+
+/// How far the provisioned concurrency of a version is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provisioned {
+    /// Instances that are to be there.
+    pub requested: u32,
+    /// Instances that have a place on a host, those that are starting included.
+    pub allocated: u32,
+    /// Instances that are ready, those that run an invocation included.
+    pub available: u32,
+    /// Whether all are.
+    pub status: ProvisionStatus,
+}
+
+/// Lambda's ProvisionedConcurrencyStatusEnum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProvisionStatus {
+    /// All are ready.
+    Ready,
+    /// Some are being started, or wait for room.
+    InProgress,
+    /// Some could not be started; why. It is tried again.
+    Failed(String),
 }
 
 /// Why code could not be made ready, in words for the user.

@@ -7,8 +7,9 @@ use crate::answer::AnswerBody;
 use crate::body::{self, BodyError, BodyHash, BodyLimits};
 use crate::canonical;
 use crate::cloudwatch::{self, LogService};
-use crate::engine::{Engine, PrepareFailed};
+use crate::engine::{Engine, PrepareFailed, SharedSettings};
 use crate::error::{ApiError, ErrorKind};
+use crate::isolation;
 use crate::room::{Place, Room};
 use crate::route::{FunctionOperation, Route, route};
 use crate::service::Service;
@@ -358,6 +359,13 @@ impl<E: Engine> Inner<E> {
     /// Has the engine make a state ready; a panic in there is a failure too.
     pub(crate) async fn deploy(&self, function: Arc<Function>) -> Result<(), PrepareFailed> {
         let engine = self.engine.clone();
+        let settings = SharedSettings {
+            isolation: isolation::of(&function.tags).ok().flatten(),
+            ..SharedSettings::default()
+        };
+        if settings != SharedSettings::default() {
+            engine.share(function.id, settings);
+        }
         match tokio::spawn(async move { engine.deploy(function).await }).await {
             Ok(result) => result,
             Err(error) => Err(PrepareFailed { reason: format!("deploying broke off: {error}") }),

@@ -16,6 +16,7 @@ mod eventstream;
 mod gateway;
 mod invoke;
 mod invoke_stream;
+mod isolation;
 mod manage;
 mod reference;
 mod room;
@@ -32,7 +33,10 @@ mod sts;
 mod validation;
 
 pub use answer::{AnswerBody, Pieces};
-pub use engine::{Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, Reply, Sink};
+pub use engine::{
+    Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, ProvisionStatus, Provisioned, Reply,
+    SharedSettings, Sink,
+};
 pub use error::{ApiError, ErrorKind};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use signature::{AccessKey, Credentials};

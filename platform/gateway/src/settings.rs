@@ -4,6 +4,7 @@
 
 use crate::error::ApiError;
 use crate::gateway::Limits;
+use crate::isolation;
 use crate::shape::{AbsentSettings, SettingsRequest};
 use crate::validation::{Constraint, Violations};
 use catalog::{Settings, SettingsChange, Tracing};
@@ -166,7 +167,7 @@ pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), ApiError
             )));
         }
     }
-    Ok(())
+    isolation::of(tags).map(|_| ())
 }
 
 fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), ApiError> {

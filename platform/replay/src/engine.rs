@@ -212,14 +212,16 @@ impl Engine {
     fn deploy(&mut self, functions: &Functions, number: usize) {
         let facts = functions.facts(number);
         self.functions.push(Book { memory_mib: facts.memory.0, ran: 0, cold: 0 });
+        let function = FunctionId(number as u64);
         let settings = FunctionSettings {
             tenant: facts.tenant,
             role: RoleId(0),
             memory: facts.memory,
             timeout: self.scheduler.profile().limits.timeout_max,
+            group: function,
             reserved_concurrency: None,
+            isolation: None,
         };
-        let function = FunctionId(number as u64);
         self.tell(Event::Deployed { function, epoch: Epoch(1), settings });
     }
 

@@ -9,7 +9,7 @@ mod install;
 
 pub use discover::{Interpreter, Language, Runtimes};
 pub use environment::{
-    Credentials, FunctionVariables, ReservedError, TASK_ROOT, function_environment,
+    Credentials, FunctionVariables, Initialization, ReservedError, TASK_ROOT, function_environment,
     instance_environment,
 };
 pub use install::{InstallError, Launch, RUNTIME_DIRECTORY};

@@ -50,12 +50,15 @@ impl Bench {
             running: VecDeque::new(),
         };
         for function in 0..functions {
+            let group = FunctionId(function);
             let settings = FunctionSettings {
                 tenant: TenantId::from_number(function % 10),
                 role: RoleId(0),
                 memory: MemoryMib(128),
                 timeout: Span::from_secs(900),
+                group,
                 reserved_concurrency: None,
+                isolation: None,
             };
             let function = FunctionId(function);
             bench.handle(Event::Deployed { function, epoch: Epoch(1), settings });

@@ -1,6 +1,6 @@
 //! What to do.
 
-use crate::Epoch;
+use crate::{Epoch, Purpose};
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span, TenantId};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,8 @@ pub enum Action {
         function: FunctionId,
         /// In this state.
         epoch: Epoch,
+        /// For whom: what `AWS_LAMBDA_INITIALIZATION_TYPE` says in it.
+        purpose: Purpose,
     },
     /// Hand the invocation to the instance (thaw it first); answer with `Finished` and `Idle`, or `Died`.
     Dispatch {
@@ -110,6 +112,8 @@ pub enum StopReason {
     Died,
     /// It could not start.
     StartFailed,
+    /// It was provisioned, and fewer are to be now.
+    Unprovisioned,
     /// Room was needed for another function of the same host owner.
     Evicted,
 }
@@ -119,10 +123,16 @@ pub enum StopReason {
 pub enum Rejection {
     /// No such function (any more).
     NoFunction,
-    /// The function's reserved concurrency is used up.
-    ReservedConcurrency,
-    /// The account's concurrency is used up.
-    AccountConcurrency,
+    /// The function's reserved concurrency is used up by its versions.
+    ReservedConcurrency {
+        /// What is reserved.
+        limit: u64,
+    },
+    /// The account's concurrency is used up, as far as it is neither reserved nor provisioned.
+    AccountConcurrency {
+        /// What is left for functions without a reservation.
+        limit: u64,
+    },
     /// The queue's limit is reached, or it waited longer than the profile allows.
     Queue,
     /// No host could be had; why.

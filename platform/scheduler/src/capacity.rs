@@ -10,20 +10,31 @@ use crate::policy::{Choice, Company, Growth, Want};
 use crate::rooms::{Owner, Owners};
 use crate::scheduler::Scheduler;
 use crate::timers::{Alarm, Slot};
-use crate::{Action, Epoch, HostPhase, Rejection, StopReason};
+use crate::{Action, Epoch, HostPhase, Purpose, Rejection, StopReason};
 use model::{FunctionId, HostId, InstanceId, MemoryMib, Span, Time};
 
 /// Hosts looked at in search of idle instances to evict, on a machine that is full.
 const HOSTS_SEARCHED: usize = 256;
 
 /// Where a new instance can be.
-enum Room {
+pub(crate) enum Room {
     /// On this host.
     Here(HostId),
     /// Somewhere, once instances that are stopping are reclaimed.
     Later,
     /// Nowhere; why.
     Nowhere(String),
+}
+
+/// What instance is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Make {
+    /// One of the present version, for invocations that come.
+    OnDemand,
+    /// The same of the version before, in this state and of this size.
+    Past(Epoch, MemoryMib),
+    /// One of the present version that is kept.
+    Provisioned,
 }
 
 impl Scheduler {
@@ -69,10 +80,11 @@ impl Scheduler {
         let owners = self.profile.owners(&state.details.settings);
         let memory = state.details.settings.memory.max(MemoryMib(1));
         let past = self.outdated_start(function);
+        let make = past.map_or(Make::OnDemand, |(epoch, memory)| Make::Past(epoch, memory));
         let memory = past.map_or(memory, |(_, memory)| memory);
         self.make_room(memory);
         match self.find_room(owners, memory) {
-            Room::Here(host) => self.place(function, host, attempts, past),
+            Room::Here(host) => self.place(function, host, attempts, make),
             Room::Later => {
                 self.stand_in_line(function);
                 return false;
@@ -87,9 +99,9 @@ impl Scheduler {
         let Some(it) = self.instances.get_mut(instance) else { return };
         it.state = State::Starting;
         it.since = self.now;
-        let (host, function, epoch) = (it.host, it.function, it.epoch);
+        let (host, function, epoch, purpose) = (it.host, it.function, it.epoch, it.purpose);
         self.counters.instances_started += 1;
-        self.act(Action::Start { instance, host, function, epoch });
+        self.act(Action::Start { instance, host, function, epoch, purpose });
     }
 
     /// Tries again for the functions that wait for room, those that wait longest first.
@@ -98,6 +110,9 @@ impl Scheduler {
             let Some(function) = self.machine.short.pop_front() else { return };
             if let Some(state) = self.functions.get_mut(function) {
                 state.details.short = false;
+                if state.has_provision {
+                    self.machine.owing.insert(function);
+                }
             }
             self.cover(function);
         }
@@ -120,24 +135,25 @@ impl Scheduler {
         self.profile.limits.memory.map_or(u64::MAX, |it| (f64::from(it.0) * overcommit) as u64)
     }
 
-    /// Puts an instance on a host, of the present version or the `past` one, and starts it if the host is ready.
-    pub(crate) fn place(
-        &mut self,
-        function: FunctionId,
-        host: HostId,
-        attempts: u8,
-        past: Option<(Epoch, MemoryMib)>,
-    ) {
+    /// Puts an instance on a host, and starts it if the host is ready.
+    pub(crate) fn place(&mut self, function: FunctionId, host: HostId, attempts: u8, make: Make) {
         let Some(state) = self.functions.get_mut(function) else { return };
         state.starting += 1;
         state.live += 1;
         let memory = state.details.settings.memory.max(MemoryMib(1));
-        let (epoch, memory) = past.unwrap_or((state.details.epoch, memory));
+        let (epoch, memory) = match make {
+            Make::Past(epoch, memory) => (epoch, memory),
+            Make::OnDemand | Make::Provisioned => (state.details.epoch, memory),
+        };
+        let purpose = match make {
+            Make::Provisioned => Purpose::Provisioned,
+            Make::OnDemand | Make::Past(..) => Purpose::OnDemand,
+        };
         let it = Instance {
             function,
             revision: state.revision,
             epoch,
-            age: if past.is_some() { Age::Past } else { Age::Present },
+            age: if matches!(make, Make::Past(..)) { Age::Past } else { Age::Present },
             host,
             memory,
             state: State::Waiting,
@@ -148,16 +164,21 @@ impl Scheduler {
             slot: Slot::default(),
             links: Links::default(),
             attempts,
+            purpose,
         };
         let instance = self.instances.push(it);
         self.machine.live_mib += u64::from(memory.0);
+        if purpose == Purpose::Provisioned {
+            self.count_provision_in(function);
+            self.count_provision_start(function, 1);
+        }
         self.join_host(host, instance, memory);
         if self.hosts.get(host).is_some_and(|it| it.phase == HostPhase::Ready) {
             self.start(instance);
         }
     }
 
-    fn stand_in_line(&mut self, function: FunctionId) {
+    pub(crate) fn stand_in_line(&mut self, function: FunctionId) {
         if let Some(state) = self.functions.get_mut(function)
             && !state.details.short
         {
@@ -166,7 +187,7 @@ impl Scheduler {
         }
     }
 
-    fn find_room(&mut self, owners: Owners, memory: MemoryMib) -> Room {
+    pub(crate) fn find_room(&mut self, owners: Owners, memory: MemoryMib) -> Room {
         let reserve = self.profile.limits.memory_reserve;
         if let Some(free) = self.machine.free
             && free < reserve

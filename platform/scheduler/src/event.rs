@@ -1,6 +1,8 @@
 //! What can happen.
 
-use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId};
+use model::{
+    FunctionId, HostId, InstanceId, InvocationId, Isolation, MemoryMib, RoleId, Span, TenantId,
+};
 use serde::{Deserialize, Serialize};
 
 /// A state of a function's code and settings; grows with each update.
@@ -21,8 +23,13 @@ pub struct FunctionSettings {
     pub memory: MemoryMib,
     /// Limit of one invocation.
     pub timeout: Span,
-    /// Reserved concurrency, if set.
+    /// The function that this is a version of, `$LATEST` included: all versions of one function name the same one here,
+    /// best that of `$LATEST`. They share reserved concurrency.
+    pub group: FunctionId,
+    /// Reserved concurrency of the group, if set. The newest word counts for the whole group.
     pub reserved_concurrency: Option<u32>,
+    /// Whose instances may share its hosts, where it asks for that itself; else the account's or the profile's word.
+    pub isolation: Option<Isolation>,
 }
 
 /// What can happen, failures included. Late ones (of an instance or attempt that is gone) are ignored and counted.
@@ -38,7 +45,8 @@ pub enum Event {
         settings: FunctionSettings,
     },
     /// Code or settings changed. From here on no dispatch uses an older epoch; idle instances of older epochs go. With the
-    /// epoch that is there already, only limits (timeout, reserved concurrency) change, and no instance goes.
+    /// epoch that is there already, only limits (timeout, reserved concurrency) change, and no instance goes; unless the
+    /// isolation is another: then no dispatch uses an instance that is on the wrong host.
     ConfigChanged {
         /// Function.
         function: FunctionId,
@@ -46,6 +54,23 @@ pub enum Event {
         epoch: Epoch,
         /// New settings.
         settings: FunctionSettings,
+    },
+    /// Reserved concurrency of a function changed, for all of its versions together; no instance goes.
+    LimitsChanged {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The function, as its versions name it in [`FunctionSettings::group`].
+        group: FunctionId,
+        /// Reserved concurrency from now on, if any.
+        reserved_concurrency: Option<u32>,
+    },
+    /// So many instances of a function are to be ready from now on, ahead of any invocation; 0 for none. Those that are
+    /// too many go when they are idle. It ends with the function.
+    ProvisionedChanged {
+        /// Function: one version of a function of the API.
+        function: FunctionId,
+        /// Instances.
+        count: u32,
     },
     /// The function is gone; its queued invocations are rejected, idle instances go, busy ones go when they finish.
     Removed {

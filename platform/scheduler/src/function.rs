@@ -1,4 +1,4 @@
-//! Functions and the accounts that own them: versions and concurrency.
+//! Functions: their versions, what waits for them and which instances are theirs.
 //!
 //! Deliberately knows nothing of hosts.
 
@@ -7,6 +7,7 @@ use crate::instance::State;
 use crate::line::Line;
 use crate::past::Past;
 use crate::policy::Habit;
+use crate::provision::Provision;
 use crate::scheduler::Scheduler;
 use crate::timers::Slot;
 use crate::{Epoch, FunctionSettings, Rejection, StopReason};
@@ -23,9 +24,12 @@ pub(crate) const GRACE: Span = Span::from_millis(5);
 #[repr(align(64))]
 pub(crate) struct Function {
     pub(crate) timeout: Span,
-    pub(crate) reserved_concurrency: Option<u32>,
-    /// Where its tenant's account is.
-    pub(crate) account: u32,
+    /// The limit that its invocations count against.
+    pub(crate) quota: u32,
+    /// Of its invocations in flight, so many do not count against that limit: instances are provisioned for them.
+    pub(crate) covered: u32,
+    /// Whether instances are provisioned for it, or still are there.
+    pub(crate) has_provision: bool,
     /// Grows with each state of any function; an instance of another revision is outdated.
     pub(crate) revision: u64,
     /// Revision with which it was deployed: invocations on older instances belong to a function that is gone.
@@ -50,7 +54,7 @@ impl Function {
     /// Reads what an invocation reads of it.
     pub(crate) fn glance(&self) -> u64 {
         let waits = u64::from(self.queue.is_some());
-        let limit = u64::from(self.reserved_concurrency.unwrap_or(0));
+        let limit = u64::from(self.quota ^ self.covered);
         let lines = (self.coming.len() ^ self.idle.len()) as u64;
         self.timeout.as_nanos()
             ^ limit
@@ -66,6 +70,8 @@ impl Function {
 pub(crate) struct Details {
     pub(crate) epoch: Epoch,
     pub(crate) settings: FunctionSettings,
+    /// What is kept ready for it.
+    pub(crate) provision: Option<Box<Provision>>,
     /// Whether it is in the line for room.
     pub(crate) short: bool,
     /// Instances that run requests and have room for more, the one that took one last at the end.
@@ -96,21 +102,20 @@ pub(crate) struct Waiting {
     pub(crate) since: Time,
 }
 
-/// Concurrency of one tenant.
-#[derive(Debug, Default)]
-pub(crate) struct Account {
-    /// Sum of the reserved concurrency of its functions.
-    reserved: u64,
-    /// Invocations in flight of functions without reserved concurrency.
-    pub(crate) in_flight: u64,
-    /// Functions, so that an account without any is forgotten.
-    functions: u64,
-}
-
 impl Function {
     /// Whether invocations wait for which no instance is being started or coming, where each takes so many at once.
     pub(crate) fn lacks_starts(&self, each: u32) -> bool {
         self.queued() > self.starting as usize * each as usize + self.coming.len()
+    }
+
+    /// Whether as many invocations wait as may, while no instance has room.
+    pub(crate) fn is_crowded(&self, queue: u32) -> bool {
+        self.queued() >= queue as usize && self.details.open.is_empty()
+    }
+
+    /// How many instances that were provisioned for it are idle.
+    pub(crate) fn provisioned_idle(&self) -> usize {
+        self.details.provision.as_ref().map_or(0, |it| it.idle.len())
     }
 
     /// How many invocations wait.
@@ -164,8 +169,9 @@ impl Scheduler {
         let revision = self.sequence();
         let state = Function {
             timeout: settings.timeout,
-            reserved_concurrency: settings.reserved_concurrency,
-            account: self.join_account(&settings, 0),
+            quota: 0,
+            covered: 0,
+            has_provision: false,
             revision,
             born: revision,
             in_flight: 0,
@@ -176,7 +182,8 @@ impl Scheduler {
             queue: None,
             details: Box::new(Details {
                 epoch,
-                settings,
+                settings: settings.clone(),
+                provision: None,
                 short: false,
                 open: Chain::default(),
                 queue_slot: Slot::default(),
@@ -189,6 +196,7 @@ impl Scheduler {
             }),
         };
         self.functions.insert(function, state);
+        self.join_group(function, &settings);
     }
 
     pub(crate) fn change(
@@ -203,37 +211,41 @@ impl Scheduler {
             return self.late();
         }
         let old = state.details.settings.clone();
-        let (in_flight, account) = (state.in_flight, state.account);
+        let moved = settings.isolation != old.isolation;
         let new = match epoch == state.details.epoch {
             // What an instance was made with cannot change under it.
             true => FunctionSettings {
                 timeout: settings.timeout,
+                group: settings.group,
                 reserved_concurrency: settings.reserved_concurrency,
+                isolation: settings.isolation,
                 ..old.clone()
             },
             false => settings,
         };
-        self.leave_account(account, &old, in_flight);
-        let account = self.join_account(&new, in_flight);
+        self.leave_group(function, &old);
+        self.join_group(function, &new);
         let Some(state) = self.functions.get_mut(function) else { return };
         state.timeout = new.timeout;
-        state.reserved_concurrency = new.reserved_concurrency;
-        state.account = account;
         state.details.settings = new;
         if epoch > state.details.epoch {
             let before = std::mem::replace(&mut state.details.epoch, epoch);
-            self.outdate(function, revision, (before, old.memory.max(MemoryMib(1))));
+            self.outdate(function, revision, Some((before, old.memory.max(MemoryMib(1)))));
+        } else if moved {
+            self.outdate(function, revision, None);
         }
         self.cover(function);
     }
 
-    /// Turns away from all instances that are there: idle ones go, others when they can take an invocation.
-    fn outdate(&mut self, function: FunctionId, revision: u64, before: (Epoch, MemoryMib)) {
-        self.retire(function, before.0, before.1);
+    /// Turns away from all instances that are there: idle ones go, others when they can take an invocation. Where it is
+    /// known what they were `before`, the profile may let them be used a little longer.
+    fn outdate(&mut self, function: FunctionId, revision: u64, before: Option<(Epoch, MemoryMib)>) {
+        self.retire(function, before);
         let Some(state) = self.functions.get_mut(function) else { return };
         state.revision = revision;
         state.starting = 0;
         state.live = 0;
+        self.provision_outdated(function);
         while let Some(instance) = self.functions.get(function).and_then(|it| it.coming.oldest()) {
             self.unlist(instance);
         }
@@ -251,6 +263,7 @@ impl Scheduler {
         let mut listed: Vec<InstanceId> = listed.map(|(instance, _)| instance).collect();
         listed.extend(state.details.open.iter(&self.instances).map(|(instance, _)| instance));
         listed.extend(self.past_idle(function));
+        listed.extend(self.all_provisioned_idle(function));
         for sequence in waiting {
             self.reject_queued(function, sequence, Rejection::NoFunction);
         }
@@ -262,8 +275,10 @@ impl Scheduler {
                 false => self.unlist(instance),
             }
         }
+        let Some(state) = self.functions.get(function) else { return };
+        let settings = state.details.settings.clone();
+        self.leave_group(function, &settings);
         let Some(state) = self.functions.remove(function) else { return };
-        self.leave_account(state.account, &state.details.settings, state.in_flight);
         if state.details.short {
             self.machine.short.retain(|&other| other != function);
         }
@@ -276,73 +291,6 @@ impl Scheduler {
                 Some(it) if it.since + GRACE <= self.now => self.unlist(instance),
                 _ => return,
             }
-        }
-    }
-
-    /// Whether one more invocation is within the quotas.
-    pub(crate) fn admit(&self, state: &Function) -> Result<(), Rejection> {
-        if let Some(reserved) = state.reserved_concurrency {
-            if state.in_flight >= reserved {
-                return Err(Rejection::ReservedConcurrency);
-            }
-        } else {
-            let limit = u64::from(self.profile.limits.account_concurrency);
-            let Account { reserved, in_flight, .. } = self.accounts[state.account as usize];
-            if in_flight >= limit.saturating_sub(reserved) {
-                return Err(Rejection::AccountConcurrency);
-            }
-        }
-        if state.idle.is_empty()
-            && state.queued() >= self.profile.limits.queue as usize
-            && state.details.open.is_empty()
-        {
-            return Err(Rejection::Queue);
-        }
-        Ok(())
-    }
-
-    /// Counts an invocation that ended, unless its function is gone since.
-    pub(crate) fn count_out(&mut self, function: FunctionId, revision: u64) {
-        let Some(state) = self.functions.get_mut(function) else { return };
-        if revision < state.born {
-            return;
-        }
-        state.in_flight -= 1;
-        if state.reserved_concurrency.is_none() {
-            self.accounts[state.account as usize].in_flight -= 1;
-        }
-    }
-
-    /// Counts a function into its tenant's account, and says where that is.
-    fn join_account(&mut self, settings: &FunctionSettings, in_flight: u32) -> u32 {
-        let accounts = &mut self.accounts;
-        let free = &mut self.free_accounts;
-        let index = *self.account_of.entry(settings.tenant).or_insert_with(|| {
-            free.pop().unwrap_or_else(|| {
-                accounts.push(Account::default());
-                accounts.len() as u32 - 1
-            })
-        });
-        let account = &mut self.accounts[index as usize];
-        account.functions += 1;
-        match settings.reserved_concurrency {
-            Some(reserved) => account.reserved += u64::from(reserved),
-            None => account.in_flight += u64::from(in_flight),
-        }
-        index
-    }
-
-    fn leave_account(&mut self, index: u32, settings: &FunctionSettings, in_flight: u32) {
-        let account = &mut self.accounts[index as usize];
-        account.functions -= 1;
-        match settings.reserved_concurrency {
-            Some(reserved) => account.reserved -= u64::from(reserved),
-            None => account.in_flight -= u64::from(in_flight),
-        }
-        if account.functions == 0 {
-            *account = Account::default();
-            self.account_of.remove(&settings.tenant);
-            self.free_accounts.push(index);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! here is ever touched.
 
 use crate::StopReason;
+use crate::capacity::Make;
 use crate::function::Function;
 use crate::lots::Lot;
 use crate::policy::{Choice, Growth, Histogram, KeepAlive, Moment, Want, Windows};
@@ -90,6 +91,6 @@ impl Scheduler {
             Choice::NewHost if want.growth == Growth::Possible => self.open_host(owners, memory),
             Choice::NewHost | Choice::Nowhere => return,
         };
-        self.place(function, host, 0, None);
+        self.place(function, host, 0, Make::OnDemand);
     }
 }

@@ -6,7 +6,7 @@ use crate::instance::{Idle, State};
 use crate::rooms::Owner;
 use crate::scheduler::Scheduler;
 use crate::timers::{Alarm, Slot};
-use crate::{Action, HostPhase, Rejection, StopReason};
+use crate::{Action, HostPhase, Purpose, Rejection, StopReason};
 use model::{FunctionId, HostId, InstanceId, MemoryMib, Span, TenantId, Time};
 use rand::RngExt;
 use std::collections::BTreeSet;
@@ -29,10 +29,10 @@ pub(crate) struct Host {
     pub(crate) used: MemoryMib,
     /// Memory of its instances that are stopping.
     pub(crate) stopping: MemoryMib,
-    /// Memory of its instances that are idle.
+    /// Memory of its instances that are idle, and that may go to make room.
     pub(crate) idle_memory: MemoryMib,
     pub(crate) instances: BTreeSet<InstanceId>,
-    /// How many of its instances are idle.
+    /// How many of its instances are idle, and may go to make room.
     pub(crate) idle: usize,
     /// First tick of its keep-alive clock.
     origin: Time,
@@ -306,12 +306,13 @@ impl Scheduler {
         self.timers.set(Alarm::Tick(host), &mut it.tick_slot, next);
     }
 
-    /// The idle instances of a host by function, each function's least recently idle first.
+    /// The idle instances of a host that may go, by function, each function's least recently idle first.
     pub(crate) fn idle_on(&self, host: HostId) -> Vec<(FunctionId, u64, InstanceId)> {
         let Some(it) = self.hosts.get(host) else { return Vec::new() };
         let mut idle = Vec::with_capacity(it.idle);
         for &instance in &it.instances {
             if let Some(it) = self.instances.get(instance)
+                && it.purpose == Purpose::OnDemand
                 && let State::Idle(Idle { sequence, .. }) = it.state
             {
                 idle.push((it.function, sequence, instance));
@@ -352,6 +353,6 @@ impl Scheduler {
 fn tenant_of(owner: Owner) -> Option<TenantId> {
     match owner {
         Owner::Everyone => None,
-        Owner::Tenant(tenant) | Owner::Role(tenant, _) => Some(tenant),
+        Owner::Tenant(tenant) | Owner::Role(tenant, _) | Owner::Function(tenant, _) => Some(tenant),
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! Deliberately knows nothing of how long that is: it asks the profile's keep-alive.
 
-use crate::StopReason;
 use crate::instance::{Hope, Idle, Rest, State, Warmth, next_due};
 use crate::lanes::Room;
 use crate::lots::Lot;
 use crate::policy::{Idling, Moment};
 use crate::scheduler::Scheduler;
 use crate::timers::Alarm;
+use crate::{Purpose, StopReason};
 use model::{InstanceId, MemoryMib, Time};
 
 impl Scheduler {
@@ -16,6 +16,12 @@ impl Scheduler {
     pub(crate) fn list(&mut self, instance: InstanceId, warmth: Warmth) {
         let now = self.now;
         let Some(it) = self.instances.get(instance) else { return };
+        if self.is_surplus(it) {
+            return self.reclaim(instance, StopReason::Unprovisioned);
+        }
+        if it.purpose == Purpose::Provisioned {
+            return self.list_provisioned(instance);
+        }
         let (function, memory, host) = (it.function, it.memory, it.host);
         let Some(state) = self.functions.get(function) else { return };
         let moment = match warmth {
@@ -57,11 +63,30 @@ impl Scheduler {
         }
     }
 
+    /// Makes a provisioned instance idle, until it is needed or its life ends.
+    fn list_provisioned(&mut self, instance: InstanceId) {
+        let sequence = self.sequence();
+        let Some(it) = self.instances.get_mut(instance) else { return };
+        it.state = State::Idle(Idle { sequence, rest: Rest::Awake });
+        (it.since, it.end) = (self.now, it.dies);
+        let (function, due) = (it.function, next_due(it, self.profile.rest_after));
+        self.timers.set(Alarm::Instance(instance), &mut it.slot, due);
+        let own = self.functions.get_mut(function).and_then(|it| it.details.provision.as_mut());
+        if let Some(own) = own {
+            own.idle.push(&mut self.instances, instance);
+        }
+    }
+
     /// Takes an instance off the lists of those that are idle or will soon be, if it is on them.
     pub(crate) fn unlist(&mut self, instance: InstanceId) {
         let Some(it) = self.instances.get_mut(instance) else { return };
         let state = self.functions.get_mut(it.function);
         match it.state {
+            State::Idle(_) if it.purpose == Purpose::Provisioned => {
+                if let Some(own) = state.and_then(|state| state.details.provision.as_mut()) {
+                    own.idle.remove(&mut self.instances, instance);
+                }
+            }
             State::Idle(Idle { sequence, .. }) => {
                 if let Some(host) = self.hosts.get_mut(it.host) {
                     host.idle -= 1;

@@ -7,7 +7,7 @@ use crate::lanes::Room;
 use crate::lots::Lot;
 use crate::scheduler::Scheduler;
 use crate::timers::{Alarm, Slot};
-use crate::{Action, Epoch, Rejection, StopReason};
+use crate::{Action, Epoch, Purpose, Rejection, StopReason};
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span, Time};
 
 /// One function instance, in two cache lines.
@@ -33,6 +33,7 @@ pub(crate) struct Instance {
     /// Hosts tried for it before this one.
     pub(crate) attempts: u8,
     pub(crate) age: Age,
+    pub(crate) purpose: Purpose,
 }
 
 impl Instance {
@@ -118,6 +119,7 @@ impl Scheduler {
         let cap = [drawn, self.profile.lifetime_cap].into_iter().flatten().min();
         it.dies = cap.map_or(Time::MAX, |cap| now + cap);
         self.not_starting(instance);
+        self.provision_started(instance);
         self.settle(instance, Warmth::Cold);
     }
 
@@ -128,6 +130,7 @@ impl Scheduler {
         }
         let (function, current) = (it.function, self.is_current(it));
         self.not_starting(instance);
+        self.provision_start_failed(instance, &reason);
         self.reclaim(instance, StopReason::StartFailed);
         // A failed start is not tried again: what fails in init would fail for ever, once per second or so.
         if current {
@@ -165,7 +168,10 @@ impl Scheduler {
                 self.give_up(instance, StopReason::Died);
             }
             Some(State::Finishing(_)) => self.give_up(instance, StopReason::Died),
-            Some(State::Idle(_)) => self.reclaim(instance, StopReason::Died),
+            Some(State::Idle(_)) => {
+                self.provision_died(instance);
+                self.reclaim(instance, StopReason::Died);
+            }
         }
     }
 
@@ -285,6 +291,9 @@ impl Scheduler {
             && state.revision == it.revision
         {
             state.starting -= 1;
+            if it.purpose == Purpose::Provisioned {
+                self.count_provision_start(it.function, -1);
+            }
         }
     }
 
@@ -296,6 +305,9 @@ impl Scheduler {
             && state.revision == it.revision
         {
             state.live -= 1;
+            if it.purpose == Purpose::Provisioned {
+                self.count_provision_out(it.function);
+            }
         }
     }
 

@@ -19,18 +19,15 @@ pub(crate) struct Place {
 impl Scheduler {
     pub(crate) fn invoke(&mut self, invocation: InvocationId, function: FunctionId) {
         self.counters.invoked += 1;
-        let Some(state) = self.functions.get(function) else {
-            return self.reject(invocation, Rejection::NoFunction);
-        };
-        if let Err(reason) = self.admit(state) {
+        if let Err(reason) = self.count_in(function) {
             return self.reject(invocation, reason);
         }
         let Some(state) = self.functions.get_mut(function) else { return };
-        state.in_flight += 1;
-        if state.reserved_concurrency.is_none() {
-            self.accounts[state.account as usize].in_flight += 1;
-        }
         let idle = state.idle.youngest();
+        let idle = match state.has_provision {
+            true => self.provisioned_idle(function).or(idle),
+            false => idle,
+        };
         self.last_sequence += 1;
         let idle = self.with_room(function).or(idle);
         if let Some(policy) = self.learning() {

@@ -20,6 +20,7 @@ mod profile;
 
 mod capacity;
 mod chain;
+mod concurrency;
 mod function;
 mod habits;
 mod host;
@@ -30,6 +31,7 @@ mod lanes;
 mod line;
 mod lots;
 mod past;
+mod provision;
 mod rooms;
 mod roster;
 mod scheduler;
@@ -49,6 +51,7 @@ pub use profile::{
     Billing, Cpu, CpuCeiling, CpuWeight, Fault, Hosts, InitBilling, Limits, Prices, Profile,
     ProfileError, ProfileText, Reveal, Sharing, nearest,
 };
+pub use provision::{ProvisionStatus, Provisioned, Purpose};
 pub use rooms::Owner;
 pub use scheduler::Scheduler;
 pub use view::{FunctionView, HostPhase, HostView, InstancePhase, InstanceView};

@@ -23,13 +23,16 @@ pub(crate) struct Past {
 
 impl Scheduler {
     /// Before a function's revision changes: turns away from its idle instances, or keeps them for the rest of the window.
-    pub(crate) fn retire(&mut self, function: FunctionId, epoch: Epoch, memory: MemoryMib) {
+    pub(crate) fn retire(&mut self, function: FunctionId, before: Option<(Epoch, MemoryMib)>) {
         self.forget_past(function);
+        for instance in self.all_provisioned_idle(function) {
+            self.reclaim(instance, StopReason::Outdated);
+        }
         let updates = self.profile.updates;
         let window = updates.map(|it| it.draw(Lot::of(self.seed, self.last_sequence).next()));
         let Some(state) = self.functions.get_mut(function) else { return };
         let idle: Vec<InstanceId> = state.idle.iter(&self.instances).map(|(it, _)| it).collect();
-        let Some(window) = window else {
+        let (Some(window), Some((epoch, memory))) = (window, before) else {
             for instance in idle {
                 self.reclaim(instance, StopReason::Outdated);
             }

@@ -2,7 +2,7 @@
 //!
 //! Deliberately knows nothing of instances, functions or time.
 
-use model::{HostId, MemoryMib, RoleId, TenantId};
+use model::{FunctionId, HostId, MemoryMib, RoleId, TenantId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,8 @@ pub enum Owner {
     Tenant(TenantId),
     /// One role's of one tenant.
     Role(TenantId, RoleId),
+    /// One function's of one tenant, in all of its versions.
+    Function(TenantId, FunctionId),
 }
 
 /// Whose hosts an instance may be on: its own owner's, and where hosts are partly shared, everybody's.

@@ -1,7 +1,8 @@
 //! The state of one region, and the doors through which drivers see it.
 
+use crate::concurrency::Concurrency;
 use crate::counters::Counters;
-use crate::function::{Account, Function};
+use crate::function::Function;
 use crate::host::Host;
 use crate::instance::Instance;
 use crate::invocation::Place;
@@ -11,7 +12,7 @@ use crate::roster::Roster;
 use crate::table::Table;
 use crate::timers::{Alarm, Slot, Timers};
 use crate::{Action, Event, Profile};
-use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, TenantId, Time};
+use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Time};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,9 +26,7 @@ pub struct Scheduler {
     pub(crate) now: Time,
     pub(crate) timers: Timers,
     pub(crate) functions: Roster<Function>,
-    pub(crate) accounts: Vec<Account>,
-    pub(crate) account_of: BTreeMap<TenantId, u32>,
-    pub(crate) free_accounts: Vec<u32>,
+    pub(crate) concurrency: Concurrency,
     /// Where the invocations that wait are.
     pub(crate) queued: BTreeMap<InvocationId, Place>,
     pub(crate) instances: Table<InstanceId, Instance>,
@@ -57,6 +56,8 @@ pub(crate) struct Machine {
     /// When hosts are started ahead again, after one failed.
     pub(crate) ahead_due: Option<Time>,
     pub(crate) ahead_slot: Slot,
+    /// Functions that may have fewer instances ready than they are to have.
+    pub(crate) owing: BTreeSet<FunctionId>,
     /// Functions whose invocations wait until an instance somewhere is reclaimed.
     pub(crate) short: VecDeque<FunctionId>,
 }
@@ -77,9 +78,7 @@ impl Scheduler {
             now: Time::ZERO,
             timers,
             functions: Roster::new(),
-            accounts: Vec::new(),
-            account_of: BTreeMap::new(),
-            free_accounts: Vec::new(),
+            concurrency: Concurrency::default(),
             queued: BTreeMap::new(),
             instances: Table::new(),
             lanes: BTreeMap::new(),
@@ -104,6 +103,7 @@ impl Scheduler {
         while let Some((due, alarm)) = self.timers.pop(now) {
             self.now = due.max(self.now);
             self.ring(alarm, due);
+            self.keep_promises();
             self.start_ahead();
         }
         self.now = now;
@@ -112,6 +112,12 @@ impl Scheduler {
             Event::Deployed { function, epoch, settings } => self.deploy(function, epoch, settings),
             Event::ConfigChanged { function, epoch, settings } => {
                 self.change(function, epoch, settings);
+            }
+            Event::LimitsChanged { tenant, group, reserved_concurrency } => {
+                self.limits_changed((tenant, group), reserved_concurrency);
+            }
+            Event::ProvisionedChanged { function, count } => {
+                self.provisioned_changed(function, count);
             }
             Event::Removed { function } => self.remove(function),
             Event::HostReady { host } => self.host_ready(host),
@@ -129,6 +135,7 @@ impl Scheduler {
             Event::MemoryFree { free } => self.memory_free(free),
             Event::Timeout => {}
         }
+        self.keep_promises();
         self.start_ahead();
     }
 
@@ -175,6 +182,7 @@ impl Scheduler {
             Alarm::Tick(host) => self.tick(host, due),
             Alarm::Empty(host) => self.empty_due(host, due),
             Alarm::Expected(function) => self.expected(function, due),
+            Alarm::Provision(function) => self.provision_due(function, due),
             Alarm::Ahead => {
                 if self.machine.ahead_slot.rings(due) {
                     self.machine.ahead_due = None;

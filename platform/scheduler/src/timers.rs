@@ -35,6 +35,8 @@ pub(crate) enum Alarm {
     Empty(HostId),
     /// A function is expected to be invoked soon.
     Expected(FunctionId),
+    /// Instances that are to be ready may be started again, after a failure.
+    Provision(FunctionId),
     /// Hosts may be started ahead (again).
     Ahead,
 }

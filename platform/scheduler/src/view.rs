@@ -1,11 +1,11 @@
 //! What the scheduler holds, for gauges, tests and whoever asks. Nothing here changes anything.
 
-use crate::Epoch;
 use crate::function::{Function, GRACE};
 use crate::instance::{Idle, Rest, State};
 use crate::lanes::Lanes;
 use crate::rooms::Owner;
 use crate::scheduler::Scheduler;
+use crate::{Epoch, Purpose};
 use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib};
 
 /// One host.
@@ -25,7 +25,7 @@ pub struct HostView {
     pub milli_cpus: u32,
     /// Instances on it, stopping ones included.
     pub instances: usize,
-    /// Idle ones among them.
+    /// Idle ones among them that may go to make room: provisioned ones do not.
     pub idle: usize,
 }
 
@@ -53,6 +53,8 @@ pub struct InstanceView {
     pub epoch: Epoch,
     /// Its memory.
     pub memory: MemoryMib,
+    /// For whom it was started.
+    pub purpose: Purpose,
     /// What it is doing.
     pub phase: InstancePhase,
 }
@@ -89,7 +91,7 @@ pub struct FunctionView {
     pub in_flight: u32,
     /// Invocations that wait for an instance.
     pub queued: usize,
-    /// Idle instances.
+    /// Idle instances, provisioned ones included.
     pub idle: usize,
     /// Instances that run requests and have room for more.
     pub with_room: usize,
@@ -126,7 +128,7 @@ impl Scheduler {
             seen ^= host.glance();
         }
         for state in found.iter().rev().take(ends.len()).filter_map(|it| self.functions.get(it.1)) {
-            seen ^= state.glance() ^ self.accounts[state.account as usize].in_flight;
+            seen ^= state.glance() ^ self.concurrency.glance(state.quota);
         }
         seen
     }
@@ -153,6 +155,7 @@ impl Scheduler {
             function: it.function,
             epoch: it.epoch,
             memory: it.memory,
+            purpose: it.purpose,
             phase: self.phase(instance, &it.state),
         })
     }
@@ -169,7 +172,7 @@ impl Scheduler {
             epoch: it.details.epoch,
             in_flight: it.in_flight,
             queued: it.queued(),
-            idle: it.idle.len(),
+            idle: it.idle.len() + it.provisioned_idle(),
             with_room: it.details.open.len(),
             starting: it.starting,
             live: it.live,

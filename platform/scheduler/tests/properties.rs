@@ -7,7 +7,7 @@
 mod driver;
 
 use driver::{Answer, Driver};
-use model::{HostId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
+use model::{FunctionId, HostId, InvocationId, Isolation, MemoryMib, RoleId, Span, TenantId, Time};
 use proptest::prelude::*;
 use scheduler::policy::{
     Bimodal, BinPack, Clock, Fixed, Halving, Histogram, KeepAlive, Lifetime, MemoryPressure,
@@ -26,6 +26,9 @@ enum Step {
     Cancel(usize),
     Deploy(u64, u32),
     Reserve(u64, Option<u32>),
+    Limit(u64, Option<u32>),
+    Provision(u64, u32),
+    Isolate(u64, Option<Isolation>),
     Remove(u64),
     Answer(usize, Answer),
     AnswerAll,
@@ -50,6 +53,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<usize>().prop_map(Step::Cancel),
         2 => (function.clone(), 64..900_u32).prop_map(|(f, memory)| Step::Deploy(f, memory)),
         1 => (function.clone(), proptest::option::of(0..4_u32)).prop_map(|(f, r)| Step::Reserve(f, r)),
+        1 => (function.clone(), proptest::option::of(0..4_u32)).prop_map(|(f, r)| Step::Limit(f, r)),
+        2 => (function.clone(), 0..4_u32).prop_map(|(f, n)| Step::Provision(f, n)),
+        1 => (function.clone(), proptest::option::of(isolations())).prop_map(|(f, it)| Step::Isolate(f, it)),
         1 => function.prop_map(Step::Remove),
         24 => (any::<usize>(), answer).prop_map(|(which, how)| Step::Answer(which, how)),
         2 => Just(Step::AnswerAll),
@@ -58,6 +64,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..600_u32).prop_map(Step::MemoryFree),
     ];
     prop::collection::vec(step, 1..160)
+}
+
+fn isolations() -> impl Strategy<Value = Isolation> {
+    prop_oneof![Just(Isolation::Tenant), Just(Isolation::Role), Just(Isolation::Function)]
 }
 
 /// Every placement policy.
@@ -133,20 +143,24 @@ fn profiles() -> impl Strategy<Value = Profile> {
         Just(Sharing::PerTenant),
         Just(Sharing::Shared),
         Just(Sharing::PerRole),
+        Just(Sharing::PerFunction),
         (0.0..=1.0).prop_map(|shared_share| Sharing::PartlyShared { shared_share }),
     ];
     let lifetime = (proptest::option::of(Just(Span::from_secs(4))), lifetimes());
     let policies = (placements(), keep_alives(), lifetime, scalings(), updates());
-    let machine = proptest::option::of(1..3_u32);
+    let account = proptest::option::of(isolations());
+    let machine = (proptest::option::of(1..3_u32), account);
     let rest = proptest::option::of(Just(Span::from_millis(5)));
     (sharing, policies, machine, rest, 0..3_u32).prop_map(
-        |(sharing, policies, machine, rest_after, warm)| {
+        |(sharing, policies, (machine, account), rest_after, warm)| {
             let (placement, keep_alive, lifetimes, scaling, updates) = policies;
             let (lifetime_cap, lifetime) = lifetimes;
             let mut profile = Profile { placement, keep_alive, lifetime_cap, ..Profile::default() };
             (profile.lifetime, profile.scaling, profile.updates) = (lifetime, scaling, updates);
             profile.rest_after = rest_after;
             profile.hosts.sharing = sharing;
+            profile.accounts =
+                account.map(|it| (TenantId::from_number(0), it)).into_iter().collect();
             profile.hosts.memory = MemoryMib(512);
             profile.hosts.idle = Span::from_secs(1);
             profile.hosts.overcommit = 2.0;
@@ -166,7 +180,18 @@ fn settings(function: u64, memory: u32) -> FunctionSettings {
         role: RoleId(function / 2),
         memory: MemoryMib(memory),
         timeout: Span::from_secs(1 + function),
+        // Two are versions of one function.
+        group: FunctionId(if function == 2 { 0 } else { function }),
         reserved_concurrency: (function == 4).then_some(3),
+        isolation: None,
+    }
+}
+
+fn deploy(driver: &mut Driver, function: u64, memory: u32) {
+    let settings = settings(function, memory);
+    match settings.group == FunctionId(function) {
+        true => driver.deploy(function, settings),
+        false => driver.deploy_version(function, settings),
     }
 }
 
@@ -174,7 +199,7 @@ fn settings(function: u64, memory: u32) -> FunctionSettings {
 fn play(profile: &Profile, seed: u64, steps: &[Step]) -> Driver {
     let mut driver = Driver::new(profile.clone(), seed);
     for function in 0..FUNCTIONS {
-        driver.deploy(function, settings(function, 128));
+        deploy(&mut driver, function, 128);
     }
     for step in steps {
         take(&mut driver, step);
@@ -198,8 +223,14 @@ fn take(driver: &mut Driver, step: &Step) {
                 driver.send(Event::Cancelled { invocation });
             }
         }
-        Step::Deploy(function, memory) => driver.deploy(function, settings(function, memory)),
+        Step::Deploy(function, memory) => deploy(driver, function, memory),
         Step::Reserve(function, reserved) => driver.reserve(function, reserved),
+        Step::Provision(function, count) => driver.provision(function, count),
+        Step::Isolate(function, isolation) => driver.isolate(function, isolation),
+        Step::Limit(function, reserved) => {
+            let settings = settings(function, 128);
+            driver.limit(settings.tenant, settings.group.0, reserved);
+        }
         Step::Remove(function) => driver.remove(function),
         Step::Answer(which, how) => {
             if let Some(open) = pick(&driver.open, which) {
@@ -234,6 +265,9 @@ fn pick<T: Copy>(from: &[T], which: usize) -> Option<T> {
 
 /// Answers all that is open, removes every function and lets all timers fire.
 fn wind_up(driver: &mut Driver) {
+    for function in 0..FUNCTIONS {
+        driver.provision(function, 0);
+    }
     for _ in 0..2 {
         driver.answer_all();
         while let Some(due) = driver.scheduler.next_timeout() {
@@ -300,7 +334,7 @@ proptest! {
     fn views_add_up(profile in profiles(), seed: u64, steps in steps()) {
         let mut driver = Driver::new(profile, seed);
         for function in 0..FUNCTIONS {
-            driver.deploy(function, settings(function, 128));
+            deploy(&mut driver, function, 128);
         }
         for step in &steps {
             take(&mut driver, step);

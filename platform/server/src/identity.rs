@@ -57,6 +57,32 @@ pub fn server_id(data: &Path) -> anyhow::Result<String> {
     Ok(id)
 }
 
+/// What a running server says of itself to clients on this machine, in `endpoint.json`. Gone when it is dropped.
+#[derive(Debug)]
+pub struct Said {
+    path: std::path::PathBuf,
+}
+
+impl Drop for Said {
+    fn drop(&mut self) {
+        // What is left by a failure here is not believed: nobody holds the lock.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Says where the API is: its URL, the region to sign for, and a certificate to trust where the system's are not enough.
+pub fn say_endpoint(
+    data: &Path,
+    endpoint: &str,
+    region: &str,
+    certificate: Option<&Path>,
+) -> anyhow::Result<Said> {
+    let path = data.join("endpoint.json");
+    let said = serde_json::json!({"endpoint": endpoint, "region": region, "ca": certificate});
+    write_secret(&path, &said.to_string())?;
+    Ok(Said { path })
+}
+
 /// One access key as the credentials file holds it.
 #[derive(Debug, Serialize, Deserialize)]
 struct StoredKey {
@@ -181,6 +207,20 @@ mod tests {
         assert_eq!(first, second);
         let mode = fs::metadata(data.path().join("credentials.json")).expect("file").permissions();
         assert_eq!(mode.mode() & 0o777, 0o600);
+    }
+
+    // What a server says of itself is for its owner alone, and goes with it.
+    #[test]
+    fn a_server_says_where_it_is() {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let path = data.path().join("endpoint.json");
+        let said =
+            say_endpoint(data.path(), "http://127.0.0.1:1", "us-east-1", None).expect("said");
+        let text = fs::read_to_string(&path).expect("a file");
+        assert!(text.contains(r#""endpoint":"http://127.0.0.1:1""#), "{text}");
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+        drop(said);
+        assert!(!path.exists());
     }
 
     // Temporary keys outlive a restart: what they are made from is kept, whole, for its owner alone.

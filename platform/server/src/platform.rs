@@ -6,13 +6,14 @@
 
 mod dispatch;
 mod engine;
+mod group;
 mod instances;
 mod ledger;
 mod scrape;
 
 use crate::journal::Journal;
 use catalog::Function;
-use gateway::{Invoke, Invoked};
+use gateway::{Invoke, Invoked, SharedSettings};
 pub(crate) use ledger::Ledger;
 use ledger::{Finished, How, InstanceLog};
 use model::{FunctionId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
@@ -51,6 +52,10 @@ struct State<K: Kind> {
     instances: HashMap<InstanceId, Running<K>>,
     pending: HashMap<InvocationId, Pending>,
     roles: HashMap<(TenantId, String), RoleId>,
+    /// What the versions of functions share, by function.
+    shared: HashMap<FunctionId, SharedSettings>,
+    /// Instances that versions are to have ready.
+    provisioned: HashMap<FunctionId, u32>,
     next_invocation: u64,
     journal: Option<Journal>,
 }
@@ -124,6 +129,8 @@ impl<K: Kind> Platform<K> {
                 instances: HashMap::new(),
                 pending: HashMap::new(),
                 roles: HashMap::new(),
+                shared: HashMap::new(),
+                provisioned: HashMap::new(),
                 next_invocation: 0,
                 journal,
             }),
@@ -227,8 +234,8 @@ impl<K: Kind> Shared<K> {
                 let platform = Arc::clone(self);
                 tokio::spawn(async move { platform.kind.remove_host(host).await });
             }
-            Action::Start { instance, host, function, epoch } => {
-                self.start(state, instance, host, (function, epoch));
+            Action::Start { instance, host, function, epoch, purpose } => {
+                self.start(state, (instance, host), (function, epoch), purpose);
             }
             Action::Dispatch { instance, invocation, cold, .. } => {
                 self.dispatch(state, now, (instance, invocation), cold);

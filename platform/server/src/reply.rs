@@ -113,8 +113,8 @@ pub fn rejected(request_id: &str, rejection: Rejection, start: Option<&StartErro
         (Rejection::StartFailed(reason), _) => Reply::Failure(Failure::Unavailable(reason)),
         (Rejection::NoHost(reason), _) => Reply::Failure(Failure::Unavailable(reason)),
         (Rejection::NoFunction, _) => Reply::Failure(Failure::NoFunction),
-        (Rejection::ReservedConcurrency, _) => Reply::Failure(Failure::ReservedConcurrency),
-        (Rejection::AccountConcurrency | Rejection::Queue, _) => {
+        (Rejection::ReservedConcurrency { .. }, _) => Reply::Failure(Failure::ReservedConcurrency),
+        (Rejection::AccountConcurrency { .. } | Rejection::Queue, _) => {
             Reply::Failure(Failure::AccountConcurrency)
         }
     }

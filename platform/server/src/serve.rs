@@ -198,6 +198,7 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     let platform = Arc::new(Platform::new(container, profile, seed(), (ledger, journal)));
     let gateway = Gateway::new(config, Arc::new(catalog), Arc::clone(&platform));
     gateway.recover().await;
+    let _said = identity::say_endpoint(&data, &ready.endpoint, REGION, None)?;
     announce(&ready);
     let stop = async move {
         tokio::select! {

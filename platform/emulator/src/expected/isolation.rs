@@ -112,7 +112,9 @@ impl Stage {
                 role: RoleId(u64::from(party.role)),
                 memory: meeting.memory,
                 timeout: Span::from_secs(300),
+                group: function,
                 reserved_concurrency: None,
+                isolation: None,
             };
             self.feed(Event::Deployed { function, epoch: Epoch(1), settings });
         }

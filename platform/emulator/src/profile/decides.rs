@@ -39,10 +39,17 @@ pub(super) fn placement(profile: &Profile) -> String {
         Sharing::PerTenant => "tenants never share a host".to_owned(),
         Sharing::Shared => "all tenants share hosts".to_owned(),
         Sharing::PerRole => "neither tenants nor roles share a host".to_owned(),
+        Sharing::PerFunction => "no two functions share a host".to_owned(),
         Sharing::PartlyShared { shared_share } => {
             format!("tenants share {:.0} % of hosts", 100.0 * shared_share)
         }
     };
+    let accounts: String = profile
+        .accounts
+        .iter()
+        .map(|(account, isolation)| format!("; hosts of account {account} are one {isolation}'s"))
+        .collect();
+    let whose = whose + &accounts;
     let scaling = &profile.scaling;
     let most = match scaling.max_instances {
         Some(most) => format!("; at most {most} instances of a function"),

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use catalog::{Catalog, Function};
 use gateway::{
     AccessKey, Engine, Failure, Gateway, GatewayConfig, Invoke, Invoked, Limits, PrepareFailed,
-    Reply, Sink,
+    ProvisionStatus, Provisioned, Reply, SharedSettings, Sink,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use model::Span;
+use model::{FunctionId, Span};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -39,6 +40,8 @@ pub struct MadeUp {
     pub seen: Mutex<Vec<String>>,
     /// Each running invocation holds this once more.
     pub running: Arc<()>,
+    /// Instances that versions are to have ready.
+    pub provisioned: Mutex<BTreeMap<FunctionId, u32>>,
 }
 
 impl MadeUp {
@@ -65,6 +68,22 @@ impl Engine for MadeUp {
 
     async fn remove(&self, function: Arc<Function>) {
         self.note(format!("remove {}", function.name));
+    }
+
+    fn share(&self, function: FunctionId, settings: SharedSettings) {
+        self.note(format!("share {function} {settings:?}"));
+    }
+
+    fn provision(&self, version: FunctionId, count: u32) {
+        self.note(format!("provision {version} {count}"));
+        self.provisioned.lock().expect("not poisoned").insert(version, count);
+    }
+
+    fn provisioned(&self, version: FunctionId) -> Provisioned {
+        let known = self.provisioned.lock().expect("not poisoned");
+        let requested = known.get(&version).copied().unwrap_or(0);
+        let status = ProvisionStatus::Ready;
+        Provisioned { requested, allocated: requested, available: requested, status }
     }
 
     async fn invoke(&self, invoke: Invoke) -> Invoked {
@@ -148,6 +167,7 @@ impl Server {
             open: watch::Sender::new(true),
             seen: Mutex::default(),
             running: Arc::new(()),
+            provisioned: Mutex::default(),
         };
         let engine = Arc::new(engine);
         let address = listen(data.path(), engine.clone(), limits).await;

@@ -80,7 +80,6 @@ pub fn function_environment(
     set("AWS_LAMBDA_FUNCTION_VERSION", function.version);
     set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &function.memory.0.to_string());
     set("AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{}", function.name));
-    set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
     set("AWS_LAMBDA_RUNTIME_API", RUNTIME_API);
     set("LAMBDA_TASK_ROOT", TASK_ROOT);
     set("LAMBDA_RUNTIME_DIR", RUNTIME_DIRECTORY);
@@ -97,9 +96,27 @@ pub fn function_environment(
     Ok(environment)
 }
 
+/// Why an instance is initialized (`AWS_LAMBDA_INITIALIZATION_TYPE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Initialization {
+    /// For invocations that come.
+    OnDemand,
+    /// As provisioned concurrency.
+    Provisioned,
+}
+
 /// The variables that differ between the instances of a version. `log_stream`: `2026/11/20/[$LATEST]0123abcd…`.
-pub fn instance_environment(log_stream: &str) -> BTreeMap<String, String> {
-    [("AWS_LAMBDA_LOG_STREAM_NAME".to_owned(), log_stream.to_owned())].into()
+pub fn instance_environment(
+    log_stream: &str,
+    initialization: Initialization,
+) -> BTreeMap<String, String> {
+    let initialization = match initialization {
+        Initialization::OnDemand => "on-demand",
+        Initialization::Provisioned => "provisioned-concurrency",
+    };
+    [("AWS_LAMBDA_LOG_STREAM_NAME", log_stream), ("AWS_LAMBDA_INITIALIZATION_TYPE", initialization)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
 }
 
 #[cfg(test)]

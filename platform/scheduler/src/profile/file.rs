@@ -12,8 +12,9 @@ use super::{
     Billing, Cpu, CpuCeiling, CpuWeight, Hosts, InitBilling, Limits, Profile, Reveal, Sharing,
 };
 use super::{ProfileError, ProfileText};
-use model::{MemoryMib, Span};
+use model::{Isolation, MemoryMib, Span, TenantId};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +33,8 @@ struct File {
     prices: PricesSection,
     rest: RestSection,
     reveal: RevealSection,
+    #[serde(default)]
+    accounts: BTreeMap<String, AccountSection>,
 }
 
 #[derive(Clone, Copy, PartialEq, Deserialize)]
@@ -40,6 +43,7 @@ enum SharingName {
     PerTenant,
     Shared,
     PerRole,
+    PerFunction,
     PartlyShared,
 }
 
@@ -98,6 +102,12 @@ struct RestSection {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct AccountSection {
+    isolation: Isolation,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RevealSection {
     host: Reveal,
 }
@@ -119,6 +129,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "prices",
     "rest",
     "reveal",
+    "accounts",
 ];
 
 pub(super) fn read(text: &ProfileText<'_>) -> Result<Profile, ProfileError> {
@@ -156,6 +167,7 @@ fn check(file: &File) -> Result<Profile, Fault> {
             .map(|after| milliseconds("rest.after_ms", after))
             .transpose()?,
         reveal: file.reveal.host,
+        accounts: accounts(&file.accounts)?,
     })
 }
 
@@ -172,6 +184,7 @@ fn hosts(section: &HostsSection) -> Result<Hosts, Fault> {
         SharingName::PerTenant => Sharing::PerTenant,
         SharingName::Shared => Sharing::Shared,
         SharingName::PerRole => Sharing::PerRole,
+        SharingName::PerFunction => Sharing::PerFunction,
     };
     if !matches!(sharing, Sharing::PartlyShared { .. }) {
         foreign(&shared_share, SHARE, "another hosts.sharing than partly_shared")?;
@@ -193,6 +206,21 @@ fn hosts(section: &HostsSection) -> Result<Hosts, Fault> {
         idle: span("hosts.idle_s", idle_s)?,
         overcommit,
     })
+}
+
+fn accounts(
+    sections: &BTreeMap<String, AccountSection>,
+) -> Result<BTreeMap<TenantId, Isolation>, Fault> {
+    let account = |(text, section): (&String, &AccountSection)| match text.parse() {
+        Ok(tenant) => Ok((tenant, section.isolation)),
+        Err(_) => Err(Fault::Value {
+            key: format!("accounts.{text}"),
+            value: format!("the setting of an account named {text:?}"),
+            limit: "named by an account id of twelve digits, as in [accounts.\"123456789012\"]"
+                .to_owned(),
+        }),
+    };
+    sections.iter().map(account).collect()
 }
 
 fn cpu(section: &CpuSection) -> Result<Cpu, Fault> {
@@ -316,6 +344,30 @@ mod tests {
         assert!(text.contains(": rest.after_ms is -1, must be"), "{text}");
         let text = complaint("memory_mib = 3328", "memory_mib = -1");
         assert!(text.contains("hosts.memory_mib: invalid value"), "{text}");
+    }
+
+    // Accounts have twelve digits and an isolation that there is.
+    #[test]
+    fn accounts_are_checked() {
+        let with = |section: &str| Profile::from_toml(&format!("{LOCAL}\n{section}\n"));
+        let last = LOCAL.lines().count();
+        let good = with("[accounts.\"123456789012\"]\nisolation = \"role\"").expect("valid");
+        let account = "123456789012".parse().expect("twelve digits");
+        assert_eq!(good.accounts, BTreeMap::from([(account, Isolation::Role)]));
+        let bad =
+            with("[accounts.12]\nisolation = \"role\"").expect_err("an account of two digits");
+        let line = last + 2;
+        let expected = format!(
+            "line {line}: accounts.12 is the setting of an account named \"12\", must be named by"
+        );
+        assert!(bad.to_string().starts_with(&expected), "{bad}");
+        let bad = with("[accounts.\"123456789012\"]\nisolation = \"rolle\"")
+            .expect_err("a misspelt word");
+        assert!(bad.to_string().contains("`rolle` is not known, `role` is near"), "{bad}");
+        let bad =
+            with("[accounts.\"123456789012\"]\nisolated = \"role\"").expect_err("a misspelt key");
+        assert!(bad.to_string().starts_with(&format!("line {}:", line + 1)), "{bad}");
+        assert!(bad.to_string().contains("`isolated` is not known, `isolation` is near"), "{bad}");
     }
 
     // A policy's keys belong to it: none may be missing, none of another's may be there.

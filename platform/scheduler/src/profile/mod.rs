@@ -11,8 +11,9 @@ mod text;
 use crate::FunctionSettings;
 use crate::policy::{KeepAlive, Lifetime, Placement, Scaling, Updates};
 use crate::rooms::{Owner, Owners};
-use model::{MemoryMib, Span};
+use model::{Isolation, MemoryMib, Span, TenantId};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 pub use error::{Fault, ProfileError};
 pub use prices::Prices;
@@ -49,6 +50,8 @@ pub struct Profile {
     pub rest_after: Option<Span>,
     /// What instances may see of their host.
     pub reveal: Reveal,
+    /// Isolation of single accounts, where it is not as [`Hosts::sharing`] says.
+    pub accounts: BTreeMap<TenantId, Isolation>,
 }
 
 /// What hosts are and whose they are.
@@ -77,6 +80,8 @@ pub enum Sharing {
     Shared,
     /// One role's of one tenant.
     PerRole,
+    /// One function's, in all of its versions.
+    PerFunction,
     /// Everybody's on some hosts, one tenant's on the others. A tenant's instances are placed on either.
     PartlyShared {
         /// Chance that a new host is everybody's, 0 to 1.
@@ -200,18 +205,30 @@ impl Profile {
 
     /// Who may be on a host together with this function, on hosts that are not everybody's.
     pub fn owner(&self, settings: &FunctionSettings) -> Owner {
-        match self.hosts.sharing {
-            Sharing::PerTenant | Sharing::PartlyShared { .. } => Owner::Tenant(settings.tenant),
-            Sharing::Shared => Owner::Everyone,
-            Sharing::PerRole => Owner::Role(settings.tenant, settings.role),
+        let isolation = self.isolation(settings).or(match self.hosts.sharing {
+            Sharing::PerTenant | Sharing::PartlyShared { .. } => Some(Isolation::Tenant),
+            Sharing::Shared => None,
+            Sharing::PerRole => Some(Isolation::Role),
+            Sharing::PerFunction => Some(Isolation::Function),
+        });
+        match isolation {
+            None => Owner::Everyone,
+            Some(Isolation::Tenant) => Owner::Tenant(settings.tenant),
+            Some(Isolation::Role) => Owner::Role(settings.tenant, settings.role),
+            Some(Isolation::Function) => Owner::Function(settings.tenant, settings.group),
         }
+    }
+
+    /// What the function, or else its account, asks for.
+    fn isolation(&self, settings: &FunctionSettings) -> Option<Isolation> {
+        settings.isolation.or_else(|| self.accounts.get(&settings.tenant).copied())
     }
 
     /// Whose hosts this function's instances may be on.
     pub(crate) fn owners(&self, settings: &FunctionSettings) -> Owners {
         let own = self.owner(settings);
-        match self.hosts.sharing {
-            Sharing::PartlyShared { .. } => Owners { own, also: Some(Owner::Everyone) },
+        match (self.hosts.sharing, self.isolation(settings)) {
+            (Sharing::PartlyShared { .. }, None) => Owners { own, also: Some(Owner::Everyone) },
             _ => Owners::of(own),
         }
     }
@@ -231,7 +248,7 @@ impl Hosts {
         match self.sharing {
             Sharing::PartlyShared { shared_share } => shared_share,
             Sharing::Shared => 1.0,
-            Sharing::PerTenant | Sharing::PerRole => 0.0,
+            Sharing::PerTenant | Sharing::PerRole | Sharing::PerFunction => 0.0,
         }
     }
 

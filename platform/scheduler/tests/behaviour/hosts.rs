@@ -69,6 +69,50 @@ fn sharing_follows_the_profile() {
     assert_eq!(hosts(Sharing::PerRole), 3);
 }
 
+// A function, or its account, can ask for more than the profile gives; then nobody shares its hosts, however lenient.
+#[test]
+fn functions_and_accounts_isolate_themselves() {
+    let fill = |sharing, account: Option<Isolation>, function: Option<Isolation>| {
+        let mut profile = profile();
+        profile.hosts.sharing = sharing;
+        profile.accounts = account.map(|it| (TenantId::from_number(1), it)).into_iter().collect();
+        let mut driver = Driver::new(profile, 1);
+        for (number, (tenant, role)) in (0..).zip([(1, 0), (1, 0), (1, 1), (2, 0)]) {
+            let isolation = function.filter(|_| number == 0);
+            let (tenant, role) = (TenantId::from_number(tenant), RoleId(role));
+            driver.deploy(number, FunctionSettings { tenant, role, isolation, ..settings(128) });
+            driver.invoke(number);
+        }
+        driver.scheduler.hosts().map(|it| it.instances).collect::<Vec<_>>()
+    };
+    assert_eq!(fill(Sharing::Shared, None, None), [4]);
+    assert_eq!(fill(Sharing::Shared, None, Some(Isolation::Function)), [1, 3]);
+    assert_eq!(fill(Sharing::Shared, Some(Isolation::Tenant), None), [3, 1]);
+    assert_eq!(fill(Sharing::Shared, Some(Isolation::Role), None), [2, 1, 1]);
+    assert_eq!(fill(Sharing::PerTenant, None, Some(Isolation::Role)), [1, 2, 1]);
+    assert_eq!(fill(Sharing::PerFunction, None, None), [1; 4]);
+    assert_eq!(fill(Sharing::PerFunction, Some(Isolation::Tenant), None), [3, 1]);
+}
+
+// A function that changes its isolation leaves the hosts that it shared at once; what runs there ends there.
+#[test]
+fn changed_isolation_moves_instances() {
+    let mut driver = driver(profile());
+    pool(&mut driver, 2);
+    driver.deploy(1, settings(128));
+    driver.invoke(1);
+    driver.answer_all();
+    let run = driver.invoke(0);
+    driver.isolate(0, Some(Isolation::Function));
+    assert_eq!(reclaimed(&driver).len(), 1, "the idle one goes");
+    driver.invoke(0);
+    driver.answer_all();
+    let hosts: Vec<(u64, HostId)> =
+        driver.scheduler.instances().map(|it| (it.function.0, it.host)).collect();
+    assert_eq!(hosts, [(1, HostId(1)), (0, HostId(2))]);
+    assert!(!driver.unfinished().contains(&run));
+}
+
 // Hosts are started ahead, used by whoever comes first, and made up for.
 #[test]
 fn hosts_are_started_ahead() {

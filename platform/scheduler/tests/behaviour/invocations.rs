@@ -264,7 +264,7 @@ fn limits_change_without_restarts() {
     pool(&mut driver, 1);
     driver.reserve(0, Some(0));
     driver.invoke(0);
-    assert_eq!(rejected(&driver), [Rejection::ReservedConcurrency]);
+    assert_eq!(rejected(&driver), [Rejection::ReservedConcurrency { limit: 0 }]);
     driver.reserve(0, None);
     driver.invoke(0);
     assert_eq!(dispatches(&driver).len(), 2);
@@ -297,11 +297,11 @@ fn concurrency_is_limited() {
     let mut driver = driver(limited);
     driver.deploy(1, FunctionSettings { reserved_concurrency: Some(2), ..settings(128) });
     let mut invocations: Vec<InvocationId> = (0..4).map(|_| driver.invoke(0)).collect();
-    assert_eq!(rejected(&driver), [Rejection::AccountConcurrency]);
+    assert_eq!(rejected(&driver), [Rejection::AccountConcurrency { limit: 3 }]);
     for _ in 0..3 {
         driver.invoke(1);
     }
-    assert_eq!(rejected(&driver).last(), Some(&Rejection::ReservedConcurrency));
+    assert_eq!(rejected(&driver).last(), Some(&Rejection::ReservedConcurrency { limit: 2 }));
     assert_eq!(rejected(&driver).len(), 2);
     driver.send(Event::Cancelled { invocation: invocations.remove(0) });
     driver.invoke(0);
@@ -309,6 +309,34 @@ fn concurrency_is_limited() {
     driver.deploy(2, FunctionSettings { tenant: TenantId::from_number(2), ..settings(128) });
     driver.invoke(2);
     assert_eq!(rejected(&driver).len(), 2, "another tenant has its own limit");
+}
+
+// The versions of a function share what is reserved for it; when that changes, no instance goes, and what is in flight counts.
+#[test]
+fn versions_share_a_reservation() {
+    let mut limited = profile();
+    limited.limits.account_concurrency = 6;
+    let mut driver = driver(limited);
+    driver.deploy_version(1, settings(128));
+    driver.limit(settings(128).tenant, 0, Some(3));
+    let running: Vec<InvocationId> = [0, 0, 1].map(|version| driver.invoke(version)).to_vec();
+    for version in [0, 1] {
+        driver.invoke(version);
+    }
+    assert_eq!(rejected(&driver), vec![Rejection::ReservedConcurrency { limit: 3 }; 2]);
+    driver.deploy(2, settings(128));
+    driver.limit(settings(128).tenant, 0, None);
+    for function in [2, 2, 2, 2] {
+        driver.invoke(function);
+    }
+    assert_eq!(rejected(&driver)[2..], [Rejection::AccountConcurrency { limit: 6 }]);
+    driver.answer_all();
+    driver.limit(settings(128).tenant, 0, Some(0));
+    assert!(reclaimed(&driver).is_empty(), "{running:?} keep their instances");
+    driver.invoke(1);
+    assert_eq!(rejected(&driver)[3..], [Rejection::ReservedConcurrency { limit: 0 }]);
+    driver.invoke(2);
+    assert_eq!(rejected(&driver).len(), 4, "another function is not held to it");
 }
 
 // A queue has a length and a time, and what exceeds either is rejected.

@@ -7,14 +7,17 @@ mod hosts;
 mod invocations;
 mod keeping;
 mod policies;
+mod provisioned;
 mod several;
 
 use driver::{Answer, Driver, Open};
-use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId};
+use model::{
+    FunctionId, HostId, InstanceId, InvocationId, Isolation, MemoryMib, RoleId, Span, TenantId,
+};
 use scheduler::policy::{Clock, Fixed, Halving, KeepAlive, NoKeeping, Placement, Spread};
 use scheduler::{
     Action, Epoch, Event, FunctionSettings, HostPhase, InitBilling, InstancePhase, Profile,
-    Rejection, Sharing, StopReason,
+    ProvisionStatus, Provisioned, Purpose, Rejection, Sharing, StopReason,
 };
 
 fn settings(memory: u32) -> FunctionSettings {
@@ -23,7 +26,9 @@ fn settings(memory: u32) -> FunctionSettings {
         role: RoleId(0),
         memory: MemoryMib(memory),
         timeout: Span::from_secs(3),
+        group: FunctionId(0),
         reserved_concurrency: None,
+        isolation: None,
     }
 }
 

@@ -9,12 +9,11 @@ impl Driver {
     pub(super) fn check(&mut self, action: &Action) {
         match *action {
             Action::StartHost { host, memory, tenant, .. } => {
-                assert!(self.profile.hosts.sharing != Sharing::Shared || tenant.is_none());
                 let book = HostBook {
                     memory,
                     tenant,
                     ready: false,
-                    owners: BTreeSet::new(),
+                    parties: Vec::new(),
                     instances: BTreeSet::new(),
                 };
                 assert!(self.hosts.insert(host, book).is_none(), "{host} is started once");
@@ -25,8 +24,8 @@ impl Driver {
                 assert!(book.instances.is_empty(), "{host} is stopped with {:?}", book.instances);
                 assert!(book.ready, "{host} is stopped before it is ready");
             }
-            Action::Start { instance, host, function, epoch } => {
-                self.check_start(instance, host, function, epoch);
+            Action::Start { instance, host, function, epoch, purpose } => {
+                self.check_start(instance, host, (function, epoch), purpose);
             }
             Action::Dispatch { instance, invocation, epoch, .. } => {
                 self.check_dispatch(instance, invocation, epoch);
@@ -44,9 +43,8 @@ impl Driver {
                 let it = self.invocations.get_mut(&invocation).expect("an invocation that came");
                 assert!(matches!(it.stage, Stage::Waiting(_)), "{invocation} has two outcomes");
                 it.stage = Stage::Ended;
-                if *reason == Rejection::NoFunction {
-                    assert!(!self.functions.contains_key(&it.function), "its function is there");
-                }
+                let function = it.function;
+                self.check_rejection(function, reason);
             }
             Action::Expire { invocation, instance, timeout } => {
                 let it = &self.instances[&instance];
@@ -73,28 +71,22 @@ impl Driver {
         &mut self,
         instance: InstanceId,
         host: HostId,
-        function: FunctionId,
-        epoch: Epoch,
+        (function, epoch): (FunctionId, Epoch),
+        purpose: Purpose,
     ) {
         let settings = self.settings[&(function, epoch)].clone();
         assert!(self.is_used(function, epoch), "{instance} starts outdated");
         let book = self.hosts.get_mut(&host).expect("a host that is there");
         assert!(book.ready, "{instance} starts on {host} before that is ready");
         book.instances.insert(instance);
-        book.owners.insert((settings.tenant, settings.role));
-        let tenants: BTreeSet<_> = book.owners.iter().map(|owner| owner.0).collect();
-        match self.profile.hosts.sharing {
-            Sharing::Shared => {}
-            Sharing::PartlyShared { .. } => {
-                assert!(book.tenant.is_none_or(|it| it == settings.tenant), "{host} is another's");
-            }
-            Sharing::PerTenant => assert_eq!(tenants.len(), 1, "{host} is one tenant's"),
-            Sharing::PerRole => assert_eq!(book.owners.len(), 1, "{host} is one role's"),
-        }
+        let settings =
+            FunctionSettings { isolation: self.functions[&function].1.isolation, ..settings };
+        self.check_company(host, &settings);
         let memory = settings.memory;
         let (doing, born) = (Doing::Starting, self.now);
         let (orphan, outdated) = (false, 0);
-        let it = InstanceBook { function, epoch, host, memory, doing, born, orphan, outdated };
+        let it =
+            InstanceBook { function, epoch, host, memory, doing, born, purpose, orphan, outdated };
         assert!(self.instances.insert(instance, it).is_none(), "{instance} starts once");
         let book = &self.hosts[&host];
         if matches!(self.profile.placement, Placement::OnePerHost(_)) {
@@ -152,6 +144,7 @@ impl Driver {
         match reason {
             StopReason::IdleLimit | StopReason::Halving | StopReason::Evicted => {
                 assert!(evictable, "{instance} goes for {reason:?} while {:?}", it.doing);
+                assert_eq!(it.purpose, Purpose::OnDemand, "{instance} is to stay");
                 let stays = matches!(self.profile.keep_alive, KeepAlive::MemoryPressure(_));
                 assert!(!stays || reason == StopReason::Evicted, "{instance} goes for {reason:?}");
             }
@@ -161,6 +154,12 @@ impl Driver {
             }
             _ => {}
         }
+        let (function, purpose) = (it.function, it.purpose);
+        if reason == StopReason::Unprovisioned {
+            assert_eq!(purpose, Purpose::Provisioned);
+            self.check_surplus(function);
+        }
+        let it = self.instances.get_mut(&instance).expect("an instance that is there");
         it.doing = Doing::Stopping;
         if let Some(gone) = self.runs.remove(&instance) {
             assert!(gone.runs.is_empty(), "{instance} goes for {reason:?} with {gone:?}");

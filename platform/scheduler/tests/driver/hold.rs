@@ -11,7 +11,7 @@ impl Driver {
         for (instance, it) in &self.instances {
             match it.doing {
                 Doing::Idle { since, asked_to_rest } => {
-                    if let Some(keep) = keep {
+                    if let Some(keep) = keep.filter(|_| it.purpose == Purpose::OnDemand) {
                         assert!(since + keep > self.now, "{instance} is idle for too long");
                     }
                     if let Some(after) = self.profile.rest_after {
@@ -46,6 +46,7 @@ impl Driver {
         }
         assert!(self.scheduler.next_timeout().is_none_or(|due| due > self.now), "all timers fired");
         self.check_queues();
+        self.check_provisioned();
     }
 
     /// No function has more instances than it may, no owner more hosts, and nothing idle exceeds the pool.
@@ -56,7 +57,10 @@ impl Driver {
             _ => None,
         };
         if let Some(pool) = pool
-            && self.instances.values().any(|it| matches!(it.doing, Doing::Idle { .. }))
+            && self
+                .instances
+                .values()
+                .any(|it| matches!(it.doing, Doing::Idle { .. }) && it.purpose == Purpose::OnDemand)
         {
             let used: MemoryMib = live.clone().map(|it| it.memory).sum();
             assert!(used <= pool, "idle instances stay while {used} of {pool} are used");

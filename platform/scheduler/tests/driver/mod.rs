@@ -4,16 +4,19 @@
 
 mod check;
 mod hold;
+mod isolation;
 mod note;
+mod provision;
+mod quota;
 mod runs;
 
 use model::{
-    FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
+    FunctionId, HostId, InstanceId, InvocationId, Isolation, MemoryMib, Span, TenantId, Time,
 };
 use scheduler::policy::{KeepAlive, Placement};
 use scheduler::{
     Action, Epoch, Event, FunctionSettings, HostPhase, InstancePhase, InstanceView, Profile,
-    Rejection, Scheduler, Sharing, StopReason,
+    ProvisionStatus, Purpose, Rejection, Scheduler, Sharing, StopReason,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,7 +48,7 @@ struct HostBook {
     /// Whose it was said to be when it was asked for.
     tenant: Option<TenantId>,
     ready: bool,
-    owners: BTreeSet<(TenantId, RoleId)>,
+    parties: Vec<FunctionSettings>,
     instances: BTreeSet<InstanceId>,
 }
 
@@ -72,7 +75,8 @@ struct InstanceBook {
     doing: Doing,
     /// When it was ready.
     born: Time,
-    /// Its function was removed since.
+    purpose: Purpose,
+    /// Its function was removed since, or its isolation has changed.
     orphan: bool,
     /// Invocations that it took while it was outdated.
     outdated: u32,
@@ -108,6 +112,8 @@ struct InvocationBook {
     function: FunctionId,
     stage: Stage,
     bills: u32,
+    /// How often its function had been removed when it came.
+    life: u32,
 }
 
 /// The scheduler and the driver's books.
@@ -129,6 +135,12 @@ pub struct Driver {
     runs: BTreeMap<InstanceId, RunsBook>,
     invocations: BTreeMap<InvocationId, InvocationBook>,
     settings: BTreeMap<(FunctionId, Epoch), FunctionSettings>,
+    /// What is reserved for the versions of a function.
+    reserved: BTreeMap<(TenantId, FunctionId), u32>,
+    /// How often a function was removed.
+    lives: BTreeMap<FunctionId, u32>,
+    /// Instances that functions are to have ready.
+    provisioned: BTreeMap<FunctionId, u32>,
     next_invocation: u64,
 }
 
@@ -148,6 +160,9 @@ impl Driver {
             runs: BTreeMap::new(),
             invocations: BTreeMap::new(),
             settings: BTreeMap::new(),
+            reserved: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            provisioned: BTreeMap::new(),
             next_invocation: 0,
         }
     }
@@ -175,7 +190,7 @@ impl Driver {
         self.note_overdue();
         self.note(&event);
         self.events.push((self.now, event.clone()));
-        self.scheduler.handle(self.now, event);
+        self.scheduler.handle(self.now, event.clone());
         let mut actions = Vec::new();
         while let Some(action) = self.scheduler.poll_action() {
             self.check(&action);
@@ -183,11 +198,22 @@ impl Driver {
         }
         self.actions.extend(actions.iter().cloned());
         self.check_books();
+        if let Event::Invoked { invocation, function } = event
+            && self.invocations[&invocation].stage != Stage::Ended
+        {
+            self.check_admitted(function);
+        }
         actions
     }
 
-    /// Deploys or changes a function.
+    /// Deploys or changes a function that has no other version.
     pub fn deploy(&mut self, function: u64, settings: FunctionSettings) {
+        let group = FunctionId(function);
+        self.deploy_version(function, FunctionSettings { group, ..settings });
+    }
+
+    /// Deploys or changes a version of the function that its settings name.
+    pub fn deploy_version(&mut self, function: u64, settings: FunctionSettings) {
         let function = FunctionId(function);
         let last =
             self.settings.keys().rev().find(|key| key.0 == function).map_or(0, |key| key.1.0);
@@ -199,13 +225,33 @@ impl Driver {
         }
     }
 
-    /// Changes the reserved concurrency of a function, and nothing else.
+    /// Changes the reserved concurrency of a function with one of its versions, and nothing else.
     pub fn reserve(&mut self, function: u64, reserved_concurrency: Option<u32>) {
         let function = FunctionId(function);
         if let Some((epoch, settings)) = self.functions.get(&function).cloned() {
             let settings = FunctionSettings { reserved_concurrency, ..settings };
             self.send(Event::ConfigChanged { function, epoch, settings });
         }
+    }
+
+    /// Changes the isolation of a function, and nothing else.
+    pub fn isolate(&mut self, function: u64, isolation: Option<Isolation>) {
+        let function = FunctionId(function);
+        if let Some((epoch, settings)) = self.functions.get(&function).cloned() {
+            let settings = FunctionSettings { isolation, ..settings };
+            self.send(Event::ConfigChanged { function, epoch, settings });
+        }
+    }
+
+    /// Changes the reserved concurrency of all versions of a function.
+    pub fn limit(&mut self, tenant: TenantId, group: u64, reserved_concurrency: Option<u32>) {
+        let group = FunctionId(group);
+        self.send(Event::LimitsChanged { tenant, group, reserved_concurrency });
+    }
+
+    /// Changes how many instances of a function are to be ready.
+    pub fn provision(&mut self, function: u64, count: u32) {
+        self.send(Event::ProvisionedChanged { function: FunctionId(function), count });
     }
 
     pub fn remove(&mut self, function: u64) {

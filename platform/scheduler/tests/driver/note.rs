@@ -12,8 +12,20 @@ impl Driver {
             | Event::ConfigChanged { function, epoch, settings } => {
                 self.note_settings(*function, *epoch, settings, event);
             }
+            Event::LimitsChanged { tenant, group, reserved_concurrency } => {
+                self.note_reserved((*tenant, *group), *reserved_concurrency);
+            }
+            Event::ProvisionedChanged { function, count } => {
+                if self.functions.contains_key(function) {
+                    self.provisioned.insert(*function, *count);
+                }
+            }
             Event::Removed { function } => {
-                self.functions.remove(function);
+                self.provisioned.remove(function);
+                if let Some((_, gone)) = self.functions.remove(function) {
+                    *self.lives.entry(*function).or_default() += 1;
+                    self.forget_group((gone.tenant, gone.group));
+                }
                 self.past.remove(function);
                 let of = self.instances.values_mut().filter(|it| it.function == *function);
                 of.for_each(|it| it.orphan = true);
@@ -60,13 +72,24 @@ impl Driver {
         {
             self.past.insert(function, (*now, self.now + updates.window));
         }
-        self.functions.insert(function, (epoch, settings.clone()));
+        let before = self.functions.insert(function, (epoch, settings.clone()));
+        if let Some((old, before)) = before {
+            if (old, before.isolation != settings.isolation) == (epoch, true) {
+                let of = self.instances.values_mut().filter(|it| it.function == function);
+                of.for_each(|it| it.orphan = true);
+                self.past.remove(&function);
+            }
+            self.forget_group((before.tenant, before.group));
+        }
+        self.note_reserved((settings.tenant, settings.group), settings.reserved_concurrency);
         self.settings.insert((function, epoch), settings.clone());
     }
 
     fn note_invoked(&mut self, invocation: InvocationId, function: FunctionId) {
         let stage = Stage::Waiting(self.now);
-        self.invocations.entry(invocation).or_insert(InvocationBook { function, stage, bills: 0 });
+        let life = self.lives.get(&function).copied().unwrap_or(0);
+        let book = InvocationBook { function, stage, bills: 0, life };
+        self.invocations.entry(invocation).or_insert(book);
     }
 
     fn note_lost(&mut self, host: HostId) {

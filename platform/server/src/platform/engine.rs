@@ -3,10 +3,10 @@
 use super::{Deployed, Pending, Platform, Shared, chain};
 use bytes::Bytes;
 use catalog::Function;
-use gateway::{Invoke, Invoked, Reply};
-use model::{InvocationId, Span};
+use gateway::{Invoke, Invoked, Reply, SharedSettings};
+use model::{FunctionId, InvocationId, Span};
 use sandbox::Kind;
-use scheduler::{Epoch, Event, FunctionSettings};
+use scheduler::{Epoch, Event};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -36,13 +36,7 @@ impl<K: Kind> gateway::Engine for Platform<K> {
         if let Some(journal) = &mut state.journal {
             journal.name(now, &function);
         }
-        let known = FunctionSettings {
-            tenant: function.tenant,
-            role: state.role(&function),
-            memory: function.memory,
-            timeout: function.timeout,
-            reserved_concurrency: None,
-        };
+        let known = state.settings(&function);
         let id = function.id;
         let deployed = Arc::new(Deployed {
             epoch,
@@ -54,13 +48,31 @@ impl<K: Kind> gateway::Engine for Platform<K> {
             None => Event::Deployed { function: id, epoch, settings: known },
             Some(_) => Event::ConfigChanged { function: id, epoch, settings: known },
         };
+        let is_new = matches!(event, Event::Deployed { .. });
         self.0.turn(&mut state, event, None);
+        if is_new && let Some(&count) = state.provisioned.get(&id) {
+            let event = Event::ProvisionedChanged { function: id, count };
+            self.0.turn(&mut state, event, None);
+        }
         Ok(())
+    }
+
+    fn share(&self, function: FunctionId, settings: SharedSettings) {
+        self.0.share(function, settings);
+    }
+
+    fn provision(&self, version: FunctionId, count: u32) {
+        self.0.provision(version, count);
+    }
+
+    fn provisioned(&self, version: FunctionId) -> gateway::Provisioned {
+        self.0.provisioned(version)
     }
 
     async fn remove(&self, function: Arc<Function>) {
         let mut state = self.0.lock();
         state.functions.remove(&function.id);
+        state.forget_shared(&function);
         self.0.turn(&mut state, Event::Removed { function: function.id }, None);
     }
 

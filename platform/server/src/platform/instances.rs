@@ -4,9 +4,9 @@
 
 use super::{Running, Shared, StartFailure, State, chain};
 use model::{FunctionId, HostId, InstanceId, Span};
-use sandbox::runtime::instance_environment;
+use sandbox::runtime::{Initialization, instance_environment};
 use sandbox::{Identity, Kind, StartError, Usage};
-use scheduler::{Epoch, Event};
+use scheduler::{Epoch, Event, Purpose};
 use std::sync::Arc;
 use std::time::Instant;
 use worker::Report;
@@ -29,10 +29,14 @@ impl<K: Kind> Shared<K> {
     pub(super) fn start(
         self: &Arc<Self>,
         state: &mut State<K>,
-        instance: InstanceId,
-        host: HostId,
+        (instance, host): (InstanceId, HostId),
         (function, epoch): (FunctionId, Epoch),
+        purpose: Purpose,
     ) {
+        let initialization = match purpose {
+            Purpose::OnDemand => Initialization::OnDemand,
+            Purpose::Provisioned => Initialization::Provisioned,
+        };
         let Some(deployed) = state.functions.get(&function).filter(|it| it.epoch == epoch).cloned()
         else {
             // The scheduler was told of this state in `deploy` under the same lock.
@@ -43,7 +47,7 @@ impl<K: Kind> Shared<K> {
         let identity = Identity {
             instance,
             host,
-            environment: instance_environment(log.name()),
+            environment: instance_environment(log.name(), initialization),
             log: Some(Arc::clone(&log) as Arc<dyn sandbox::LogSink>),
         };
         let start = worker::Start {

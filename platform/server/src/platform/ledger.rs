@@ -94,9 +94,9 @@ impl Ledger {
     pub(super) fn rejected(&self, function: &Function, reason: &Rejection) {
         let metrics = self.metrics.function(function.tenant, &function.name);
         let counter = match reason {
-            Rejection::ReservedConcurrency | Rejection::AccountConcurrency | Rejection::Queue => {
-                &metrics.throttles
-            }
+            Rejection::ReservedConcurrency { .. }
+            | Rejection::AccountConcurrency { .. }
+            | Rejection::Queue => &metrics.throttles,
             Rejection::StartFailed(_) | Rejection::NoHost(_) | Rejection::NoFunction => {
                 &metrics.errors
             }
