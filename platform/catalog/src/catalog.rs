@@ -1,107 +1,60 @@
 //! The catalog: functions in memory for reading, in an embedded store for keeping, their packages beside it.
 //!
-//! Reads never touch the disk. Writes block on it: call them where blocking is allowed.
+//! Reads never touch the disk. Writes block on it: call them where blocking is allowed. Writes to different functions wait
+//! for the disk together.
 
-use crate::function::{Function, NewFunction, SettingsChange, State};
+mod error;
+mod publish;
+
+pub use error::{CreateError, EditError, OpenError, UpdateError};
+pub use publish::{DeleteVersionError, PublishError, PublishOf, Published};
+
+use crate::attachments::Attachments;
+use crate::entry::Entry;
+use crate::function::{Function, NewFunction, SettingsChange, State, Version};
 use crate::package::{PackageError, PackageLimits};
 use crate::shelf::{Shelf, StoredPackage};
-use crate::table::{Durable, FunctionTable, StoreError};
+use crate::store::{Batch, Durable, OpenStoreError, Store, StoreError, Table, number};
 use model::{FunctionId, TenantId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// States of functions as JSON, by `tenant/name/version`.
+const FUNCTIONS: Table = Table::new("functions");
+/// What all versions of a function share, as JSON, by `tenant/name`.
+const NAMES: Table = Table::new("names");
+/// Counters by name.
+const COUNTERS: Table = Table::new("counters");
+/// Counter: the last function number given out.
+const LAST_FUNCTION: &str = "last_function";
+/// Locks by which writers of one function follow each other; writers of two seldom meet on one.
+const NAME_LOCKS: usize = 64;
 
 /// All functions of all tenants, durable.
 #[derive(Debug)]
 pub struct Catalog {
-    table: FunctionTable,
+    store: Store,
     shelf: Shelf,
-    index: RwLock<Index>,
-    /// Held by each writer. Older states of functions, which an invocation may still run.
-    retired: Mutex<Vec<Weak<Function>>>,
+    memory: RwLock<Memory>,
+    last_function: AtomicU64,
+    name_locks: Vec<Mutex<()>>,
+    /// Held for writing while packages are removed, and for reading while a package that a function now names is let go.
+    sweeping: RwLock<()>,
 }
 
-type Index = BTreeMap<TenantId, BTreeMap<String, Arc<Function>>>;
-
-/// Why a catalog cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The directory cannot be made or read.
-    #[error("cannot use the data directory {path}")]
-    Directory {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Another process has it open.
-    #[error(
-        "the data directory {path} is in use by another server: stop that one or name another directory"
-    )]
-    InUse {
-        /// Which.
-        path: PathBuf,
-    },
-    /// The store is damaged, or of another version.
-    #[error("cannot open the catalog's store {path}")]
-    Database {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Box<redb::Error>,
-    },
-    /// Its entries cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a function was not created.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateError {
-    /// The tenant has one of this name.
-    #[error("function {name} exists already")]
-    Exists {
-        /// Its name.
-        name: String,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a function was not updated.
-#[derive(Debug, thiserror::Error)]
-pub enum UpdateError {
-    /// The tenant has none of this name.
-    #[error("function {name} does not exist")]
-    NoFunction {
-        /// Its name.
-        name: String,
-    },
-    /// The caller's revision is not the latest.
-    #[error("revision {given} is not the latest, which is {latest}")]
-    Revision {
-        /// The caller's.
-        given: String,
-        /// The latest.
-        latest: String,
-    },
-    /// It is still being made ready.
-    #[error("function {name} is being created or updated")]
-    Pending {
-        /// The function as it is.
-        name: String,
-        /// Its state.
-        function: Arc<Function>,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+#[derive(Debug, Default)]
+struct Memory {
+    index: BTreeMap<TenantId, BTreeMap<String, Arc<Entry>>>,
+    /// Older states of functions, which an invocation may still run.
+    retired: Vec<Weak<Function>>,
 }
 
 /// Which function to update, and what the caller believes its revision to be.
@@ -128,7 +81,7 @@ pub struct Updated {
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// Functions by name.
-    pub functions: Vec<Arc<Function>>,
+    pub entries: Vec<Arc<Entry>>,
     /// Name of the last one, where there are more.
     pub next_after: Option<String>,
 }
@@ -156,62 +109,71 @@ impl Catalog {
         let failed = |source| OpenError::Directory { path: data.to_owned(), source };
         std::fs::create_dir_all(data).map_err(failed)?;
         let data = data.canonicalize().map_err(failed)?;
-        let path = data.join("catalog.redb");
-        let table = FunctionTable::open(&path).map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: data.clone() },
-            error => OpenError::Database { path: path.clone(), source: Box::new(error.into()) },
+        let store = Store::open(&data.join("catalog.redb")).map_err(|error| match error {
+            OpenStoreError::InUse { .. } => OpenError::InUse { path: data.clone() },
+            error => OpenError::Open(error),
         })?;
         let shelf = Shelf::open(&data, limits).map_err(failed)?;
-        let mut index = Index::new();
-        for mut function in table.load()? {
-            function.code_directory = shelf.tree(&function.code_digest);
-            if !function.code_directory.is_dir() {
-                function.state = State::Failed {
-                    code: "InvalidZipFileException".to_owned(),
-                    reason: "its code package is lost: update the function's code".to_owned(),
-                };
-            }
-            let named = index.entry(function.tenant).or_default();
-            named.insert(function.name.clone(), Arc::new(function));
-        }
-        let (index, retired) = (RwLock::new(index), Mutex::new(Vec::new()));
-        let catalog = Self { table, shelf, index, retired };
+        let memory = load(&store, &shelf)?;
+        let last = store.get(COUNTERS, LAST_FUNCTION.as_bytes())?;
+        let catalog = Self {
+            store,
+            shelf,
+            memory: RwLock::new(memory),
+            last_function: AtomicU64::new(last.map_or(0, |last| number(&last))),
+            name_locks: (0..NAME_LOCKS).map(|_| Mutex::default()).collect(),
+            sweeping: RwLock::default(),
+        };
         catalog.collect_packages().map_err(failed)?;
         Ok(catalog)
     }
 
-    /// The function as it is now. Never waits for the disk.
+    /// The store in which the catalog keeps what it has, for whatever else must be as durable.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The function's latest state. Never waits for the disk.
     pub fn get(&self, tenant: TenantId, name: &str) -> Option<Arc<Function>> {
-        self.read(|index| index.get(&tenant)?.get(name).cloned())
+        self.read(|memory| memory.entry(tenant, name).map(|entry| entry.latest.clone()))
+    }
+
+    /// The function with its versions and what is attached to it. Never waits for the disk.
+    pub fn entry(&self, tenant: TenantId, name: &str) -> Option<Arc<Entry>> {
+        self.read(|memory| memory.entry(tenant, name).cloned())
     }
 
     /// Up to `limit` of the tenant's functions by name, beginning after the name `after`.
     pub fn list(&self, tenant: TenantId, after: Option<&str>, limit: usize) -> Page {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.read(|index| {
-            let Some(named) = index.get(&tenant) else { return Page::default() };
+        self.read(|memory| {
+            let Some(named) = memory.index.get(&tenant) else { return Page::default() };
             let mut rest = named.range::<str, _>((start, Bound::Unbounded));
-            let functions: Vec<_> = rest.by_ref().take(limit).map(|(_, f)| f.clone()).collect();
+            let entries: Vec<_> =
+                rest.by_ref().take(limit).map(|(_, entry)| entry.clone()).collect();
             let more = rest.next().is_some();
-            let next_after = functions.last().filter(|_| more).map(|last| last.name.clone());
-            Page { functions, next_after }
+            let next_after = entries.last().filter(|_| more).map(|last| last.latest.name.clone());
+            Page { entries, next_after }
         })
     }
 
-    /// Every function of every tenant, as for a restart.
+    /// Every state of every function of every tenant, as for a restart.
     pub fn all(&self) -> Vec<Arc<Function>> {
-        self.read(|index| index.values().flat_map(|named| named.values().cloned()).collect())
+        self.read(|memory| memory.states().cloned().collect())
     }
 
-    /// What the tenant has.
+    /// What the tenant has. The code of each version counts.
     pub fn holdings(&self, tenant: TenantId) -> Holdings {
-        self.read(|index| {
-            index.get(&tenant).into_iter().flatten().fold(Holdings::default(), |sum, (_, f)| {
-                Holdings {
+        self.read(|memory| {
+            memory.index.get(&tenant).into_iter().flatten().fold(
+                Holdings::default(),
+                |sum, (_, entry)| Holdings {
                     functions: sum.functions + 1,
-                    code_bytes: sum.code_bytes.saturating_add(f.code_size),
-                }
-            })
+                    code_bytes: entry
+                        .states()
+                        .fold(sum.code_bytes, |sum, state| sum.saturating_add(state.code_size)),
+                },
+            )
         })
     }
 
@@ -231,12 +193,21 @@ impl Catalog {
         new: NewFunction,
         package: StoredPackage,
     ) -> Result<Arc<Function>, CreateError> {
-        let mut retired = self.writer();
+        let _lock = self.lock(new.tenant, &new.name);
         if self.get(new.tenant, &new.name).is_some() {
             return Err(CreateError::Exists { name: new.name });
         }
-        let function = self.table.insert_new(|id| first_state(id, new, &package))?;
-        Ok(self.publish(&mut retired, function))
+        let attachments = Attachments { tags: new.tags.clone(), ..Attachments::default() };
+        let function = Arc::new(first_state(self.new_id(), new, &package));
+        let mut batch = Batch::new();
+        put_state(&mut batch, &function);
+        put_attachments(&mut batch, function.tenant, &function.name, &attachments);
+        batch.raise(COUNTERS, LAST_FUNCTION, function.id.0);
+        self.store.write(batch, Durable::Now)?;
+        let entry = Entry { attachments: attachments.into(), ..Entry::new(function.clone()) };
+        self.memory_mut().set(entry);
+        self.let_go(package);
+        Ok(function)
     }
 
     /// Replaces a function's code; durable, with its last update Pending. Errors: [`UpdateError`].
@@ -245,11 +216,13 @@ impl Catalog {
         of: UpdateOf<'_>,
         package: StoredPackage,
     ) -> Result<Updated, UpdateError> {
-        self.update(of, |function| {
+        let updated = self.update(of, |function| {
             function.code_digest = package.digest.clone();
             function.code_size = package.size;
             function.code_directory = package.directory.clone();
-        })
+        });
+        self.let_go(package);
+        updated
     }
 
     /// Changes a function's settings; durable, with its last update Pending. Errors: [`UpdateError`].
@@ -281,28 +254,28 @@ impl Catalog {
     /// Not flushed by itself: after a crash it is Pending again, and deployed again. So it is no error either where it
     /// cannot be stored, as on a full disk.
     pub fn mark(&self, function: &Function, state: State) -> Option<Arc<Function>> {
-        let mut retired = self.writer();
+        let _lock = self.lock(function.tenant, &function.name);
         let current = self.current(function)?;
         let mut marked = Function::clone(&current);
         marked.state = state.clone();
         marked.last_update = state;
-        if let Err(error) = self.table.replace(&marked, Durable::Later) {
+        if let Err(error) = self.write_state(&marked, Durable::Later) {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, name = marked.name, "a function's state is not stored");
         }
-        Some(self.publish(&mut retired, marked))
+        Some(self.show(marked))
     }
 
     /// Takes an update back that could not be made ready: the previous code and settings under a new epoch, Pending.
     /// None where it is gone or was updated since.
     pub fn revert(&self, updated: &Updated) -> Result<Option<Arc<Function>>, StoreError> {
-        let mut retired = self.writer();
+        let _lock = self.lock(updated.current.tenant, &updated.current.name);
         let Some(current) = self.current(&updated.current) else { return Ok(None) };
         let mut function = Function::clone(&updated.previous);
         function.epoch = current.epoch + 1;
         function.last_update = State::Pending;
-        self.table.replace(&function, Durable::Now)?;
-        Ok(Some(self.publish(&mut retired, function)))
+        self.write_state(&function, Durable::Now)?;
+        Ok(Some(self.show(function)))
     }
 
     /// Says that the last update failed and was taken back: the function runs, its last update is Failed.
@@ -311,37 +284,70 @@ impl Catalog {
         function: &Function,
         reason: State,
     ) -> Result<Option<Arc<Function>>, StoreError> {
-        let mut retired = self.writer();
+        let _lock = self.lock(function.tenant, &function.name);
         let Some(current) = self.current(function) else { return Ok(None) };
         let mut marked = Function::clone(&current);
         marked.last_update = reason;
-        self.table.replace(&marked, Durable::Now)?;
-        Ok(Some(self.publish(&mut retired, marked)))
+        self.write_state(&marked, Durable::Now)?;
+        Ok(Some(self.show(marked)))
     }
 
-    /// Deletes a function; durable when this returns. None where there is none.
-    pub fn delete(
+    /// Deletes a function with its versions and all that is attached to it; durable when this returns. Answers what is
+    /// gone, the latest state first; None where there is none.
+    pub fn delete(&self, tenant: TenantId, name: &str) -> Result<Option<Arc<Entry>>, StoreError> {
+        let _lock = self.lock(tenant, name);
+        let Some(entry) = self.entry(tenant, name) else { return Ok(None) };
+        let mut batch = Batch::new();
+        for state in entry.states() {
+            batch.remove(FUNCTIONS, state_key(state));
+        }
+        batch.remove(NAMES, format!("{tenant}/{name}"));
+        self.store.write(batch, Durable::Now)?;
+        let mut memory = self.memory_mut();
+        if let Some(named) = memory.index.get_mut(&tenant) {
+            named.remove(name);
+        }
+        memory.retire(entry.states());
+        Ok(Some(entry))
+    }
+
+    /// Changes what is attached to a function; durable when this returns.
+    ///
+    /// `change` sees the function as it is and may refuse; then nothing is changed. What it leaves as it was is not written.
+    pub fn edit<T, E: From<EditError>>(
         &self,
         tenant: TenantId,
         name: &str,
-    ) -> Result<Option<Arc<Function>>, StoreError> {
-        let mut retired = self.writer();
-        if self.get(tenant, name).is_none() {
-            return Ok(None);
+        change: impl FnOnce(&Entry, &mut Attachments) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let _lock = self.lock(tenant, name);
+        let Some(entry) = self.entry(tenant, name) else {
+            return Err(EditError::NoFunction { name: name.to_owned() }.into());
+        };
+        let mut attachments = Attachments::clone(&entry.attachments);
+        let made = change(&entry, &mut attachments)?;
+        if attachments != *entry.attachments {
+            let mut batch = Batch::new();
+            put_attachments(&mut batch, tenant, name, &attachments);
+            let written = self.store.write(batch, Durable::Now);
+            written.map_err(|error| E::from(EditError::Store(error)))?;
+            // The states are marked under the same lock, so the entry is still the one that was read.
+            let attachments = attachments.into();
+            self.memory_mut().set(Entry { attachments, ..Entry::clone(&entry) });
         }
-        self.table.remove(tenant, name)?;
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let gone = index.get_mut(&tenant).and_then(|named| named.remove(name));
-        retired.extend(gone.as_ref().map(Arc::downgrade));
-        Ok(gone)
+        Ok(made)
     }
 
     /// Removes packages that no function has, and of which no older state is held by anyone. Returns how many went.
     pub fn collect_packages(&self) -> io::Result<usize> {
-        let mut retired = self.writer();
-        retired.retain(|older| older.strong_count() > 0);
-        let held: Vec<_> =
-            self.all().into_iter().chain(retired.iter().filter_map(Weak::upgrade)).collect();
+        let _sweeping = self.sweeping.write().unwrap_or_else(PoisonError::into_inner);
+        let held: Vec<_> = self.read(|memory| {
+            memory
+                .states()
+                .cloned()
+                .chain(memory.retired.iter().filter_map(Weak::upgrade))
+                .collect()
+        });
         let needed: BTreeSet<_> = held.iter().map(|f| f.code_digest.as_str()).collect();
         self.shelf.collect(&needed)
     }
@@ -351,47 +357,160 @@ impl Catalog {
         of: UpdateOf<'_>,
         change: impl FnOnce(&mut Function),
     ) -> Result<Updated, UpdateError> {
-        let mut retired = self.writer();
+        let _lock = self.lock(of.tenant, of.name);
         let previous = self.check_update(of)?;
         let mut function = Function::clone(&previous);
         change(&mut function);
         function.epoch += 1;
-        function.revision_id = uuid::Uuid::new_v4().to_string();
+        function.revision_id = new_revision();
         function.last_modified_unix_ms = unix_ms();
         function.last_update = State::Pending;
-        self.table.replace(&function, Durable::Now)?;
-        Ok(Updated { previous, current: self.publish(&mut retired, function) })
+        self.write_state(&function, Durable::Now)?;
+        Ok(Updated { previous, current: self.show(function) })
     }
 
-    /// The function in the index, if it is still the state that the caller means.
+    /// The function in memory, if it is still the state that the caller means.
     fn current(&self, function: &Function) -> Option<Arc<Function>> {
-        let current = self.get(function.tenant, &function.name)?;
-        (current.id == function.id && current.epoch == function.epoch).then_some(current)
+        let entry = self.entry(function.tenant, &function.name)?;
+        let current = entry.version(function.version)?;
+        let is_same = current.id == function.id && current.epoch == function.epoch;
+        is_same.then(|| current.clone())
     }
 
-    /// Puts a state into the index; the one before is remembered for as long as someone holds it.
-    fn publish(&self, retired: &mut Vec<Weak<Function>>, function: Function) -> Arc<Function> {
+    fn write_state(&self, function: &Function, durable: Durable) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        put_state(&mut batch, function);
+        self.store.write(batch, durable)
+    }
+
+    /// Lets everyone see a state that is stored. The one before is remembered for as long as someone holds it.
+    fn show(&self, function: Function) -> Arc<Function> {
         let function = Arc::new(function);
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let named = index.entry(function.tenant).or_default();
-        let before = named.insert(function.name.clone(), function.clone());
-        retired.retain(|older| older.strong_count() > 0);
-        retired.extend(before.as_ref().map(Arc::downgrade));
+        let mut memory = self.memory_mut();
+        let Some(entry) = memory.entry(function.tenant, &function.name) else {
+            return function;
+        };
+        let mut entry = Entry::clone(entry);
+        let before = entry.version(function.version).cloned();
+        entry.set(function.clone());
+        memory.set(entry);
+        memory.retire(before.iter());
         function
     }
 
-    fn read<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
-        look(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    /// Lets a package go that a function now names, at no moment at which it might be taken for one that nobody needs.
+    fn let_go(&self, package: StoredPackage) {
+        let _sweeping = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
+        drop(package);
     }
 
-    fn writer(&self) -> MutexGuard<'_, Vec<Weak<Function>>> {
-        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new_id(&self) -> FunctionId {
+        FunctionId(self.last_function.fetch_add(1, Ordering::Relaxed) + 1)
     }
+
+    fn lock(&self, tenant: TenantId, name: &str) -> MutexGuard<'_, ()> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((tenant, name));
+        let at = usize::try_from(hash % NAME_LOCKS as u64).unwrap_or(0);
+        self.name_locks[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
+        look(&self.memory.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn memory_mut(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.memory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    fn entry(&self, tenant: TenantId, name: &str) -> Option<&Arc<Entry>> {
+        self.index.get(&tenant)?.get(name)
+    }
+
+    fn set(&mut self, entry: Entry) {
+        let named = self.index.entry(entry.latest.tenant).or_default();
+        named.insert(entry.latest.name.clone(), Arc::new(entry));
+    }
+
+    fn states(&self) -> impl Iterator<Item = &Arc<Function>> {
+        self.index.values().flat_map(BTreeMap::values).flat_map(|entry| entry.states())
+    }
+
+    fn retire<'a>(&mut self, states: impl Iterator<Item = &'a Arc<Function>>) {
+        self.retired.retain(|older| older.strong_count() > 0);
+        self.retired.extend(states.map(Arc::downgrade));
+    }
+}
+
+/// Reads everything that the store has.
+fn load(store: &Store, shelf: &Shelf) -> Result<Memory, StoreError> {
+    let mut memory = Memory::default();
+    let mut published = Vec::new();
+    for (key, value) in store.scan(FUNCTIONS, Bound::Unbounded, usize::MAX)? {
+        let mut function: Function = decode(&key, &value)?;
+        function.code_directory = shelf.tree(&function.code_digest);
+        if !function.code_directory.is_dir() {
+            function.state = State::Failed {
+                code: "InvalidZipFileException".to_owned(),
+                reason: "its code package is lost: update the function's code".to_owned(),
+            };
+        }
+        match function.version {
+            Version::Latest => memory.set(Entry::new(function.into())),
+            Version::Number(_) => published.push(function),
+        }
+    }
+    for function in published {
+        let named = memory.index.get_mut(&function.tenant);
+        match named.and_then(|named| named.get_mut(&function.name)) {
+            Some(entry) => Arc::make_mut(entry).set(function.into()),
+            None => tracing::error!(
+                name = function.name,
+                version = %function.version,
+                "a version without its function is left out"
+            ),
+        }
+    }
+    for named in memory.index.values_mut() {
+        for entry in named.values_mut() {
+            let key = format!("{}/{}", entry.latest.tenant, entry.latest.name);
+            if let Some(value) = store.get(NAMES, key.as_bytes())? {
+                Arc::make_mut(entry).attachments = Arc::new(decode(key.as_bytes(), &value)?);
+            }
+        }
+    }
+    Ok(memory)
+}
+
+fn put_state(batch: &mut Batch, function: &Function) {
+    batch.put(FUNCTIONS, state_key(function), encode(function));
+}
+
+fn put_attachments(batch: &mut Batch, tenant: TenantId, name: &str, attachments: &Attachments) {
+    batch.put(NAMES, format!("{tenant}/{name}"), encode(attachments));
+}
+
+fn state_key(function: &Function) -> String {
+    format!("{}/{}/{}", function.tenant, function.name, function.version)
+}
+
+fn encode(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("strings, numbers and maps with string keys are JSON")
+}
+
+fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(value).map_err(|source| StoreError::Entry {
+        key: String::from_utf8_lossy(key).into_owned(),
+        source: Arc::new(source),
+    })
 }
 
 fn first_state(id: FunctionId, new: NewFunction, package: &StoredPackage) -> Function {
     Function {
         id,
+        group: id,
+        version: Version::Latest,
         epoch: 1,
         tenant: new.tenant,
         name: new.name,
@@ -406,15 +525,18 @@ fn first_state(id: FunctionId, new: NewFunction, package: &StoredPackage) -> Fun
         timeout: new.settings.timeout,
         architecture: new.architecture,
         tracing: new.settings.tracing,
-        tags: new.tags,
         code_digest: package.digest.clone(),
         code_size: package.size,
         code_directory: package.directory.clone(),
-        revision_id: uuid::Uuid::new_v4().to_string(),
+        revision_id: new_revision(),
         last_modified_unix_ms: unix_ms(),
         state: State::Pending,
         last_update: State::Pending,
     }
+}
+
+fn new_revision() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 fn unix_ms() -> u64 {

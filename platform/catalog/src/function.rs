@@ -3,13 +3,19 @@
 use model::{FunctionId, MemoryMib, Span, TenantId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// One state of one function's code and settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Function {
-    /// Its own number; a function created again under the same name has a new one.
+    /// Its own number, of which every version has one; a function created again under the same name has new ones.
     pub id: FunctionId,
+    /// Number of the function's `$LATEST`, which all of its versions have in common.
+    pub group: FunctionId,
+    /// Which version this is.
+    pub version: Version,
     /// Grows with each update; the scheduler's epoch.
     pub epoch: u64,
     /// Owner.
@@ -38,8 +44,6 @@ pub struct Function {
     pub architecture: String,
     /// Whether the function asked for traces.
     pub tracing: Tracing,
-    /// Tags.
-    pub tags: BTreeMap<String, String>,
     /// SHA-256 of the zip, lower-case hexadecimal.
     pub code_digest: String,
     /// Bytes of the zip.
@@ -62,9 +66,77 @@ impl Function {
         format!("arn:aws:lambda:{}:{}:function:{}", self.region, self.tenant, self.name)
     }
 
+    /// Its ARN with its version.
+    pub fn qualified_arn(&self) -> String {
+        format!("{}:{}", self.arn(), self.version)
+    }
+
     /// True while it, or its last update, is being made ready.
     pub fn is_pending(&self) -> bool {
         self.state == State::Pending || self.last_update == State::Pending
+    }
+}
+
+/// A version of a function: the state that updates change, or a published one that nothing changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Version {
+    /// `$LATEST`.
+    #[default]
+    Latest,
+    /// Published; 1 or more.
+    Number(u64),
+}
+
+/// A text that names no version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is neither $LATEST nor the number of a version")]
+pub struct VersionError {
+    /// The text.
+    pub text: String,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => f.write_str(Self::LATEST),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+impl Version {
+    /// The name of the state that updates change.
+    pub const LATEST: &'static str = "$LATEST";
+}
+
+impl FromStr for Version {
+    type Err = VersionError;
+
+    fn from_str(text: &str) -> Result<Self, VersionError> {
+        if text == Self::LATEST {
+            return Ok(Self::Latest);
+        }
+        // Each version has one name: no sign, no leading zero.
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+        match text.parse() {
+            Ok(number) if is_plain => Ok(Self::Number(number)),
+            _ => Err(VersionError { text: text.to_owned() }),
+        }
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.to_string()
+    }
+}
+
+impl TryFrom<String> for Version {
+    type Error = VersionError;
+
+    fn try_from(text: String) -> Result<Self, VersionError> {
+        text.parse()
     }
 }
 

@@ -1,20 +1,28 @@
 //! Functions and their code packages; durable.
 //!
 //! A zip comes in ([`PackageError`] says what can be wrong with it), is unpacked onto a content-addressed shelf, and a
-//! function that names it is written to an embedded store; reads come from memory. Deliberately knows nothing of HTTP,
+//! function that names it is written to an embedded store with one writer; reads come from memory. Deliberately knows nothing of HTTP,
 //! schedulers or sandboxes.
 
-mod backing;
+mod attachments;
 mod catalog;
+mod entry;
 mod function;
 mod package;
 mod shelf;
-mod table;
+mod store;
 
+pub use attachments::{Alias, Attachments};
 pub use catalog::{
-    Catalog, CreateError, Holdings, OpenError, Page, UpdateError, UpdateOf, Updated,
+    Catalog, CreateError, DeleteVersionError, EditError, Holdings, OpenError, Page, PublishError,
+    PublishOf, Published, UpdateError, UpdateOf, Updated,
 };
-pub use function::{Function, NewFunction, Settings, SettingsChange, State, Tracing};
+pub use entry::{Entry, Target};
+pub use function::{
+    Function, NewFunction, Settings, SettingsChange, State, Tracing, Version, VersionError,
+};
 pub use package::{PackageError, PackageLimits};
 pub use shelf::StoredPackage;
-pub use table::StoreError;
+pub use store::{
+    Batch, Durable, Entry as StoredEntry, OpenStoreError, Receipt, Store, StoreError, Table, number,
+};

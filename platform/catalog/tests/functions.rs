@@ -256,7 +256,7 @@ fn pages_hold_each_function_once() {
     let (mut names, mut after) = (Vec::new(), None);
     loop {
         let page = catalog.list(TENANT, after.as_deref(), 3);
-        names.extend(page.functions.iter().map(|f| f.name.clone()));
+        names.extend(page.entries.iter().map(|entry| entry.latest.name.clone()));
         after = page.next_after;
         if after.is_none() {
             break;

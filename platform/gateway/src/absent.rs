@@ -1,9 +1,8 @@
 //! The operations of the Lambda API that this platform does not have, by method and path.
 //!
-//! Source: the service model `lambda/2015-03-31` of botocore 1.44.5. Two operations that share a method and path with
-//! another (GetLayerVersionByArn, ListProvisionedConcurrencyConfigs) are answered in that one's name.
+//! Source: the service model `lambda/2015-03-31` of botocore 1.44.8.
 
-/// Name, method, and path with `*` for one segment; the last `*` stands for the rest of the path.
+/// Name, method, and path with `*` for one segment, as in `route`.
 pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("AddLayerVersionPermission", "POST", "/2018-10-31/layers/*/versions/*/policy"),
     ("AddPermission", "POST", "/2015-03-31/functions/*/policy"),
@@ -43,8 +42,14 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("GetFunctionScalingConfig", "GET", "/2025-11-30/functions/*/function-scaling-config"),
     ("GetFunctionUrlConfig", "GET", "/2021-10-31/functions/*/url"),
     ("GetLayerVersion", "GET", "/2018-10-31/layers/*/versions/*"),
+    ("GetLayerVersionByArn", "GET", "/2018-10-31/layers?find=LayerVersion"),
     ("GetLayerVersionPolicy", "GET", "/2018-10-31/layers/*/versions/*/policy"),
     ("GetPolicy", "GET", "/2015-03-31/functions/*/policy"),
+    (
+        "ListProvisionedConcurrencyConfigs",
+        "GET",
+        "/2019-09-30/functions/*/provisioned-concurrency?List=ALL",
+    ),
     ("GetProvisionedConcurrencyConfig", "GET", "/2019-09-30/functions/*/provisioned-concurrency"),
     ("GetResourcePolicy", "GET", "/2026-07-09/resource-policy/*"),
     ("GetRuntimeManagementConfig", "GET", "/2021-07-20/functions/*/runtime-management-config"),

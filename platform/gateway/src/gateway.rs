@@ -11,12 +11,12 @@ use crate::engine::{Engine, PrepareFailed, SharedSettings};
 use crate::error::{ApiError, ErrorKind};
 use crate::isolation;
 use crate::room::{Place, Room};
-use crate::route::{FunctionOperation, Route, route};
+use crate::route::{Operation, Route, route};
 use crate::service::Service;
 use crate::signature::{AccessKey, Credentials};
 use crate::sts;
 use bytes::Bytes;
-use catalog::{Catalog, Function, State};
+use catalog::{Catalog, Entry, Function, State, Version};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -150,6 +150,11 @@ impl<E: Engine> Gateway<E> {
     /// Active; those that cannot be made ready are marked Failed, which is no error of the platform's.
     pub async fn recover(&self) {
         for function in self.inner.catalog.all() {
+            if function.version == Version::Latest
+                && let Some(entry) = self.inner.catalog.entry(function.tenant, &function.name)
+            {
+                self.inner.share_any(&entry);
+            }
             self.inner.clone().deploy_and_mark(function).await;
         }
     }
@@ -184,7 +189,7 @@ impl<E: Engine> Inner<E> {
     ) -> Result<Answer, ApiError> {
         let claim = self.credentials.claim(parts, SystemTime::now())?;
         let service = claim.service;
-        let route = route(&parts.method, parts.uri.path());
+        let route = route(&parts.method, parts.uri.path(), parts.uri.query());
         let limit = self.body_limit(&route);
         let mut place = self.place(&body, limit).await?;
         let (body, hash) = self.read_body(body, &route, limit).await?;
@@ -200,9 +205,9 @@ impl<E: Engine> Inner<E> {
             }
         }
         match route {
-            Route::Function(FunctionOperation::Invoke, name) => self.invoke(call, &name).await,
-            Route::Function(FunctionOperation::InvokeStream, name) => {
-                Box::pin(self.invoke_stream(call, &name)).await
+            Route::Operation(Operation::Invoke, names) => self.invoke(call, &names.first).await,
+            Route::Operation(Operation::InvokeWithResponseStream, names) => {
+                Box::pin(self.invoke_stream(call, &names.first)).await
             }
             route => Box::pin(self.manage(call, route)).await,
         }
@@ -214,20 +219,7 @@ impl<E: Engine> Inner<E> {
         route: Route<'_>,
     ) -> Result<Answer, ApiError> {
         match route {
-            Route::Function(operation, name) => match operation {
-                FunctionOperation::Invoke => self.invoke(call, &name).await,
-                FunctionOperation::InvokeStream => self.invoke_stream(call, &name).await,
-                FunctionOperation::Get => self.get_function(&call, &name),
-                FunctionOperation::GetConfiguration => self.get_configuration(&call, &name),
-                FunctionOperation::UpdateCode => self.update_code(call, &name).await,
-                FunctionOperation::UpdateConfiguration => {
-                    self.update_configuration(call, &name).await
-                }
-                FunctionOperation::Delete => self.delete_function(&call, &name).await,
-            },
-            Route::CreateFunction => self.create_function(call).await,
-            Route::ListFunctions => self.list_functions(&call),
-            Route::GetAccountSettings => self.get_account_settings(&call),
+            Route::Operation(operation, names) => self.operate(call, operation, &names).await,
             Route::Package(name) => self.get_package(&call, &name).await,
             Route::Absent(operation) => Err(ApiError::new(
                 ErrorKind::NotImplemented,
@@ -246,10 +238,10 @@ impl<E: Engine> Inner<E> {
 
     fn body_limit(&self, route: &Route<'_>) -> usize {
         match route {
-            Route::Function(FunctionOperation::Invoke | FunctionOperation::InvokeStream, _) => {
+            Route::Operation(Operation::Invoke | Operation::InvokeWithResponseStream, _) => {
                 self.limits.payload_bytes
             }
-            Route::CreateFunction | Route::Function(FunctionOperation::UpdateCode, _) => {
+            Route::Operation(Operation::CreateFunction | Operation::UpdateFunctionCode, _) => {
                 CODE_REQUEST_BYTES
             }
             _ => REQUEST_BYTES,
@@ -282,16 +274,18 @@ impl<E: Engine> Inner<E> {
             Err(error) => error,
         };
         let (kind, operation) = match route {
-            Route::Function(FunctionOperation::Invoke, _) => {
+            Route::Operation(Operation::Invoke, _) => {
                 (ErrorKind::RequestTooLarge, "InvokeFunction")
             }
-            Route::Function(FunctionOperation::InvokeStream, _) => {
+            Route::Operation(Operation::InvokeWithResponseStream, _) => {
                 (ErrorKind::RequestTooLarge, "InvokeWithResponseStream")
             }
-            Route::Function(FunctionOperation::UpdateCode, _) => {
+            Route::Operation(Operation::UpdateFunctionCode, _) => {
                 (ErrorKind::RequestEntityTooLarge, "UpdateFunctionCode")
             }
-            Route::CreateFunction => (ErrorKind::RequestEntityTooLarge, "CreateFunction"),
+            Route::Operation(Operation::CreateFunction, _) => {
+                (ErrorKind::RequestEntityTooLarge, "CreateFunction")
+            }
             _ => (ErrorKind::RequestEntityTooLarge, "requested"),
         };
         Err(match error {
@@ -310,27 +304,38 @@ impl<E: Engine> Inner<E> {
         })
     }
 
-    /// The function once it is not being made ready any more, or as it is when the wait gets too long.
-    pub(crate) async fn settled(&self, tenant: TenantId, name: &str) -> Option<Arc<Function>> {
-        let function = self.catalog.get(tenant, name)?;
+    /// This version of the function once it is not being made ready any more, or as it is when the wait gets too long.
+    pub(crate) async fn settled(&self, function: Arc<Function>) -> Option<Arc<Function>> {
         if !function.is_pending() {
             return Some(function);
         }
+        let now = || {
+            let entry = self.catalog.entry(function.tenant, &function.name)?;
+            entry.version(function.version).cloned()
+        };
         let mut deployed = self.deployed.subscribe();
         let settle = async {
             loop {
                 deployed.borrow_and_update();
-                match self.catalog.get(tenant, name) {
+                match now() {
                     Some(function) if function.is_pending() => {}
                     settled => return settled,
                 }
                 if deployed.changed().await.is_err() {
-                    return self.catalog.get(tenant, name);
+                    return now();
                 }
             }
         };
         let settled = tokio::time::timeout(self.limits.pending_wait, settle).await;
-        settled.unwrap_or_else(|_| self.catalog.get(tenant, name))
+        settled.unwrap_or_else(|_| now())
+    }
+
+    /// Tells the engine what the versions of a function share, where that is anything.
+    pub(crate) fn share_any(&self, entry: &Entry) {
+        let settings = shared_settings(entry);
+        if settings != SharedSettings::default() {
+            self.engine.share(entry.latest.id, settings);
+        }
     }
 
     /// Makes a state of a function ready and says in the catalog how it went, where that is news.
@@ -359,18 +364,16 @@ impl<E: Engine> Inner<E> {
     /// Has the engine make a state ready; a panic in there is a failure too.
     pub(crate) async fn deploy(&self, function: Arc<Function>) -> Result<(), PrepareFailed> {
         let engine = self.engine.clone();
-        let settings = SharedSettings {
-            isolation: isolation::of(&function.tags).ok().flatten(),
-            ..SharedSettings::default()
-        };
-        if settings != SharedSettings::default() {
-            engine.share(function.id, settings);
-        }
         match tokio::spawn(async move { engine.deploy(function).await }).await {
             Ok(result) => result,
             Err(error) => Err(PrepareFailed { reason: format!("deploying broke off: {error}") }),
         }
     }
+}
+
+fn shared_settings(entry: &Entry) -> SharedSettings {
+    let isolation = isolation::of(&entry.attachments.tags).ok().flatten();
+    SharedSettings { isolation, ..SharedSettings::default() }
 }
 
 pub(crate) fn failed_state(failed: PrepareFailed) -> State {

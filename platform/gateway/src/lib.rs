@@ -1,8 +1,8 @@
 //! HTTP in front of the platform: the Lambda API, signatures, tenants.
 //!
-//! A request comes over a connection (`serve`), is checked (`signature`), routed (`route`) and answered (`invoke`,
-//! `manage`). Deliberately knows nothing of schedulers, sandboxes or hosts: it hands an invocation to an [`Engine`] and
-//! answers with what comes back.
+//! A request comes over a connection (`serve`), is checked (`signature`), routed (`route`) and answered
+//! (`operation`, one file per noun). Deliberately knows nothing of schedulers, sandboxes or hosts: it hands an invocation to
+//! an [`Engine`] and answers with what comes back.
 
 mod absent;
 mod answer;
@@ -14,10 +14,8 @@ mod engine;
 mod error;
 mod eventstream;
 mod gateway;
-mod invoke;
-mod invoke_stream;
 mod isolation;
-mod manage;
+mod operation;
 mod reference;
 mod room;
 mod route;

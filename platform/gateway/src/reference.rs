@@ -21,7 +21,10 @@ const PATTERN: &str = r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|
 const REFERENCE_MAX: usize = 256;
 /// Longest name of a function (AWS Lambda developer guide, quotas, 2026-11).
 const NAME_MAX: usize = 64;
-const LATEST: &str = "$LATEST";
+const LATEST: &str = catalog::Version::LATEST;
+/// The service model's pattern of Qualifier, and its length.
+const QUALIFIER_PATTERN: &str = "(|[a-zA-Z0-9$_-]+)";
+const QUALIFIER_MAX: usize = 128;
 
 impl<'a> Reference<'a> {
     /// Reads a name or ARN. Errors: ValidationException in Lambda's words.
@@ -101,12 +104,27 @@ impl<'a> Reference<'a> {
                 "The derived qualifier from the function name does not match the specified \
                  qualifier.",
             )),
-            (own, given) => Ok(own.or(given)),
+            (own, given) => match own.or(given) {
+                Some("") | None => Ok(None),
+                Some(qualifier) => {
+                    check_qualifier(qualifier)?;
+                    Ok(Some(qualifier))
+                }
+            },
         }
     }
 }
 
-/// Whether the qualifier means the function's latest state, which is all there is so far.
+fn check_qualifier(qualifier: &str) -> Result<(), ApiError> {
+    let mut violations = Violations::default();
+    violations.check_length(qualifier, "qualifier", QUALIFIER_MAX);
+    if qualifier != LATEST && !is_word(qualifier) {
+        violations.add(qualifier, "qualifier", Constraint::Pattern(QUALIFIER_PATTERN));
+    }
+    violations.finish()
+}
+
+/// Whether the qualifier means the function's latest state.
 pub(crate) fn is_latest(qualifier: Option<&str>) -> bool {
     qualifier.is_none_or(|qualifier| qualifier == LATEST)
 }

@@ -3,18 +3,15 @@
 //! Deliberately knows nothing of headers and bodies.
 
 use crate::absent::ABSENT;
-use crate::canonical::decode_path;
+use crate::canonical::{decode_path, query_value};
 use http::Method;
 use std::borrow::Cow;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
-    /// Of the function with this name or ARN.
-    Function(FunctionOperation, Cow<'a, str>),
-    CreateFunction,
-    ListFunctions,
-    GetAccountSettings,
+    /// An operation that this platform has, of what these names say.
+    Operation(Operation, Names<'a>),
     /// The zip of a function's code, at a URL that GetFunction gave out.
     Package(Cow<'a, str>),
     /// An operation of Lambda that this platform does not have.
@@ -23,117 +20,160 @@ pub(crate) enum Route<'a> {
     Unknown,
 }
 
-/// What is asked of one function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FunctionOperation {
-    Invoke,
-    /// InvokeWithResponseStream.
-    InvokeStream,
-    Get,
-    GetConfiguration,
-    UpdateCode,
-    UpdateConfiguration,
-    Delete,
+/// The parameters of a path, decoded, in their order; those that the path does not have are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names<'a> {
+    /// As a rule the name or ARN of a function.
+    pub first: Cow<'a, str>,
+    /// As an alias, or the id of a statement.
+    pub second: Cow<'a, str>,
 }
 
-const FUNCTIONS: &str = "/2015-03-31/functions";
-const STREAMED_FUNCTIONS: &str = "/2021-11-15/functions/";
+macro_rules! operations {
+    ($($name:ident: $method:literal, $pattern:literal;)*) => {
+        /// The operations that this platform has.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Operation {
+            $($name,)*
+        }
+
+        /// Each operation with its method and its path. `*` stands for one segment, or for the rest of the path where it
+        /// is the last one; a query that is asked for tells an operation from another with the same path, and comes first.
+        const OPERATIONS: &[(Operation, &str, &str)] =
+            &[$((Operation::$name, $method, $pattern),)*];
+    };
+}
+
+operations! {
+    Invoke: "POST", "/2015-03-31/functions/*/invocations";
+    InvokeWithResponseStream: "POST", "/2021-11-15/functions/*/response-streaming-invocations";
+    GetFunction: "GET", "/2015-03-31/functions/*";
+    GetFunctionConfiguration: "GET", "/2015-03-31/functions/*/configuration";
+    UpdateFunctionCode: "PUT", "/2015-03-31/functions/*/code";
+    UpdateFunctionConfiguration: "PUT", "/2015-03-31/functions/*/configuration";
+    DeleteFunction: "DELETE", "/2015-03-31/functions/*";
+    CreateFunction: "POST", "/2015-03-31/functions";
+    ListFunctions: "GET", "/2015-03-31/functions";
+    GetAccountSettings: "GET", "/2016-08-19/account-settings";
+}
+
 /// Where packages are downloaded from; not part of Lambda's API, which gives out URLs of S3.
 pub(crate) const PACKAGES: &str = "/packages/";
 
-/// The route of a request; the path is the raw one.
-pub(crate) fn route<'a>(method: &Method, path: &'a str) -> Route<'a> {
-    if let Some(rest) = path.strip_prefix(FUNCTIONS)
-        && let Some(route) = function_route(method, rest)
-    {
-        return route;
-    }
-    if *method == Method::POST
-        && let Some(rest) = path.strip_prefix(STREAMED_FUNCTIONS)
-        && let Some((name, "response-streaming-invocations")) = rest.split_once('/')
-    {
-        return Route::Function(FunctionOperation::InvokeStream, decode_path(name));
-    }
-    if *method == Method::GET {
-        if path.trim_end_matches('/') == "/2016-08-19/account-settings" {
-            return Route::GetAccountSettings;
-        }
-        if let Some(name) = path.strip_prefix(PACKAGES) {
-            return Route::Package(decode_path(name));
+/// The route of a request; path and query are the raw ones.
+pub(crate) fn route<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Route<'a> {
+    for (operation, verb, pattern) in OPERATIONS {
+        if *verb == method.as_str()
+            && let Some(names) = matched(pattern, path, query)
+        {
+            return Route::Operation(*operation, names);
         }
     }
-    let absent = ABSENT
-        .iter()
-        .find(|(_, verb, pattern)| *verb == method.as_str() && matches_pattern(pattern, path));
+    if *method == Method::GET
+        && let Some(name) = path.strip_prefix(PACKAGES)
+    {
+        return Route::Package(decode_path(name));
+    }
+    let absent = ABSENT.iter().find(|(_, verb, pattern)| {
+        *verb == method.as_str() && matched(pattern, path, query).is_some()
+    });
     absent.map_or(Route::Unknown, |(name, _, _)| Route::Absent(name))
 }
 
-fn function_route<'a>(method: &Method, rest: &'a str) -> Option<Route<'a>> {
-    use FunctionOperation::{
-        Delete, Get, GetConfiguration, Invoke, UpdateCode, UpdateConfiguration,
+/// What the stars of the pattern stand for, where the path fits. Lambda takes a slash at the end of a path for nothing.
+fn matched<'a>(pattern: &str, path: &'a str, query: Option<&str>) -> Option<Names<'a>> {
+    let (pattern, asked) = match pattern.split_once('?') {
+        Some((pattern, asked)) => (pattern, asked.split_once('=')),
+        None => (pattern, None),
     };
-    if matches!(rest, "" | "/") {
-        return match *method {
-            Method::POST => Some(Route::CreateFunction),
-            Method::GET => Some(Route::ListFunctions),
-            _ => None,
-        };
+    if let Some((name, value)) = asked
+        && query_value(query?, name)? != value
+    {
+        return None;
     }
-    let rest = rest.strip_prefix('/')?;
-    let (name, what) = rest.split_once('/').unwrap_or((rest, ""));
-    let operation = match (method.as_str(), what) {
-        ("POST", "invocations") => Invoke,
-        ("GET", "") => Get,
-        ("GET", "configuration") => GetConfiguration,
-        ("PUT", "code") => UpdateCode,
-        ("PUT", "configuration") => UpdateConfiguration,
-        ("DELETE", "") => Delete,
-        _ => return None,
-    };
-    Some(Route::Function(operation, decode_path(name)))
-}
-
-/// Whether each segment of the path fits; a last `*` takes the rest, as of a tagged resource's ARN.
-fn matches_pattern(pattern: &str, path: &str) -> bool {
-    let mut path = path.strip_suffix('/').unwrap_or(path).split('/');
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let mut names = [None, None];
+    let mut rest = Some(path);
     let mut pattern = pattern.split('/').peekable();
     while let Some(expected) = pattern.next() {
-        match path.next() {
-            Some(segment) if expected == "*" && !segment.is_empty() => {
-                if pattern.peek().is_none() {
-                    return true;
-                }
+        let now = rest?;
+        let (segment, after) = match now.split_once('/') {
+            Some((segment, after)) => (segment, Some(after)),
+            None => (now, None),
+        };
+        if expected != "*" {
+            if segment != expected {
+                return None;
             }
-            Some(segment) if expected == segment => {}
-            _ => return false,
+        } else {
+            // An ARN of a tagged resource may come with its slashes as they are.
+            let is_tag = pattern.peek().is_none() && path.starts_with(TAGS);
+            let taken = if is_tag { now } else { segment };
+            if segment.is_empty() {
+                return None;
+            }
+            *names.iter_mut().find(|name| name.is_none())? = Some(taken);
+            if is_tag {
+                rest = None;
+                break;
+            }
         }
+        rest = after;
     }
-    path.next().is_none()
+    let [first, second] = names.map(|name| name.map(decode_path).unwrap_or_default());
+    rest.is_none().then_some(Names { first, second })
 }
+
+/// Where tagged resources are; their ARNs are the rest of the path.
+const TAGS: &str = "/2017-03-31/tags/";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn names<'a>(first: &'a str, second: &'a str) -> Names<'a> {
+        Names { first: first.into(), second: second.into() }
+    }
+
     // The paths of the service model lead to their operations, with an ARN decoded and a trailing slash accepted.
     #[test]
     fn paths_lead_to_operations() {
-        let f = |name| Route::Function(FunctionOperation::Invoke, Cow::Borrowed(name));
-        assert_eq!(route(&Method::POST, "/2015-03-31/functions/f/invocations"), f("f"));
+        let at = |method, path| route(&method, path, None);
+        let f = |operation, name| Route::Operation(operation, names(name, ""));
+        let invoke = |name| f(Operation::Invoke, name);
+        assert_eq!(at(Method::POST, "/2015-03-31/functions/f/invocations"), invoke("f"));
         let encoded = "/2015-03-31/functions/arn%3Aaws%3Alambda/invocations";
-        assert_eq!(route(&Method::POST, encoded), f("arn:aws:lambda"));
-        assert_eq!(route(&Method::GET, "/2015-03-31/functions/"), Route::ListFunctions);
-        assert_eq!(route(&Method::POST, "/2015-03-31/functions"), Route::CreateFunction);
+        assert_eq!(at(Method::POST, encoded), invoke("arn:aws:lambda"));
+        assert_eq!(at(Method::GET, "/2015-03-31/functions/"), f(Operation::ListFunctions, ""));
+        assert_eq!(at(Method::POST, "/2015-03-31/functions"), f(Operation::CreateFunction, ""));
+        assert_eq!(at(Method::GET, "/2015-03-31/functions/f/"), f(Operation::GetFunction, "f"));
+        assert_eq!(at(Method::GET, "/packages/f"), Route::Package("f".into()));
     }
 
     // Operations that are not here are known by name, never taken for one that is.
     #[test]
     fn absent_operations_are_named() {
-        let aliases = route(&Method::POST, "/2015-03-31/functions/f/aliases");
-        assert_eq!(aliases, Route::Absent("CreateAlias"));
-        let tags = route(&Method::GET, "/2017-03-31/tags/arn:aws:lambda:r:1:function:f");
-        assert_eq!(tags, Route::Absent("ListTags"));
-        assert_eq!(route(&Method::PATCH, "/2015-03-31/functions/f"), Route::Unknown);
-        assert_eq!(route(&Method::GET, "/2015-03-31/functionsx"), Route::Unknown);
+        let providers = route(&Method::POST, "/2025-11-30/capacity-providers", None);
+        assert_eq!(providers, Route::Absent("CreateCapacityProvider"));
+        assert_eq!(route(&Method::PATCH, "/2015-03-31/functions/f", None), Route::Unknown);
+        assert_eq!(route(&Method::GET, "/2015-03-31/functionsx", None), Route::Unknown);
+        assert_eq!(route(&Method::GET, "/2015-03-31/functions//policy", None), Route::Unknown);
+    }
+
+    // No operation hides another: each pattern, filled in, leads to its own operation.
+    #[test]
+    fn every_operation_is_reached() {
+        for (operation, verb, pattern) in OPERATIONS {
+            let (path, query) = match pattern.split_once('?') {
+                Some((path, query)) => (path, Some(query)),
+                None => (*pattern, None),
+            };
+            let path = path.replacen('*', "one", 1).replacen('*', "two", 1);
+            let method = Method::from_bytes(verb.as_bytes()).expect("a method");
+            match route(&method, &path, query) {
+                Route::Operation(found, _) => assert_eq!(found, *operation, "{path}"),
+                other => panic!("{path}: {other:?}"),
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use catalog::{Function, State, Tracing};
+use catalog::{Function, State, Tracing, Version};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -156,7 +156,7 @@ pub(crate) struct Configuration<'a> {
     memory_size: u32,
     last_modified: String,
     code_sha256: String,
-    version: &'static str,
+    version: Version,
     #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<Environment<'a>>,
     tracing_config: TracingConfig,
@@ -214,6 +214,14 @@ struct Status<'a> {
 }
 
 impl<'a> Configuration<'a> {
+    /// The same under an ARN with this qualifier.
+    pub fn qualified(mut self, qualifier: Option<&str>) -> Self {
+        if let Some(qualifier) = qualifier {
+            self.function_arn = format!("{}:{qualifier}", self.function_arn);
+        }
+        self
+    }
+
     /// As every operation but ListFunctions answers it.
     pub fn whole(function: &'a Function) -> Self {
         Self { status: Some(Status::of(function)), ..Self::listed(function) }
@@ -235,7 +243,7 @@ impl<'a> Configuration<'a> {
             last_modified: last_modified(function.last_modified_unix_ms),
             code_sha256: BASE64_STANDARD
                 .encode(hex::decode(&function.code_digest).unwrap_or_default()),
-            version: "$LATEST",
+            version: function.version,
             environment: (!variables.is_empty()).then_some(Environment { variables }),
             tracing_config: TracingConfig {
                 mode: match function.tracing {
@@ -298,8 +306,12 @@ impl<'a> Status<'a> {
 pub(crate) struct GetAnswer<'a> {
     pub configuration: Configuration<'a>,
     pub code: CodeLocation,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub tags: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "has_none")]
+    pub tags: Option<&'a BTreeMap<String, String>>,
+}
+
+fn has_none(tags: &Option<&BTreeMap<String, String>>) -> bool {
+    tags.is_none_or(BTreeMap::is_empty)
 }
 
 /// FunctionCodeLocation.

@@ -3,6 +3,7 @@
 //! Texts and codes are those of AWS' Runtime Interface Emulator (2024), which shares its code with the service.
 
 use crate::event::push_number;
+use crate::extension::Reply;
 use bytes::{Buf, Bytes};
 
 /// Payloads up to this many bytes are copied beside their head, so that one plain write sends both.
@@ -56,6 +57,22 @@ impl Output {
         } else {
             self.payload = event.payload.clone();
         }
+    }
+
+    /// Appends an answer to an extension.
+    pub fn push_reply(&mut self, reply: &Reply) {
+        self.bytes.extend_from_slice(b"HTTP/1.1 ");
+        self.bytes.extend_from_slice(reply.status.as_bytes());
+        if let Some((name, value)) = &reply.header {
+            self.bytes.extend_from_slice(b"\r\n");
+            self.bytes.extend_from_slice(name.as_bytes());
+            self.bytes.extend_from_slice(b": ");
+            self.bytes.extend_from_slice(value.as_bytes());
+        }
+        self.bytes.extend_from_slice(b"\r\nContent-Type: application/json\r\nContent-Length: ");
+        push_number(&mut self.bytes, reply.body.len() as u64);
+        self.bytes.extend_from_slice(b"\r\n\r\n");
+        self.bytes.extend_from_slice(reply.body.as_bytes());
     }
 
     /// Appends any other answer.

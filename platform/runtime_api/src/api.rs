@@ -4,9 +4,12 @@ use crate::answer::Answer;
 use crate::body::Collecting;
 use crate::connection::{CONNECTIONS_LIMIT, Connection, Read};
 use crate::event::{Event, ResponseMode};
+use crate::extension::{Extensions, Setup};
 use crate::head::{Head, Route};
 use bytes::Bytes;
 use std::collections::VecDeque;
+
+mod extensions;
 
 /// The Runtime API of one function instance.
 #[derive(Debug)]
@@ -19,6 +22,9 @@ pub struct RuntimeApi {
     event: Option<Event>,
     delivery: Delivery,
     stream: Flow,
+    extensions: Extensions,
+    /// Whether it was told that an event can be handed over.
+    told_ready: Told,
     happened: VecDeque<Happened>,
 }
 
@@ -29,8 +35,19 @@ pub struct ConnectionId(pub usize);
 /// What a runtime did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happened {
-    /// It waits for an event.
+    /// It waits for an event, and so do all extensions.
     Ready,
+    /// All external extensions have registered: the runtime may be started. Only where there are some.
+    ExtensionsRegistered,
+    /// An extension says that it failed.
+    ExtensionFailed {
+        /// Its name.
+        name: String,
+        /// Lambda's name for when it failed: `Extension.InitError` or `Extension.ExitError`.
+        kind: &'static str,
+        /// What it calls its error.
+        reason: String,
+    },
     /// It answered its event.
     Response(Bytes),
     /// It answered its event with an error: Lambda's error JSON.
@@ -109,6 +126,12 @@ enum Delivery {
     Truncated,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    No,
+    Yes,
+}
+
 /// Whether the pieces of a response are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flow {
@@ -125,6 +148,11 @@ impl Default for RuntimeApi {
 impl RuntimeApi {
     /// The API of an instance whose runtime has just been started.
     pub fn new() -> Self {
+        Self::with(Setup::default())
+    }
+
+    /// The same, of a function that may have extensions.
+    pub fn with(setup: Setup) -> Self {
         Self {
             connections: Vec::new(),
             state: State::Started,
@@ -132,6 +160,8 @@ impl RuntimeApi {
             event: None,
             delivery: Delivery::Read,
             stream: Flow::Open,
+            extensions: Extensions::new(setup),
+            told_ready: Told::No,
             happened: VecDeque::new(),
         }
     }
@@ -197,6 +227,9 @@ impl RuntimeApi {
             return;
         };
         self.parked.retain(|parked| *parked != id.0);
+        let has_read = closing == Closing::Ended && connection.output.is_empty();
+        self.extensions.closed(id.0, has_read);
+        self.tell_ready();
         if self.state == State::Streaming(id.0) {
             self.delivery = Delivery::Truncated;
         }
@@ -209,7 +242,7 @@ impl RuntimeApi {
         {
             self.delivery = Delivery::Truncated;
         } else if self.delivery == Delivery::To(id.0) {
-            if closing == Closing::Ended && connection.output.is_empty() {
+            if has_read {
                 self.delivery = Delivery::Read;
             } else {
                 self.delivery = Delivery::Lost;
@@ -218,9 +251,9 @@ impl RuntimeApi {
         }
     }
 
-    /// Whether a live connection waits for an event.
+    /// Whether a live connection waits for an event, and all extensions do.
     pub fn is_ready(&self) -> bool {
-        self.state == State::Ready && !self.parked.is_empty()
+        self.state == State::Ready && !self.parked.is_empty() && self.extensions.all_wait()
     }
 
     /// The connection that would get the next event.
@@ -251,10 +284,13 @@ impl RuntimeApi {
         if !self.is_ready() {
             return Err(NotReady);
         }
+        self.extensions.invoke(&event);
         self.event = Some(event);
         self.state = State::Running;
         self.delivery = Delivery::Lost;
+        self.told_ready = Told::No;
         self.deliver();
+        self.hand_to_extensions();
         Ok(())
     }
 
@@ -342,6 +378,10 @@ impl RuntimeApi {
                         let answer = self.init_error(body.bytes);
                         self.answer(id, answer);
                     }
+                    Route::Extension(route) => {
+                        let headers = head.extension.unwrap_or_default();
+                        self.extension(id, route, &headers, &body.bytes);
+                    }
                     Route::NotFound => self.answer(id, Answer::NotFound),
                     Route::MethodNotAllowed => self.answer(id, Answer::MethodNotAllowed),
                 },
@@ -372,8 +412,6 @@ impl RuntimeApi {
             State::Running => {
                 self.hand_over();
             }
-            // It asks again, where its connection was lost.
-            State::Ready => self.happened.push_back(Happened::Ready),
             _ => self.settle(),
         }
     }
@@ -382,8 +420,18 @@ impl RuntimeApi {
     fn settle(&mut self) {
         if matches!(self.state, State::Started | State::ResponseSent) && !self.parked.is_empty() {
             self.state = State::Ready;
+            self.extensions.close_registration();
+        }
+        self.tell_ready();
+    }
+
+    /// Says when an event can be handed over, once each time.
+    fn tell_ready(&mut self) {
+        let ready = self.is_ready();
+        if ready && self.told_ready == Told::No {
             self.happened.push_back(Happened::Ready);
         }
+        self.told_ready = if ready { Told::Yes } else { Told::No };
     }
 
     fn respond(&mut self, request_id: &str, to: &'static str, happened: Happened) -> Answer {
@@ -463,6 +511,7 @@ impl RuntimeApi {
                 self.is_current(&request_id)
             }
             Some(Head { route: Route::InitError, .. }) => self.state == State::Started,
+            Some(Head { route: Route::Extension(_), .. }) => false,
             _ => false,
         };
         let keeping = self.connections.iter().flatten().filter(|other| other.keeps_large_body());

@@ -15,8 +15,27 @@ pub(crate) enum Route {
     Response { request_id: String },
     Error { request_id: String },
     InitError,
+    Extension(ExtensionRoute),
     NotFound,
     MethodNotAllowed,
+}
+
+/// What an extension asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExtensionRoute {
+    Register,
+    Next,
+    InitError,
+    ExitError,
+}
+
+/// What the headers of an extension's request say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExtensionHeaders {
+    pub name: Option<String>,
+    pub identifier: Option<String>,
+    pub features: Option<String>,
+    pub error_type: Option<String>,
 }
 
 /// How the body's length is told.
@@ -36,6 +55,8 @@ pub(crate) struct Head {
     pub mode: ResponseMode,
     /// Of a streamed response only.
     pub content_type: Option<Box<str>>,
+    /// Of an extension's request only.
+    pub extension: Option<Box<ExtensionHeaders>>,
 }
 
 /// Whether the connection goes on after the answer.
@@ -71,6 +92,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Head, usize), &'static str> {
         expects: Expects::Nothing,
         mode: ResponseMode::Buffered,
         content_type: None,
+        extension: None,
     };
     let mut known = None;
     for header in request.headers.iter() {
@@ -113,7 +135,23 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Head, usize), &'static str> {
     if head.mode == ResponseMode::Streaming {
         head.content_type = content_type(request.headers);
     }
+    if matches!(head.route, Route::Extension(_)) {
+        head.extension = Some(Box::new(extension_headers(request.headers)));
+    }
     Ok((head, size))
+}
+
+fn extension_headers(headers: &[httparse::Header<'_>]) -> ExtensionHeaders {
+    let find = |name: &str| {
+        let found = headers.iter().find(|it| it.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(found.value.trim_ascii()).ok().map(str::to_owned)
+    };
+    ExtensionHeaders {
+        name: find("lambda-extension-name"),
+        identifier: find("lambda-extension-identifier"),
+        features: find("lambda-extension-accept-feature"),
+        error_type: find("lambda-extension-function-error-type"),
+    }
 }
 
 /// What a streamed response says it is.
@@ -133,6 +171,9 @@ fn decimal(value: &[u8]) -> Option<u64> {
 
 fn route(method: &str, path: &str) -> Route {
     let path = path.split_once('?').map_or(path, |(path, _)| path);
+    if let Some(rest) = path.strip_prefix("/2020-01-01/extension/") {
+        return extension_route(method, rest);
+    }
     let Some(rest) = path.strip_prefix("/2018-06-01/runtime/") else {
         return Route::NotFound;
     };
@@ -147,6 +188,17 @@ fn route(method: &str, path: &str) -> Route {
         None => return Route::NotFound,
     };
     if method == expected { route } else { Route::MethodNotAllowed }
+}
+
+fn extension_route(method: &str, path: &str) -> Route {
+    let (route, expected) = match path {
+        "register" => (ExtensionRoute::Register, "POST"),
+        "event/next" => (ExtensionRoute::Next, "GET"),
+        "init/error" => (ExtensionRoute::InitError, "POST"),
+        "exit/error" => (ExtensionRoute::ExitError, "POST"),
+        _ => return Route::NotFound,
+    };
+    if method == expected { Route::Extension(route) } else { Route::MethodNotAllowed }
 }
 
 #[cfg(test)]
@@ -177,6 +229,11 @@ mod tests {
             Ok(Route::Error { request_id: "a-b".into() })
         );
         assert_eq!(of(&format!("POST {runtime}/invocation/next")), Ok(Route::MethodNotAllowed));
+        let extension = "/2020-01-01/extension";
+        let next = Route::Extension(ExtensionRoute::Next);
+        assert_eq!(of(&format!("GET {extension}/event/next")), Ok(next));
+        assert_eq!(of(&format!("GET {extension}/register")), Ok(Route::MethodNotAllowed));
+        assert_eq!(of(&format!("GET {extension}/else")), Ok(Route::NotFound));
         assert_eq!(of("GET /"), Ok(Route::NotFound));
         assert_eq!(of(&format!("GET {runtime}/invocation/a/b/c")), Ok(Route::NotFound));
     }

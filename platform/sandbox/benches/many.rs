@@ -70,6 +70,7 @@ async fn platform(directory: &Path) -> (Container, ContainerImage, Settings) {
         cpu_weight: 100,
         tmp: MemoryMib(512),
         init_timeout: Span::from_secs(10),
+        account: String::new(),
     };
     (container, image, settings)
 }

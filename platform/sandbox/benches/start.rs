@@ -174,6 +174,7 @@ fn settings() -> Settings {
         cpu_weight: 100,
         tmp: MemoryMib(512),
         init_timeout: Span::from_secs(10),
+        account: String::new(),
     }
 }
 

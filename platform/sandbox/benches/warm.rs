@@ -82,6 +82,7 @@ async fn start() -> ContainerInstance<Process> {
         cpu_weight: 100,
         tmp: MemoryMib(512),
         init_timeout: Span::from_secs(10),
+        account: String::new(),
     };
     let running = Process::spawn(command);
     ContainerInstance::start(running, &settings, Instant::now()).await.expect("starts")

@@ -126,6 +126,8 @@ pub struct Settings {
     pub tmp: MemoryMib,
     /// Limit of the init phase.
     pub init_timeout: Span,
+    /// Account id, for extensions that ask for it.
+    pub account: String,
 }
 
 /// Who an instance is, and on which host.
@@ -256,6 +258,15 @@ pub enum End {
         size: u64,
         /// Limit.
         limit: u64,
+    },
+    /// An extension failed, or ended before the instance did.
+    Extension {
+        /// Its name.
+        name: String,
+        /// Lambda's name for it: `Extension.Crash`, `Extension.InitError`, `Extension.ExitError`.
+        kind: &'static str,
+        /// What it said, or how it ended.
+        reason: String,
     },
     /// There is nothing to run: a function that brings its own runtime has no executable `bootstrap`.
     NoEntrypoint,

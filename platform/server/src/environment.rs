@@ -15,7 +15,7 @@ pub fn of(function: &Function) -> Result<BTreeMap<String, String>, ReservedError
     let key = format!("ASIA{}", digits.to_uppercase());
     function_environment(&FunctionVariables {
         name: &function.name,
-        version: "$LATEST",
+        version: &function.version.to_string(),
         runtime: &function.runtime,
         handler: &function.handler,
         memory: function.memory,

@@ -292,6 +292,7 @@ impl<K: Kind> Shared<K> {
             cpu_weight: self.profile.cpu.weight(function.memory),
             tmp: function.ephemeral_storage,
             init_timeout: INIT_TIMEOUT,
+            account: function.tenant.to_string(),
         })
     }
 }

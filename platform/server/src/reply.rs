@@ -32,6 +32,7 @@ pub fn kind(end: &End) -> &'static str {
         End::InitTimedOut => "Sandbox.Timedout",
         End::ResponseTooLarge { .. } => "Function.ResponseSizeTooLarge",
         End::NoEntrypoint => "Runtime.InvalidEntrypoint",
+        End::Extension { kind, .. } => kind,
         End::Stopped => "Sandbox.Failure",
     }
 }
@@ -50,6 +51,9 @@ pub fn message(request_id: &str, end: &End) -> String {
         }
         End::Protocol(what) => {
             format!("RequestId: {request_id} Error: Runtime broke its protocol: {what}")
+        }
+        End::Extension { name, reason, .. } => {
+            format!("RequestId: {request_id} Error: extension {name}: {reason}")
         }
         End::NoEntrypoint => format!(
             "RequestId: {request_id} Error: Couldn't find valid bootstrap(s): \

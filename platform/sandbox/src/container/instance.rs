@@ -14,10 +14,11 @@ use crate::seam::{
 };
 use output::{Keep, Output};
 use pieces::Pieces;
-use runtime_api::{Event, Happened, ResponseMode};
+use runtime_api::{Event, Happened, ResponseMode, Setup};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -56,7 +57,8 @@ impl<C: Control> ContainerInstance<C> {
         started_at: Instant,
     ) -> Result<Self, StartError> {
         let Running { listener, output, control, log } = running;
-        let parts = Wire::new(listener).and_then(|wire| Ok((wire, Output::new(output, log)?)));
+        let parts = Wire::new(listener, setup(settings))
+            .and_then(|wire| Ok((wire, Output::new(output, log)?)));
         let (wire, output) = match parts {
             Ok(parts) => parts,
             Err(source) => {
@@ -89,6 +91,9 @@ impl<C: Control> ContainerInstance<C> {
                 Happened::Ready => return Ok(()),
                 Happened::InitError(payload) => return Err(End::InitError(payload)),
                 Happened::Broken(reason) => return Err(End::Protocol(reason.to_owned())),
+                Happened::ExtensionFailed { name, kind, reason } => {
+                    return Err(End::Extension { name, kind, reason });
+                }
                 // Answers to events; there was none yet.
                 _ => {}
             }
@@ -147,7 +152,12 @@ impl<C: Control> ContainerInstance<C> {
                     Outcome::Ended { end, tail: turns.tail(&self.control) }
                 }
                 Happened::Broken(reason) => return Err(End::Protocol(reason.to_owned())),
-                Happened::Ready | Happened::InitError(_) => continue,
+                Happened::ExtensionFailed { name, kind, reason } => {
+                    return Err(End::Extension { name, kind, reason });
+                }
+                Happened::Ready | Happened::InitError(_) | Happened::ExtensionsRegistered => {
+                    continue;
+                }
             };
             sink = Pieces::Gone;
             if let Some(respond) = respond.take() {
@@ -199,6 +209,9 @@ impl<C: Control> Instance for ContainerInstance<C> {
             match turns.next(exited.as_mut()).await {
                 Err(end) => return end,
                 Ok(Happened::Broken(reason)) => return End::Protocol(reason.to_owned()),
+                Ok(Happened::ExtensionFailed { name, kind, reason }) => {
+                    return End::Extension { name, kind, reason };
+                }
                 Ok(_) => {}
             }
         }
@@ -310,6 +323,24 @@ impl<'a> Turns<'a> {
         };
         let grace = self.lost.get_or_insert_with(|| Box::pin(sleep(LOST_GRACE)));
         grace.as_mut().poll(cx).map(|()| Err(End::Protocol(reason.to_owned())))
+    }
+}
+
+/// What extensions are told of their function.
+fn setup(settings: &Settings) -> Setup {
+    let variable = |name: &str| settings.environment.get(name).cloned().unwrap_or_default();
+    Setup {
+        external: Vec::new(),
+        function_name: variable("AWS_LAMBDA_FUNCTION_NAME"),
+        function_version: variable("AWS_LAMBDA_FUNCTION_VERSION"),
+        handler: settings.handler.clone(),
+        account_id: settings.account.clone(),
+        seed: RandomState::new()
+            .hash_one(0_u8)
+            .to_le_bytes()
+            .repeat(2)
+            .try_into()
+            .unwrap_or_default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Instances driven over a plain process: no sandbox, but real sockets, pipes and exits.
 
+mod extensions;
 mod function;
 mod lines;
 mod process;
@@ -23,6 +24,7 @@ fn settings(init_timeout: Span) -> Settings {
         cpu_weight: 100,
         tmp: MemoryMib(512),
         init_timeout,
+        account: String::new(),
     }
 }
 

@@ -93,6 +93,7 @@ fn settings(runtime: &str, handler: &str) -> Settings {
         cpu_weight: 100,
         tmp: MemoryMib(512),
         init_timeout: Span::from_secs(60),
+        account: String::new(),
     }
 }
 

@@ -98,5 +98,5 @@ impl<K: Kind> State<K> {
 
 /// The function that this is a version of.
 fn group(function: &Function) -> FunctionId {
-    function.id
+    function.group
 }

@@ -78,7 +78,7 @@ impl Ledger {
 
     /// Begins the log of a new instance.
     pub(super) fn begin(&self, function: &Function) -> Arc<InstanceLog> {
-        let version: Arc<str> = "$LATEST".into();
+        let version: Arc<str> = function.version.to_string().into();
         let today = Timestamp::now().strftime("%Y/%m/%d");
         let name = format!("{today}/[{version}]{}", uuid::Uuid::new_v4().simple());
         let stream = self.logs.stream(function.tenant, &logs::group_of(&function.name), &name);

@@ -2,7 +2,7 @@
 //!
 //! Deliberately knows nothing of processes.
 
-use runtime_api::{Closing, ConnectionId, Event, Happened, RuntimeApi};
+use runtime_api::{Closing, ConnectionId, Event, Happened, RuntimeApi, Setup};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -22,13 +22,13 @@ pub(super) struct Wire {
 
 impl Wire {
     /// Takes over a listener, which is nonblocking.
-    pub fn new(listener: std::net::TcpListener) -> io::Result<Self> {
+    pub fn new(listener: std::net::TcpListener, setup: Setup) -> io::Result<Self> {
         // Accepted sockets inherit it: an answer must not wait for the acknowledgement of the one before.
         rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
         Ok(Self {
             listener: TcpListener::from_std(listener)?,
             sockets: Vec::new(),
-            api: RuntimeApi::new(),
+            api: RuntimeApi::with(setup),
         })
     }
 

@@ -1,41 +1,33 @@
-//! The operations that create, show, change and delete functions.
-//!
-//! What changes something runs in a task of its own, so that it ends even where its client went away. Deliberately
-//! knows nothing of how code is run.
+//! Functions: created, shown, changed, deleted.
 
+use super::{Found, PageOf, empty, finish, marker, parse, store_error};
 use crate::answer::Answer;
 use crate::engine::{Engine, PrepareFailed};
 use crate::error::{ApiError, ErrorKind};
-use crate::gateway::{Call, Inner, answer, blocking, failed_state, json_answer};
+use crate::gateway::{Call, Inner, blocking, failed_state, json_answer};
 use crate::reference::{Reference, is_latest};
 use crate::route::PACKAGES;
 use crate::settings;
 use crate::shape::{
-    AbsentSettings, AccountLimit, AccountSettings, AccountUsage, CodeLocation, CodeRequest,
-    Configuration, CreateRequest, GetAnswer, ListAnswer, SettingsRequest, UpdateCodeRequest,
+    AbsentSettings, CodeLocation, CodeRequest, Configuration, CreateRequest, GetAnswer, ListAnswer,
+    SettingsRequest, UpdateCodeRequest,
 };
 use crate::signature::Presign;
 use crate::validation::Violations;
 use crate::{canonical, code};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
 use catalog::{
-    CreateError, Function, NewFunction, PackageLimits, SettingsChange, State, StoreError,
-    UpdateError, UpdateOf, Updated,
+    CreateError, Function, NewFunction, SettingsChange, State, UpdateError, UpdateOf, Updated,
+    Version,
 };
 use http::StatusCode;
 use model::TenantId;
-use serde::de::DeserializeOwned;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Functions on one page of ListFunctions, however many are asked for (AWS Lambda API reference, 2026-11).
 const PAGE_MAX: usize = 50;
-const MAX_ITEMS: (i64, i64) = (1, 10_000);
-/// Bytes of all code of one account (AWS Lambda quotas, 2026-11): told, not enforced.
-const TOTAL_CODE_BYTES: u64 = 75 << 30;
+/// Functions that may be asked for at once (service model, 2026-11).
+const ITEMS_MAX: i64 = 10_000;
 
 /// What an update is to change.
 enum Change {
@@ -62,6 +54,9 @@ impl<E: Engine> Inner<E> {
                 keeper.catalog.create(new, package).map_err(create_error)
             })
             .await??;
+            if let Some(entry) = inner.catalog.entry(tenant, &created.name) {
+                inner.share_any(&entry);
+            }
             tokio::spawn(inner.clone().deploy_and_mark(created.clone()));
             json_answer(StatusCode::CREATED, &Configuration::whole(&created))
         };
@@ -117,20 +112,25 @@ impl<E: Engine> Inner<E> {
     }
 
     pub(crate) fn get_function(&self, call: &Call<'_>, name: &str) -> Result<Answer, ApiError> {
-        let function = self.find(call, name)?;
+        let Found { function, qualifier } = self.find(call, name)?;
         let host = canonical::host(call.parts).unwrap_or("localhost");
         let location = self.credentials.presign(
             &call.key,
             &Presign {
                 host,
-                path: &format!("{PACKAGES}{}", function.name),
+                path: &match function.version {
+                    Version::Latest => format!("{PACKAGES}{}", function.name),
+                    version => format!("{PACKAGES}{}:{version}", function.name),
+                },
                 region: &self.region,
                 now: SystemTime::now(),
             },
         );
         let code = CodeLocation { repository_type: "S3", location };
-        let configuration = Configuration::whole(&function);
-        json_answer(StatusCode::OK, &GetAnswer { configuration, code, tags: &function.tags })
+        let configuration = Configuration::whole(&function).qualified(qualifier.as_deref());
+        let entry = self.catalog.entry(call.tenant(), &function.name);
+        let tags = entry.as_ref().map(|entry| &entry.attachments.tags);
+        json_answer(StatusCode::OK, &GetAnswer { configuration, code, tags })
     }
 
     pub(crate) fn get_configuration(
@@ -138,64 +138,18 @@ impl<E: Engine> Inner<E> {
         call: &Call<'_>,
         name: &str,
     ) -> Result<Answer, ApiError> {
-        let function = self.find(call, name)?;
-        json_answer(StatusCode::OK, &Configuration::whole(&function))
+        let Found { function, qualifier } = self.find(call, name)?;
+        let configuration = Configuration::whole(&function).qualified(qualifier.as_deref());
+        json_answer(StatusCode::OK, &configuration)
     }
 
     pub(crate) fn list_functions(&self, call: &Call<'_>) -> Result<Answer, ApiError> {
-        let mut violations = Violations::default();
-        let mut limit = PAGE_MAX;
-        if let Some(text) = call.query("MaxItems") {
-            let Ok(asked) = text.parse::<i64>() else {
-                let message = format!("MaxItems must be a number, got '{text}'");
-                return Err(ApiError::new(ErrorKind::Serialization, message));
-            };
-            violations.check_range(asked, "maxItems", MAX_ITEMS);
-            limit = usize::try_from(asked).unwrap_or(PAGE_MAX).min(PAGE_MAX);
-        }
-        violations.finish()?;
-        let after = call.query("Marker").filter(|marker| !marker.is_empty()).map(|marker| {
-            let bytes = BASE64_STANDARD.decode(&marker).ok();
-            let name = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-            name.ok_or_else(|| ApiError::parameter(format!("Marker '{marker}' is not valid.")))
-        });
-        let page = self.catalog.list(call.tenant(), after.transpose()?.as_deref(), limit);
-        let functions = page.functions.iter().map(|f| Configuration::listed(f)).collect();
-        let next_marker = page.next_after.map(|name| BASE64_STANDARD.encode(name));
+        let of = PageOf::read(call, ITEMS_MAX, PAGE_MAX)?;
+        let page = self.catalog.list(call.tenant(), of.after.as_deref(), of.limit);
+        let latest = page.entries.iter().map(|entry| &entry.latest);
+        let functions = latest.map(|function| Configuration::listed(function)).collect();
+        let next_marker = page.next_after.as_deref().map(marker);
         json_answer(StatusCode::OK, &ListAnswer { next_marker, functions })
-    }
-
-    pub(crate) fn get_account_settings(&self, call: &Call<'_>) -> Result<Answer, ApiError> {
-        let holdings = self.catalog.holdings(call.tenant());
-        let package = PackageLimits::default();
-        let account_limit = AccountLimit {
-            total_code_size: TOTAL_CODE_BYTES,
-            code_size_unzipped: package.unpacked_bytes,
-            code_size_zipped: package.zipped_bytes,
-            concurrent_executions: self.limits.concurrency,
-            unreserved_concurrent_executions: self.limits.concurrency,
-        };
-        let account_usage = AccountUsage {
-            total_code_size: holdings.code_bytes,
-            function_count: holdings.functions,
-        };
-        json_answer(StatusCode::OK, &AccountSettings { account_limit, account_usage })
-    }
-
-    pub(crate) async fn get_package(
-        &self,
-        call: &Call<'_>,
-        name: &str,
-    ) -> Result<Answer, ApiError> {
-        let function = self.find(call, name)?;
-        let path = self.catalog.zip_path(&function);
-        match blocking(move || std::fs::read(path)).await? {
-            Ok(zip) => Ok(answer(StatusCode::OK, zip.into(), "application/zip")),
-            Err(error) => {
-                tracing::error!(%error, function = function.name, "cannot read a package");
-                Err(ApiError::new(ErrorKind::Service, "The function's code cannot be read."))
-            }
-        }
     }
 
     pub(crate) async fn update_code(
@@ -326,58 +280,23 @@ impl<E: Engine> Inner<E> {
         }
         let name = reference.name.to_owned();
         let work = async move {
-            inner.settled(tenant, &name).await;
+            if let Some(function) = inner.catalog.get(tenant, &name) {
+                inner.settled(function).await;
+            }
             let keeper = inner.clone();
             let arn = inner.arn(tenant, &name, None);
             let gone = blocking(move || keeper.catalog.delete(tenant, &name)).await?;
             let Some(gone) = gone.map_err(store_error)? else {
                 return Err(ApiError::no_function(&arn));
             };
-            inner.engine.remove(gone).await;
+            for state in gone.states() {
+                inner.engine.remove(state.clone()).await;
+            }
+            drop(gone);
             inner.collect().await;
-            let mut answer = answer(StatusCode::NO_CONTENT, Bytes::new(), "application/json");
-            answer.headers_mut().clear();
-            Ok(answer)
+            Ok(empty(StatusCode::NO_CONTENT))
         };
         finish(work).await
-    }
-
-    /// Removes packages that nobody needs any more; what fails is tried again with the next change.
-    async fn collect(self: &Arc<Self>) {
-        let keeper = self.clone();
-        match blocking(move || keeper.catalog.collect_packages()).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "cannot remove old packages"),
-            Err(error) => tracing::warn!(error = error.message(), "cannot remove old packages"),
-        }
-    }
-
-    /// The function that a request names, by its latest state.
-    fn find(&self, call: &Call<'_>, name: &str) -> Result<Arc<Function>, ApiError> {
-        let reference = Reference::parse(name)?;
-        let asked = call.query("Qualifier");
-        let qualifier = reference.check(call.tenant(), &self.region, asked.as_deref())?;
-        let found = self.catalog.get(call.tenant(), reference.name);
-        found.filter(|_| is_latest(qualifier)).ok_or_else(|| {
-            ApiError::no_function(&self.arn(call.tenant(), reference.name, qualifier))
-        })
-    }
-
-    /// The name of a function that is to be changed.
-    fn name(&self, call: &Call<'_>, name: &str) -> Result<String, ApiError> {
-        let reference = Reference::parse(name)?;
-        let qualifier = reference.check(call.tenant(), &self.region, None)?;
-        if !is_latest(qualifier) {
-            let arn = self.arn(call.tenant(), reference.name, qualifier);
-            return Err(ApiError::no_function(&arn));
-        }
-        Ok(reference.name.to_owned())
-    }
-
-    pub(crate) fn arn(&self, tenant: TenantId, name: &str, qualifier: Option<&str>) -> String {
-        let colon = if qualifier.is_some() { ":" } else { "" };
-        let qualifier = qualifier.unwrap_or("");
-        format!("arn:aws:lambda:{}:{tenant}:function:{name}{colon}{qualifier}", self.region)
     }
 
     fn update_error(&self, tenant: TenantId, error: UpdateError) -> ApiError {
@@ -408,16 +327,6 @@ impl<E: Engine> Inner<E> {
     }
 }
 
-/// Runs work to its end whether or not the client waits for it.
-async fn finish(
-    work: impl Future<Output = Result<Answer, ApiError>> + Send + 'static,
-) -> Result<Answer, ApiError> {
-    tokio::spawn(work).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "an operation broke off");
-        Err(ApiError::new(ErrorKind::Service, "The platform failed; its log says why."))
-    })
-}
-
 fn read_update_code(body: &[u8]) -> Result<(UpdateCodeRequest, Vec<u8>), ApiError> {
     let request: UpdateCodeRequest = parse(body)?;
     let code: CodeRequest = parse(body)?;
@@ -441,25 +350,6 @@ fn refuse_publish(publish: Option<bool>) -> Result<(), ApiError> {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let body = body.trim_ascii();
-    if body.starts_with(b"[") {
-        let message = "Expected a JSON object, got an array.";
-        return Err(ApiError::new(ErrorKind::Serialization, message));
-    }
-    serde_json::from_slice(if body.is_empty() { b"{}" } else { body }).map_err(|error| match error
-        .classify()
-    {
-        serde_json::error::Category::Data => {
-            ApiError::new(ErrorKind::Serialization, error.to_string())
-        }
-        _ => ApiError::new(
-            ErrorKind::InvalidRequestContent,
-            format!("Could not parse request body into json: {error}"),
-        ),
-    })
-}
-
 fn create_error(error: CreateError) -> ApiError {
     match error {
         CreateError::Exists { name } => {
@@ -467,16 +357,6 @@ fn create_error(error: CreateError) -> ApiError {
         }
         CreateError::Store(error) => store_error(error),
     }
-}
-
-fn store_error(error: StoreError) -> ApiError {
-    let is_full = error.is_full();
-    let error: &dyn std::error::Error = &error;
-    tracing::error!(error, "the catalog failed");
-    if is_full {
-        return code::disk_is_full();
-    }
-    ApiError::new(ErrorKind::Service, "The platform's catalog failed; its log says why.")
 }
 
 /// This machine's instruction set, in Lambda's word.

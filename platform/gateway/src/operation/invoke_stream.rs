@@ -2,12 +2,12 @@
 //!
 //! Deliberately knows nothing of how a function runs: the engine does.
 
+use super::invoke::{Prepared, Streams, executed_version, failure_error};
 use crate::answer::{Answer, AnswerBody, Pieces};
 use crate::engine::{Engine, Failure, Invoked, Reply};
 use crate::error::ApiError;
 use crate::eventstream;
 use crate::gateway::{Call, Inner};
-use crate::invoke::{Prepared, Streams, executed_version, failure_error};
 use crate::running::{Begun, Running, Step, begin};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

@@ -2,17 +2,18 @@
 //!
 //! Deliberately knows nothing of how a function runs: the engine does.
 
-use crate::answer::{Answer, AnswerBody};
+use super::empty;
+use crate::answer::Answer;
 use crate::engine::{Engine, Failure, Invoke, LogTail, Reply};
 use crate::error::{ApiError, ErrorKind};
 use crate::gateway::{Call, Inner, answer};
-use crate::reference::{Reference, is_latest};
+use crate::reference::Reference;
 use crate::settings;
 use crate::validation::{Constraint, Violations};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use catalog::{Function, State};
+use catalog::{Function, State, Version};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::de::IgnoredAny;
 use std::sync::Arc;
@@ -88,10 +89,10 @@ impl<E: Engine> Inner<E> {
         let asked = call.query("Qualifier");
         let qualifier = reference.check(call.tenant(), &self.region, asked.as_deref())?;
         let options = Options::read(&call.parts.headers, streams)?;
-        let function = self.settled(call.tenant(), reference.name).await;
-        let function = function.filter(|_| is_latest(qualifier)).ok_or_else(|| {
-            ApiError::no_function(&self.arn(call.tenant(), reference.name, qualifier))
-        })?;
+        let none = || ApiError::no_function(&self.arn(call.tenant(), reference.name, qualifier));
+        let entry = self.catalog.entry(call.tenant(), reference.name).ok_or_else(none)?;
+        let function = entry.pick(qualifier, random_share).ok_or_else(none)?;
+        let function = self.settled(function).await.ok_or_else(none)?;
         check_state(&function)?;
         let payload = check_payload(call.body)?;
         match options.kind {
@@ -213,8 +214,12 @@ fn check_state(function: &Function) -> Result<(), ApiError> {
 }
 
 /// Tells which version ran.
-pub(crate) fn executed_version(_function: &Function) -> (HeaderName, HeaderValue) {
-    (EXECUTED_VERSION, HeaderValue::from_static("$LATEST"))
+pub(crate) fn executed_version(function: &Function) -> (HeaderName, HeaderValue) {
+    let version = match function.version {
+        Version::Latest => HeaderValue::from_static(Version::LATEST),
+        Version::Number(number) => HeaderValue::from(number),
+    };
+    (EXECUTED_VERSION, version)
 }
 
 fn reply_answer(
@@ -254,8 +259,11 @@ pub(crate) fn failure_error(failure: Failure, arn: &str) -> ApiError {
     }
 }
 
-fn empty(status: StatusCode) -> Answer {
-    let mut answer = Answer::new(AnswerBody::from(Bytes::new()));
-    *answer.status_mut() = status;
-    answer
+/// A number from 0.0 up to, but not including, 1.0, by which an alias with weights picks a version.
+fn random_share() -> f64 {
+    const BITS: u32 = 53;
+    let random = uuid::Uuid::new_v4().as_u128();
+    // A random UUID has its fixed bits above the low 62.
+    let bits = u64::try_from(random & ((1 << BITS) - 1)).unwrap_or(0);
+    bits as f64 / (1_u64 << BITS) as f64
 }

@@ -1,0 +1,93 @@
+//! Why the catalog refuses.
+
+use crate::function::Function;
+use crate::store::{OpenStoreError, StoreError};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why a catalog cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory cannot be made or read.
+    #[error("cannot use the data directory {path}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process has it open.
+    #[error(
+        "the data directory {path} is in use by another server: stop that one or name another directory"
+    )]
+    InUse {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The store is damaged, or of a version that is not known here.
+    #[error(transparent)]
+    Open(OpenStoreError),
+    /// Its entries cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why what is attached to a function was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// The tenant has none of this name.
+    #[error("function {name} does not exist")]
+    NoFunction {
+        /// Its name.
+        name: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a function was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The tenant has one of this name.
+    #[error("function {name} exists already")]
+    Exists {
+        /// Its name.
+        name: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a function was not updated.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// The tenant has none of this name.
+    #[error("function {name} does not exist")]
+    NoFunction {
+        /// Its name.
+        name: String,
+    },
+    /// The caller's revision is not the latest.
+    #[error("revision {given} is not the latest, which is {latest}")]
+    Revision {
+        /// The caller's.
+        given: String,
+        /// The latest.
+        latest: String,
+    },
+    /// It is still being made ready.
+    #[error("function {name} is being created or updated")]
+    Pending {
+        /// The function as it is.
+        name: String,
+        /// Its state.
+        function: Arc<Function>,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
