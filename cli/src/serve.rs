@@ -54,6 +54,16 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(data) => data,
         None => default_data()?,
     };
+    let observe = server::Observe {
+        log_bounds: server::LogBounds {
+            group_bytes: arguments.log_megabytes << 20,
+            total_bytes: arguments.log_megabytes_total << 20,
+            age: model::Span::from_secs(arguments.log_days * 24 * 3600),
+            ..server::LogBounds::default()
+        },
+        metrics_listen: arguments.metrics_listen,
+        metrics_token: arguments.metrics_token,
+    };
     let options = server::Options {
         listen: arguments.listen,
         data,
@@ -61,14 +71,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         profile: profile(&arguments.profile)?,
         network: arguments.network,
         allow: arguments.allow,
-        metrics_listen: arguments.metrics_listen,
-        metrics_token: arguments.metrics_token,
-        log_bounds: server::LogBounds {
-            group_bytes: arguments.log_megabytes << 20,
-            total_bytes: arguments.log_megabytes_total << 20,
-            age: model::Span::from_secs(arguments.log_days * 24 * 3600),
-            ..server::LogBounds::default()
-        },
+        observe,
         journal: arguments.journal,
         starter: starter_command()?,
     };

@@ -2,6 +2,7 @@
 //!
 //! One document for each function, written whole with each change. Deliberately knows nothing of who may change it.
 
+use crate::event_invoke::EventInvoke;
 use crate::function::Version;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ pub struct Attachments {
     pub aliases: BTreeMap<String, Alias>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+    /// How asynchronous events are treated, by qualifier; `$LATEST` where none is named.
+    pub event_invokes: BTreeMap<String, EventInvoke>,
 }
 
 /// A name for a version, which can be moved to another.
@@ -62,5 +65,6 @@ impl Attachments {
     /// Removes what is attached to a version or an alias that is to go.
     pub fn forget(&mut self, qualifier: &str) {
         self.aliases.remove(qualifier);
+        self.event_invokes.remove(qualifier);
     }
 }

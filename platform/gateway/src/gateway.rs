@@ -199,6 +199,8 @@ impl<E: Engine> Inner<E> {
         match service {
             Service::Lambda => {}
             Service::Logs => return Ok(Box::pin(self.log_service(&call)).await),
+            Service::Events => return Ok(Box::pin(self.rules_service(call)).await),
+            Service::Scheduler => return Box::pin(self.schedules_service(call)).await,
             Service::Sts => {
                 let answer = self.token_service(&call);
                 return Ok(answer.unwrap_or_else(|error| sts::error_answer(&error, request_id)));

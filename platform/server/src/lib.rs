@@ -6,13 +6,16 @@ pub mod accounts;
 mod environment;
 mod identity;
 mod journal;
+mod load;
 mod memory;
 mod metrics;
+mod observe;
 mod platform;
 mod reply;
 mod secrecy;
 mod serve;
 
 pub use logs::Bounds as LogBounds;
+pub use observe::Observe;
 pub use secrecy::is_root;
 pub use serve::{Network, Options, Ready, check, serve};

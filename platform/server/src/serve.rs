@@ -1,11 +1,11 @@
 //! A server from its first line to its last: open, announce, serve, drain.
 
-use crate::accounts::Accounts;
 use crate::identity;
 use crate::journal::Journal;
+use crate::load;
 use crate::memory;
-use crate::metrics::{self, Access};
-use crate::platform::{Ledger, Platform};
+use crate::observe::{Observe, Observer};
+use crate::platform::Platform;
 use crate::secrecy;
 use anyhow::{Context, bail};
 use gateway::{AccessKey, Gateway, GatewayConfig};
@@ -45,12 +45,8 @@ pub struct Options {
     pub network: Network,
     /// Addresses of this machine that instances may reach all the same.
     pub allow: Vec<SocketAddr>,
-    /// Address of `/metrics`; None for none.
-    pub metrics_listen: Option<SocketAddr>,
-    /// File with the token that reads `/metrics`.
-    pub metrics_token: Option<PathBuf>,
-    /// How much of what functions write is kept.
-    pub log_bounds: logs::Bounds,
+    /// What is to be kept and shown of what happens.
+    pub observe: Observe,
     /// Where to write what the platform really does.
     pub journal: Option<PathBuf>,
     /// Command that becomes a starter of sandboxes.
@@ -123,19 +119,8 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     memory::keep_little();
     secrecy::keep_to_oneself()?;
     check(&options.profile).context("cannot serve this profile")?;
-    let Options {
-        listen,
-        data,
-        tenants,
-        mut profile,
-        network,
-        allow,
-        metrics_listen,
-        metrics_token,
-        log_bounds,
-        journal,
-        starter,
-    } = options;
+    let Options { listen, data, tenants, mut profile, network, allow, observe, journal, starter } =
+        options;
     let _lock = identity::lock(&data)?;
     // Bound before anything else is made: a busy port costs nothing.
     let listener = TcpListener::bind(listen).await.with_context(|| {
@@ -143,16 +128,7 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     })?;
     let endpoint =
         format!("http://{}", listener.local_addr().context("cannot read the own address")?);
-    let metrics_listener = match metrics_listen {
-        None => None,
-        Some(address) => {
-            let access = Access::of(address, metrics_token.as_deref())?;
-            let listener = TcpListener::bind(address).await.with_context(|| {
-                format!("cannot listen on {address}: choose another address with --metrics-listen")
-            })?;
-            Some((listener, access))
-        }
-    };
+    let observer = Observer::open(&data, observe).await?;
     let mut end = (
         signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
         signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
@@ -174,12 +150,9 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     if profile.limits.memory.is_none() {
         profile.limits.memory = memory::total_and_available().map(|(total, _)| total);
     }
-    let metrics_address = metrics_listener.as_ref().map(|(listener, _)| listener.local_addr());
-    let metrics_address =
-        metrics_address.transpose().context("cannot read the metrics' address")?;
     let ready = Ready {
         endpoint,
-        metrics: metrics_address.map(|address| format!("http://{address}/metrics")),
+        metrics: observer.metrics_url()?,
         access_keys: access_keys.clone(),
         region: REGION,
         sandbox: container.facts().name,
@@ -188,16 +161,16 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
         limitations: container.facts().limitations,
         host_address: container.facts().host_address,
     };
-    let logs = logs::Logs::open(&data.join("logs"), log_bounds)
-        .with_context(|| format!("cannot open the logs in {}", data.join("logs").display()))?;
     let journal = journal.as_deref().map(Journal::create).transpose()?;
     let session_secret = identity::session_secret(&data)?;
-    let config = gateway_config(&profile, access_keys, session_secret, logs.clone());
-    let accounts = Arc::new(Accounts::open(&data.join("accounts"))?);
-    let ledger = Ledger::new(logs, Arc::clone(&accounts), REGION);
-    let platform = Arc::new(Platform::new(container, profile, seed(), (ledger, journal)));
-    let gateway = Gateway::new(config, Arc::new(catalog), Arc::clone(&platform));
+    let config = gateway_config(&profile, access_keys, session_secret, observer.logs.clone());
+    let weighs_load = profile.placement.weighs_load();
+    let books = (observer.ledger(REGION), journal);
+    let platform = Arc::new(Platform::new(container, profile, seed(), books));
+    let catalog = Arc::new(catalog);
+    let gateway = Gateway::new(config, Arc::clone(&catalog), Arc::clone(&platform));
     gateway.recover().await;
+    platform.keep_events(catalog, REGION).context("cannot take over asynchronous events")?;
     let _said = identity::say_endpoint(&data, &ready.endpoint, REGION, None)?;
     announce(&ready);
     let stop = async move {
@@ -206,23 +179,19 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
             _ = end.1.recv() => {}
         }
     };
-    let watched = tokio::spawn(watch_memory(Arc::clone(&platform), accounts));
-    let scraped = metrics_listener.map(|(listener, access)| {
-        let platform = Arc::clone(&platform);
-        tokio::spawn(metrics::serve(listener, access, move || platform.write_metrics()))
-    });
+    let watched = tokio::spawn(watch_memory(Arc::clone(&platform)));
+    let loads = weighs_load.then(|| tokio::spawn(load::watch(Arc::clone(&platform))));
+    let observed = observer.watch(&platform);
     gateway.serve(listener, stop).await;
     watched.abort();
-    if let Some(scraped) = scraped {
-        scraped.abort();
-    }
+    loads.inspect(tokio::task::JoinHandle::abort);
+    drop(observed);
     platform.close(DRAIN).await;
     Ok(())
 }
 
-/// Tells the platform, every second, how much memory is really free, keeps none that it does not need, and writes the
-/// accounts.
-async fn watch_memory<K: Kind>(platform: Arc<Platform<K>>, accounts: Arc<Accounts>) {
+/// Tells the platform, every second, how much memory is really free, and keeps none that it does not need.
+async fn watch_memory<K: Kind>(platform: Arc<Platform<K>>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {
         every.tick().await;
@@ -230,11 +199,6 @@ async fn watch_memory<K: Kind>(platform: Arc<Platform<K>>, accounts: Arc<Account
             platform.memory_free(available);
         }
         memory::give_back();
-        let accounts = Arc::clone(&accounts);
-        // It waits for a disk.
-        if let Err(error) = tokio::task::spawn_blocking(move || accounts.flush()).await {
-            tracing::error!(%error, "writing the accounts broke off");
-        }
     }
 }
 

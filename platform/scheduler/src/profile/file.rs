@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of where the text came from.
 
 use super::error::Fault;
+use super::events::{EventsSection, events};
 use super::policies::{
     KeepAliveSection, PlacementSection, ScalingSection, UpdatesSection, keep_alive, lifetime,
     lifetime_cap, placement, scaling, share, updates,
@@ -28,6 +29,7 @@ struct File {
     updates: Option<UpdatesSection>,
     cpu: CpuSection,
     limits: LimitsSection,
+    events: Option<EventsSection>,
     billing: BillingSection,
     #[serde(default)]
     prices: PricesSection,
@@ -125,6 +127,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "updates",
     "cpu",
     "limits",
+    "events",
     "billing",
     "prices",
     "rest",
@@ -156,6 +159,7 @@ fn check(file: &File) -> Result<Profile, Fault> {
         keep_alive: keep_alive(&file.keep_alive)?,
         cpu: cpu(&file.cpu)?,
         limits: limits(&file.limits)?,
+        events: events(file.events.as_ref())?,
         billing: Billing {
             grain: milliseconds("billing.grain_ms", file.billing.grain_ms)?,
             init: file.billing.init,

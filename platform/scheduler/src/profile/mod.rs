@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of how a driver carries it out. [`Profile::from_toml`] documents the keys of the file.
 
 mod error;
+mod events;
 mod file;
 mod policies;
 mod prices;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 pub use error::{Fault, ProfileError};
+pub use events::Events;
 pub use prices::Prices;
 pub use text::{ProfileText, nearest};
 
@@ -42,6 +44,8 @@ pub struct Profile {
     pub cpu: Cpu,
     /// Quotas.
     pub limits: Limits,
+    /// Asynchronous invocation.
+    pub events: Events,
     /// What is billed.
     pub billing: Billing,
     /// What is charged for it; no policy looks at it.
