@@ -123,11 +123,7 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
         options;
     let _lock = identity::lock(&data)?;
     // Bound before anything else is made: a busy port costs nothing.
-    let listener = TcpListener::bind(listen).await.with_context(|| {
-        format!("cannot listen on {listen}: choose another address with --listen (port 0 takes a free one)")
-    })?;
-    let endpoint =
-        format!("http://{}", listener.local_addr().context("cannot read the own address")?);
+    let (listener, endpoint) = bind(listen).await?;
     let observer = Observer::open(&data, observe).await?;
     let mut end = (
         signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
@@ -188,6 +184,15 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     drop(observed);
     platform.close(DRAIN).await;
     Ok(())
+}
+
+/// Listens at an address, and the URL of it.
+async fn bind(listen: SocketAddr) -> anyhow::Result<(TcpListener, String)> {
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen}: choose another address with --listen (port 0 takes a free one)")
+    })?;
+    let address = listener.local_addr().context("cannot read the own address")?;
+    Ok((listener, format!("http://{address}")))
 }
 
 /// Tells the platform, every second, how much memory is really free, and keeps none that it does not need.
