@@ -12,10 +12,15 @@ mod metrics;
 mod observe;
 mod platform;
 mod reply;
+mod running;
 mod secrecy;
 mod serve;
+mod tls;
 
+pub use identity::{Keys, lock, server_id_in};
 pub use logs::Bounds as LogBounds;
 pub use observe::Observe;
+pub use running::{Running, running};
 pub use secrecy::is_root;
-pub use serve::{Network, Options, Ready, check, serve};
+pub use serve::{Network, Options, Ready, Unsigned, check, serve};
+pub use tls::Tls;
