@@ -171,10 +171,7 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     // Bound before anything else is made: a busy port costs nothing.
     let (listener, address) = bind(listen).await?;
     let observer = Observer::open(&data, observe).await?;
-    let mut end = (
-        signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
-        signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
-    );
+    let stop = told_to_end()?;
     let container = Container::open(ContainerConfig {
         data: data.clone(),
         server_id: identity::server_id(&data)?,
@@ -222,12 +219,6 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     let files = (ready.bundle.as_deref(), key_file.as_deref());
     let _said = identity::say_endpoint(&data, &ready.endpoint, REGION, files)?;
     announce(&ready);
-    let stop = async move {
-        tokio::select! {
-            _ = end.0.recv() => {}
-            _ = end.1.recv() => {}
-        }
-    };
     let watched = tokio::spawn(watch_memory(Arc::clone(&platform)));
     let loads = weighs_load.then(|| tokio::spawn(load::watch(Arc::clone(&platform))));
     let observed = observer.watch(&platform);
@@ -237,6 +228,18 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     drop(observed);
     platform.close(DRAIN).await;
     Ok(())
+}
+
+/// Ends when the process is told to end.
+fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Listens at an address; with port 0 it is another one.
