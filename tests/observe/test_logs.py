@@ -44,7 +44,7 @@ def logs_client(platform, key=None, secret=None):
         region_name="us-east-1",
         aws_access_key_id=key or said["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=secret or said["AWS_SECRET_ACCESS_KEY"],
-        config=Config(retries={"max_attempts": 0}),
+        config=Config(retries={"max_attempts": 0}, inject_host_prefix=False),
     )
 
 
