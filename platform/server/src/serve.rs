@@ -171,7 +171,7 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     // Bound before anything else is made: a busy port costs nothing.
     let (listener, address) = bind(listen).await?;
     let observer = Observer::open(&data, observe).await?;
-    let stop = told_to_end()?;
+    let stop = stop()?;
     let container = Container::open(ContainerConfig {
         data: data.clone(),
         server_id: identity::server_id(&data)?,
@@ -219,19 +219,17 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     let files = (ready.bundle.as_deref(), key_file.as_deref());
     let _said = identity::say_endpoint(&data, &ready.endpoint, REGION, files)?;
     announce(&ready);
-    let watched = tokio::spawn(watch_memory(Arc::clone(&platform)));
-    let loads = weighs_load.then(|| tokio::spawn(load::watch(Arc::clone(&platform))));
+    let watched = tokio::spawn(watch(Arc::clone(&platform), weighs_load));
     let observed = observer.watch(&platform);
     gateway.serve_by(listener, acceptor, stop).await;
     watched.abort();
-    loads.inspect(tokio::task::JoinHandle::abort);
     drop(observed);
     platform.close(DRAIN).await;
     Ok(())
 }
 
-/// Ends when the process is told to end.
-fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
+/// What is done once the server is told to end. From here on the signals do nothing else.
+fn stop() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     Ok(async move {
@@ -249,6 +247,16 @@ async fn bind(listen: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
     })?;
     let address = listener.local_addr().context("cannot read the own address")?;
     Ok((listener, address))
+}
+
+/// Tells the platform how the machine is, and where its placement asks, how busy hosts are.
+async fn watch<K: Kind>(platform: Arc<Platform<K>>, weighs_load: bool) {
+    let loads = async {
+        if weighs_load {
+            load::watch(Arc::clone(&platform)).await;
+        }
+    };
+    tokio::join!(watch_memory(Arc::clone(&platform)), loads);
 }
 
 /// Tells the platform, every second, how much memory is really free, and keeps none that it does not need.
