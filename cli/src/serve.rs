@@ -56,6 +56,9 @@ pub struct Arguments {
     /// File with the bearer token that reads the metrics; needed where ADDR is not a loopback one.
     #[arg(long, value_name = "FILE", requires = "metrics_listen")]
     metrics_token: Option<PathBuf>,
+    /// OpenTelemetry collector that spans of invocations are sent to, by OTLP over HTTP, as http://127.0.0.1:4318.
+    #[arg(long, value_name = "URL", env = "PEEK_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<server::OtlpEndpoint>,
     /// Megabytes of log lines that are kept of one function; the oldest go.
     #[arg(long, value_name = "MB", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     log_megabytes: u64,
@@ -85,6 +88,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         },
         metrics_listen: arguments.metrics_listen,
         metrics_token: arguments.metrics_token,
+        otlp_endpoint: arguments.otlp_endpoint,
     };
     let options = server::Options {
         listen: arguments.listen,

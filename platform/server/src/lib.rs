@@ -15,6 +15,7 @@ mod reply;
 mod running;
 mod secrecy;
 mod serve;
+mod spans;
 mod tls;
 
 pub use identity::{Keys, lock, server_id_in};
@@ -23,4 +24,5 @@ pub use observe::Observe;
 pub use running::{Running, running};
 pub use secrecy::is_root;
 pub use serve::{Network, Options, Ready, Unsigned, check, serve};
+pub use spans::OtlpEndpoint;
 pub use tls::Tls;

@@ -3,6 +3,7 @@
 use crate::accounts::Accounts;
 use crate::metrics::{self, Access};
 use crate::platform::{Ledger, Platform};
+use crate::spans::{OtlpEndpoint, Spans};
 use anyhow::Context;
 use logs::{Bounds, Logs};
 use sandbox::Kind;
@@ -25,6 +26,8 @@ pub struct Observe {
     pub metrics_listen: Option<SocketAddr>,
     /// File with the token that reads `/metrics`.
     pub metrics_token: Option<PathBuf>,
+    /// Collector that spans are sent to; None for none.
+    pub otlp_endpoint: Option<OtlpEndpoint>,
 }
 
 /// What was opened for it.
@@ -32,12 +35,13 @@ pub(crate) struct Observer {
     pub logs: Logs,
     accounts: Arc<Accounts>,
     metrics: Option<(TcpListener, Access)>,
+    otlp_endpoint: Option<OtlpEndpoint>,
 }
 
 impl Observer {
     /// Opens files in a data directory, and the metrics' address.
     pub async fn open(data: &Path, observe: Observe) -> anyhow::Result<Self> {
-        let Observe { log_bounds, metrics_listen, metrics_token } = observe;
+        let Observe { log_bounds, metrics_listen, metrics_token, otlp_endpoint } = observe;
         let metrics = match metrics_listen {
             None => None,
             Some(address) => {
@@ -54,12 +58,13 @@ impl Observer {
         let logs = Logs::open(&directory, log_bounds)
             .with_context(|| format!("cannot open the logs in {}", directory.display()))?;
         let accounts = Arc::new(Accounts::open(&data.join("accounts"))?);
-        Ok(Self { logs, accounts, metrics })
+        Ok(Self { logs, accounts, metrics, otlp_endpoint })
     }
 
     /// What the platform writes to.
     pub fn ledger(&self, region: &str) -> Ledger {
-        Ledger::new(self.logs.clone(), Arc::clone(&self.accounts), region)
+        let spans = self.otlp_endpoint.clone().map(|endpoint| Spans::open(endpoint, region));
+        Ledger::new(self.logs.clone(), Arc::clone(&self.accounts), spans, region)
     }
 
     /// URL of the metrics, where there are some.

@@ -72,6 +72,7 @@ impl<K: Kind> Shared<K> {
             how,
             queued: pending.queued(),
             duration,
+            ended: SystemTime::now(),
             billed: bill.as_ref().map_or(duration, |bill| bill.billed),
             memory: pending.invoke.function.memory,
             // What is billed as such, so that the line adds up.
@@ -135,6 +136,7 @@ impl<K: Kind> State<K> {
                 how: How::of(request_id, end),
                 queued: Span::ZERO,
                 duration: Span::ZERO,
+                ended: SystemTime::now(),
                 billed: Span::ZERO,
                 memory: pending.invoke.function.memory,
                 init: None,
@@ -166,6 +168,7 @@ impl<K: Kind> State<K> {
             queued: pending.queued(),
             // What it took longer is the platform's time, not the function's.
             duration: timeout,
+            ended: SystemTime::now(),
             billed: billing.billed(timeout, pending.init),
             memory: pending.invoke.function.memory,
             init: pending.init,

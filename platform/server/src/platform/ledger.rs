@@ -6,6 +6,7 @@
 use crate::accounts::{Account, Accounts, Sums};
 use crate::metrics::{FunctionMetrics, Metrics};
 use crate::reply;
+use crate::spans::{Spans, Traced};
 use catalog::Function;
 use jiff::Timestamp;
 use logs::lines::{Report, Status};
@@ -24,6 +25,7 @@ pub(crate) struct Ledger {
     region: String,
     pub(super) metrics: Metrics,
     accounts: Arc<Accounts>,
+    spans: Option<Spans>,
 }
 
 /// The log of one function instance, and where its function is counted.
@@ -34,6 +36,7 @@ pub(super) struct InstanceLog {
     version: Arc<str>,
     pub metrics: Arc<FunctionMetrics>,
     account: Arc<Account>,
+    spans: Option<(Spans, Arc<Function>)>,
 }
 
 /// An invocation whose report is still to be written.
@@ -44,6 +47,8 @@ pub(super) struct Finished {
     /// From its arrival to its dispatch.
     pub queued: Span,
     pub duration: Span,
+    /// When it was answered.
+    pub ended: SystemTime,
     pub billed: Span,
     pub memory: MemoryMib,
     pub init: Option<Span>,
@@ -72,19 +77,27 @@ impl How {
 
 impl Ledger {
     /// Keeps lines in `logs`, and sums in `accounts`.
-    pub fn new(logs: Logs, accounts: Arc<Accounts>, region: &str) -> Self {
-        Self { logs, region: region.to_owned(), metrics: Metrics::default(), accounts }
+    pub fn new(logs: Logs, accounts: Arc<Accounts>, spans: Option<Spans>, region: &str) -> Self {
+        Self { logs, region: region.to_owned(), metrics: Metrics::default(), accounts, spans }
     }
 
     /// Begins the log of a new instance.
-    pub(super) fn begin(&self, function: &Function) -> Arc<InstanceLog> {
+    pub(super) fn begin(&self, function: &Arc<Function>) -> Arc<InstanceLog> {
         let version: Arc<str> = function.version.to_string().into();
         let today = Timestamp::now().strftime("%Y/%m/%d");
         let name = format!("{today}/[{version}]{}", uuid::Uuid::new_v4().simple());
         let stream = self.logs.stream(function.tenant, &logs::group_of(&function.name), &name);
         let metrics = self.metrics.function(function.tenant, &function.name);
         let account = self.accounts.account(function.tenant, &function.name);
-        let log = Arc::new(InstanceLog { stream, format: Format::Text, version, metrics, account });
+        let spans = self.spans.clone().map(|spans| (spans, Arc::clone(function)));
+        let log = Arc::new(InstanceLog {
+            stream,
+            format: Format::Text,
+            version,
+            metrics,
+            account,
+            spans,
+        });
         let now = SystemTime::now();
         log.write(now, log.format.init_start(now, &function.runtime, &self.region));
         log
@@ -102,6 +115,11 @@ impl Ledger {
             }
         };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Invocations whose spans were not sent.
+    pub(super) fn spans_dropped(&self) -> u64 {
+        self.spans.as_ref().map_or(0, Spans::dropped)
     }
 
     /// What the logs have written and dropped.
@@ -177,6 +195,9 @@ impl InstanceLog {
         FunctionMetrics::took(&metrics.queue, finished.queued);
         FunctionMetrics::took(&metrics.duration, finished.duration);
         metrics.used(peak);
+        if let Some((spans, function)) = &self.spans {
+            spans.add(finished.traced(function, self));
+        }
     }
 
     /// Counts CPU time that an instance used outside of invocations.
@@ -216,6 +237,28 @@ impl LogSink for InstanceLog {
 }
 
 impl Finished {
+    fn traced(&self, function: &Function, log: &InstanceLog) -> Traced {
+        Traced {
+            tenant: function.tenant,
+            function: function.name.clone(),
+            version: log.version.to_string(),
+            instance: log.name().to_owned(),
+            memory: self.memory,
+            request_id: Arc::clone(&self.request_id),
+            header: self.trace.clone(),
+            ended: self.ended,
+            queued: self.queued,
+            init: self.init,
+            duration: self.duration,
+            error: match &self.how {
+                How::Answered => None,
+                How::Erred => Some("Unhandled"),
+                How::TimedOut(_) => Some("Sandbox.Timedout"),
+                How::Failed(kind, _) => Some(kind),
+            },
+        }
+    }
+
     fn report(&self, memory_peak_bytes: u64) -> Report<'_> {
         let status = match &self.how {
             How::Answered | How::Erred => Status::Success,

@@ -22,6 +22,9 @@ impl<K: Kind> Platform<K> {
         text.single("peek_log_lost_lines_total", "counter", help, counts.dropped as f64);
         let help = "Bytes of log files.";
         text.single("peek_log_bytes", "gauge", help, counts.bytes as f64);
+        let help = "Invocations whose spans were not sent.";
+        let dropped = self.0.ledger.spans_dropped();
+        text.single("peek_spans_dropped_total", "counter", help, dropped as f64);
         self.0.ledger.metrics.write(&mut text);
         write_process(&mut text);
         text.finish()
