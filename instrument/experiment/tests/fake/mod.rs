@@ -340,7 +340,7 @@ impl Fake {
         let (host, invocations, memory_mib) = {
             let state = self.state.borrow();
             let found = state.instances.iter().find(|other| other.id == instance);
-            record.mark = found.map_or(String::new().into(), |found| found.mark.clone()).into();
+            record.mark = found.map_or_else(String::new, |found| found.mark.clone()).into();
             found.map_or((0, 0, 0), |found| (found.host, found.invocations, found.memory_mib))
         };
         record.instance = format!("{instance:032x}").into();

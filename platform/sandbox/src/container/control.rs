@@ -2,7 +2,7 @@
 //!
 //! Deliberately knows nothing of the Runtime API.
 
-use super::cgroup::{FreezerWords, GroupName};
+use super::cgroup::{FreezerWords, GroupName, Meter};
 use super::client::{Connection, Ending, HowEnded, Starter};
 use super::handle::{Cause, Control, Exit};
 use super::protocol::Request;
@@ -21,6 +21,7 @@ pub struct ContainerControl {
     pub(super) connection: Arc<Connection>,
     pub(super) instance: model::InstanceId,
     pub(super) group: GroupName,
+    pub(super) meter: Meter,
     /// None where there are no control groups.
     pub(super) freezer: Option<File>,
     pub(super) words: FreezerWords,
@@ -66,6 +67,7 @@ impl ContainerControl {
 
 impl Control for ContainerControl {
     fn freeze(&self) -> io::Result<()> {
+        self.meter.close();
         self.set_freezer(self.words.freeze)
     }
 
@@ -82,7 +84,7 @@ impl Control for ContainerControl {
     }
 
     fn usage(&self) -> Usage {
-        self.connection.cgroups.usage(&self.group)
+        self.meter.read(&self.connection.cgroups, &self.group)
     }
 
     async fn exited(&self) -> Exit {
