@@ -3,6 +3,7 @@
 //! One document for each function, written whole with each change. Deliberately knows nothing of who may change it.
 
 use crate::function::Version;
+use crate::url::UrlConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -18,6 +19,8 @@ pub struct Attachments {
     pub aliases: BTreeMap<String, Alias>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+    /// URLs by alias, that of the function itself under `$LATEST`.
+    pub urls: BTreeMap<String, UrlConfig>,
 }
 
 /// A name for a version, which can be moved to another.
@@ -62,5 +65,6 @@ impl Attachments {
     /// Removes what is attached to a version or an alias that is to go.
     pub fn forget(&mut self, qualifier: &str) {
         self.aliases.remove(qualifier);
+        self.urls.remove(qualifier);
     }
 }

@@ -11,6 +11,7 @@ mod function;
 mod package;
 mod shelf;
 mod store;
+mod url;
 
 pub use attachments::{Alias, Attachments};
 pub use catalog::{
@@ -26,3 +27,4 @@ pub use shelf::StoredPackage;
 pub use store::{
     Batch, Durable, Entry as StoredEntry, OpenStoreError, Receipt, Store, StoreError, Table, number,
 };
+pub use url::{Cors, InvokeMode, UrlAuth, UrlConfig};

@@ -11,7 +11,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("CreateCapacityProvider", "POST", "/2025-11-30/capacity-providers"),
     ("CreateCodeSigningConfig", "POST", "/2020-04-22/code-signing-configs"),
     ("CreateEventSourceMapping", "POST", "/2015-03-31/event-source-mappings"),
-    ("CreateFunctionUrlConfig", "POST", "/2021-10-31/functions/*/url"),
     ("DeleteAlias", "DELETE", "/2015-03-31/functions/*/aliases/*"),
     ("DeleteCapacityProvider", "DELETE", "/2025-11-30/capacity-providers/*"),
     ("DeleteCodeSigningConfig", "DELETE", "/2020-04-22/code-signing-configs/*"),
@@ -20,7 +19,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("DeleteFunctionCodeSigningConfig", "DELETE", "/2020-06-30/functions/*/code-signing-config"),
     ("DeleteFunctionConcurrency", "DELETE", "/2017-10-31/functions/*/concurrency"),
     ("DeleteFunctionEventInvokeConfig", "DELETE", "/2019-09-25/functions/*/event-invoke-config"),
-    ("DeleteFunctionUrlConfig", "DELETE", "/2021-10-31/functions/*/url"),
     ("DeleteLayerVersion", "DELETE", "/2018-10-31/layers/*/versions/*"),
     (
         "DeleteProvisionedConcurrencyConfig",
@@ -40,7 +38,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("GetFunctionEventInvokeConfig", "GET", "/2019-09-25/functions/*/event-invoke-config"),
     ("GetFunctionRecursionConfig", "GET", "/2024-08-31/functions/*/recursion-config"),
     ("GetFunctionScalingConfig", "GET", "/2025-11-30/functions/*/function-scaling-config"),
-    ("GetFunctionUrlConfig", "GET", "/2021-10-31/functions/*/url"),
     ("GetLayerVersion", "GET", "/2018-10-31/layers/*/versions/*"),
     ("GetLayerVersionByArn", "GET", "/2018-10-31/layers?find=LayerVersion"),
     ("GetLayerVersionPolicy", "GET", "/2018-10-31/layers/*/versions/*/policy"),
@@ -60,7 +57,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("ListDurableExecutionsByFunction", "GET", "/2025-12-01/functions/*/durable-executions"),
     ("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings"),
     ("ListFunctionEventInvokeConfigs", "GET", "/2019-09-25/functions/*/event-invoke-config/list"),
-    ("ListFunctionUrlConfigs", "GET", "/2021-10-31/functions/*/urls"),
     (
         "ListFunctionVersionsByCapacityProvider",
         "GET",
@@ -108,5 +104,4 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("UpdateCodeSigningConfig", "PUT", "/2020-04-22/code-signing-configs/*"),
     ("UpdateEventSourceMapping", "PUT", "/2015-03-31/event-source-mappings/*"),
     ("UpdateFunctionEventInvokeConfig", "POST", "/2019-09-25/functions/*/event-invoke-config"),
-    ("UpdateFunctionUrlConfig", "PUT", "/2021-10-31/functions/*/url"),
 ];

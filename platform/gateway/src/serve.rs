@@ -13,6 +13,7 @@ use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -50,13 +51,13 @@ impl<E: Engine> Gateway<E> {
                 () = &mut shutdown => break,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "cannot set TCP_NODELAY");
                     }
                     let (gateway, stopped) = (self.clone(), stopped.clone());
                     tokio::spawn(async move {
-                        gateway.serve_until(stream, stopped).await;
+                        gateway.serve_until(stream, address.ip(), stopped).await;
                         drop(room);
                     });
                 }
@@ -77,12 +78,14 @@ impl<E: Engine> Gateway<E> {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) {
         let (_stop, stopped) = watch::channel(false);
-        self.serve_until(stream, stopped).await;
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.serve_until(stream, nowhere, stopped).await;
     }
 
     async fn serve_until(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: IpAddr,
         mut stopped: watch::Receiver<bool>,
     ) {
         let limits = &self.inner.limits;
@@ -90,7 +93,7 @@ impl<E: Engine> Gateway<E> {
         let service = service_fn(|request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let gateway = self.clone();
-            async move { Ok::<_, Infallible>(gateway.handle(request).await) }
+            async move { Ok::<_, Infallible>(gateway.handle(request, peer).await) }
         });
         let builder = self.builder();
         let io = TokioIo::new(Stall::new(stream, limits.stall_time));

@@ -11,3 +11,4 @@ mod signatures;
 mod slow;
 mod streams;
 mod support;
+mod urls;
