@@ -142,13 +142,13 @@ impl<E: Engine> Inner<E> {
             log_tail: LogTail::Skip,
             stream: None,
         };
-        match url.config.mode {
+        Ok(match url.config.mode {
             InvokeMode::Buffered => whole(self.engine.invoke(invoke).await, &arn, reply::buffered),
             InvokeMode::ResponseStream => match begin(self.engine.clone(), invoke).await {
                 Begun::Whole(invoked) => whole(invoked, &arn, reply::raw),
-                Begun::Stream(running) => Ok(reply::streamed(running).await),
+                Begun::Stream(running) => reply::streamed(running).await,
             },
-        }
+        })
     }
 
     /// The caller's trace header, or one of our own: the function is told the same in its event.
@@ -168,20 +168,16 @@ impl<E: Engine> Inner<E> {
 }
 
 /// The answer for a response that is there, or for an invocation that failed.
-fn whole(
-    invoked: Invoked,
-    arn: &str,
-    answer: impl FnOnce(Bytes) -> Answer,
-) -> Result<Answer, Answer> {
+fn whole(invoked: Invoked, arn: &str, answer: impl FnOnce(Bytes) -> Answer) -> Answer {
     match invoked.reply {
-        Reply::Payload(payload) => Ok(answer(payload)),
-        Reply::Streamed => Ok(answer(Bytes::new())),
-        Reply::FunctionError(_) => Err(bad_gateway()),
+        Reply::Payload(payload) => answer(payload),
+        Reply::Streamed => answer(Bytes::new()),
+        Reply::FunctionError(_) => bad_gateway(),
         Reply::Failure(Failure::Unavailable(why)) => {
-            Err(error_answer(&ApiError::new(ErrorKind::ServiceUnavailable, why)))
+            error_answer(&ApiError::new(ErrorKind::ServiceUnavailable, why))
         }
-        Reply::Failure(Failure::NoFunction) => Err(forbidden()),
-        Reply::Failure(failure) => Err(error_answer(&failure_error(failure, arn))),
+        Reply::Failure(Failure::NoFunction) => forbidden(),
+        Reply::Failure(failure) => error_answer(&failure_error(failure, arn)),
     }
 }
 
