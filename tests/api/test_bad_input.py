@@ -154,13 +154,12 @@ def test_payloads(client, make, python):
         assert message.startswith("Could not parse request body into json: ")
 
 
-# Invocation types and contexts that cannot be are refused; what is not here yet is told, not swallowed.
+# Invocation types and contexts that cannot be are refused.
 def test_invoke_options(unchecked, make, python):
     name = make(python, {"app.py": ECHO_PYTHON})["FunctionName"]
     assert refused(unchecked.invoke, FunctionName=name, InvocationType="Later")[:2] == (400, "ValidationException")
     assert refused(unchecked.invoke, FunctionName=name, LogType="Head")[:2] == (400, "ValidationException")
     assert refused(unchecked.invoke, FunctionName=name, ClientContext="{}")[:2] == (400, "InvalidRequestContentException")
-    assert refused(unchecked.invoke, FunctionName=name, InvocationType="Event")[:2] == (501, "NotImplementedException")
 
 
 # Operations that this platform does not have say so.

@@ -2,6 +2,7 @@
 //!
 //! One document for each function, written whole with each change. Deliberately knows nothing of who may change it.
 
+use crate::event_invoke::EventInvoke;
 use crate::function::Version;
 use crate::url::UrlConfig;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub struct Attachments {
     pub tags: BTreeMap<String, String>,
     /// URLs by alias, that of the function itself under `$LATEST`.
     pub urls: BTreeMap<String, UrlConfig>,
+    /// How asynchronous events are treated, by qualifier; `$LATEST` where none is named.
+    pub event_invokes: BTreeMap<String, EventInvoke>,
 }
 
 /// A name for a version, which can be moved to another.
@@ -66,5 +69,6 @@ impl Attachments {
     pub fn forget(&mut self, qualifier: &str) {
         self.aliases.remove(qualifier);
         self.urls.remove(qualifier);
+        self.event_invokes.remove(qualifier);
     }
 }

@@ -216,6 +216,7 @@ impl State {
         let memory = it.version.state.memory;
         self.instances.insert(instance, it);
         self.take_memory(host, memory);
+        self.watch_load(host);
         if serial_ms > 0.0 {
             let share = Share { ceiling: 1.0, weight: 1.0, work: serial_ms / 1e3 };
             self.join(start_of(instance), Resource::Starter, share);
@@ -358,6 +359,7 @@ impl State {
             }
             pool.join(now, user, share);
             self.announce(host, resource);
+            self.watch_load(host);
         }
     }
 

@@ -18,7 +18,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("DeleteEventSourceMapping", "DELETE", "/2015-03-31/event-source-mappings/*"),
     ("DeleteFunctionCodeSigningConfig", "DELETE", "/2020-06-30/functions/*/code-signing-config"),
     ("DeleteFunctionConcurrency", "DELETE", "/2017-10-31/functions/*/concurrency"),
-    ("DeleteFunctionEventInvokeConfig", "DELETE", "/2019-09-25/functions/*/event-invoke-config"),
     ("DeleteLayerVersion", "DELETE", "/2018-10-31/layers/*/versions/*"),
     (
         "DeleteProvisionedConcurrencyConfig",
@@ -35,7 +34,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("GetEventSourceMapping", "GET", "/2015-03-31/event-source-mappings/*"),
     ("GetFunctionCodeSigningConfig", "GET", "/2020-06-30/functions/*/code-signing-config"),
     ("GetFunctionConcurrency", "GET", "/2019-09-30/functions/*/concurrency"),
-    ("GetFunctionEventInvokeConfig", "GET", "/2019-09-25/functions/*/event-invoke-config"),
     ("GetFunctionRecursionConfig", "GET", "/2024-08-31/functions/*/recursion-config"),
     ("GetFunctionScalingConfig", "GET", "/2025-11-30/functions/*/function-scaling-config"),
     ("GetLayerVersion", "GET", "/2018-10-31/layers/*/versions/*"),
@@ -50,13 +48,11 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("GetProvisionedConcurrencyConfig", "GET", "/2019-09-30/functions/*/provisioned-concurrency"),
     ("GetResourcePolicy", "GET", "/2026-07-09/resource-policy/*"),
     ("GetRuntimeManagementConfig", "GET", "/2021-07-20/functions/*/runtime-management-config"),
-    ("InvokeAsync", "POST", "/2014-11-13/functions/*/invoke-async"),
     ("ListAliases", "GET", "/2015-03-31/functions/*/aliases"),
     ("ListCapacityProviders", "GET", "/2025-11-30/capacity-providers"),
     ("ListCodeSigningConfigs", "GET", "/2020-04-22/code-signing-configs"),
     ("ListDurableExecutionsByFunction", "GET", "/2025-12-01/functions/*/durable-executions"),
     ("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings"),
-    ("ListFunctionEventInvokeConfigs", "GET", "/2019-09-25/functions/*/event-invoke-config/list"),
     (
         "ListFunctionVersionsByCapacityProvider",
         "GET",
@@ -72,7 +68,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("PublishVersion", "POST", "/2015-03-31/functions/*/versions"),
     ("PutFunctionCodeSigningConfig", "PUT", "/2020-06-30/functions/*/code-signing-config"),
     ("PutFunctionConcurrency", "PUT", "/2017-10-31/functions/*/concurrency"),
-    ("PutFunctionEventInvokeConfig", "PUT", "/2019-09-25/functions/*/event-invoke-config"),
     ("PutFunctionRecursionConfig", "PUT", "/2024-08-31/functions/*/recursion-config"),
     ("PutFunctionScalingConfig", "PUT", "/2025-11-30/functions/*/function-scaling-config"),
     ("PutProvisionedConcurrencyConfig", "PUT", "/2019-09-30/functions/*/provisioned-concurrency"),
@@ -103,5 +98,4 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("UpdateCapacityProvider", "PUT", "/2025-11-30/capacity-providers/*"),
     ("UpdateCodeSigningConfig", "PUT", "/2020-04-22/code-signing-configs/*"),
     ("UpdateEventSourceMapping", "PUT", "/2015-03-31/event-source-mappings/*"),
-    ("UpdateFunctionEventInvokeConfig", "POST", "/2019-09-25/functions/*/event-invoke-config"),
 ];

@@ -203,9 +203,14 @@ impl<E: Engine> Inner<E> {
         self.bodies.shrink(&mut place, body.len() as u64);
         let key = self.credentials.verify(claim, parts, &hash)?;
         let call = Call { key, parts, body, request_id: request_id.clone() };
-        if service == Service::Sts {
-            let answer = self.token_service(&call);
-            return Ok(answer.unwrap_or_else(|error| sts::error_answer(&error, request_id)));
+        match service {
+            Service::Lambda => {}
+            Service::Events => return Ok(Box::pin(self.rules_service(call)).await),
+            Service::Scheduler => return Box::pin(self.schedules_service(call)).await,
+            Service::Sts => {
+                let answer = self.token_service(&call);
+                return Ok(answer.unwrap_or_else(|error| sts::error_answer(&error, request_id)));
+            }
         }
         match route {
             Route::Operation(Operation::Invoke, names) => self.invoke(call, &names.first).await,

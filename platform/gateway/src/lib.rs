@@ -11,6 +11,7 @@ mod canonical;
 mod code;
 mod engine;
 mod error;
+mod eventbridge;
 mod eventstream;
 mod gateway;
 mod isolation;
@@ -32,8 +33,8 @@ mod validation;
 
 pub use answer::{AnswerBody, Pieces};
 pub use engine::{
-    Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, ProvisionStatus, Provisioned, Reply,
-    SharedSettings, Sink,
+    Accept, Engine, EventTarget, Failure, Invoke, Invoked, LogTail, NotAccepted, PrepareFailed,
+    ProvisionStatus, Provisioned, Reply, SharedSettings, Sink,
 };
 pub use error::{ApiError, ErrorKind};
 pub use gateway::{Gateway, GatewayConfig, Limits};

@@ -5,6 +5,7 @@
 mod environment;
 mod identity;
 mod journal;
+mod load;
 mod memory;
 mod platform;
 mod reply;

@@ -6,17 +6,21 @@
 
 mod dispatch;
 mod engine;
+mod events;
 mod group;
 mod instances;
 
 use crate::journal::Journal;
 use catalog::Function;
+use courier::Courier;
 use gateway::{Invoke, Invoked, SharedSettings};
-use model::{FunctionId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
+use model::{
+    FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
+};
 use sandbox::runtime::ReservedError;
 use sandbox::{Grace, Kind, Settings, StartError};
-use scheduler::{Action, Epoch, Event, Profile, Scheduler};
-use std::collections::HashMap;
+use scheduler::{Action, Epoch, Event, HostLoad, HostPhase, HostView, Profile, Scheduler};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
@@ -34,6 +38,8 @@ struct Shared<K: Kind> {
     profile: Profile,
     began: Instant,
     state: Mutex<State<K>>,
+    /// Who keeps events of asynchronous invocations; None before [`Platform::keep_events`] and after the end.
+    courier: Mutex<Option<Courier<events::EventRunner<K>>>>,
     /// Woken when the scheduler wants to be woken earlier than the timer is set.
     timer: Notify,
     /// Woken when an instance is gone, for [`Self::drain`].
@@ -111,6 +117,7 @@ impl<K: Kind> Platform<K> {
                 journal,
             }),
             profile,
+            courier: Mutex::new(None),
             timer: Notify::new(),
             gone: Notify::new(),
         });
@@ -120,8 +127,26 @@ impl<K: Kind> Platform<K> {
 
     /// Ends every instance and waits, `limit` at most, until nothing is left of them; then ends the sandboxes' owner.
     pub async fn close(&self, limit: Duration) {
+        self.close_events(limit).await;
         self.0.drain(limit).await;
         self.0.kind.close().await;
+    }
+
+    /// Hosts that are ready and have instances.
+    pub fn hosts_in_use(&self) -> HashSet<HostId> {
+        let state = self.0.lock();
+        let used = |it: &HostView| it.phase == HostPhase::Ready && it.instances > 0;
+        state.scheduler.hosts().filter(used).map(|it| it.host).collect()
+    }
+
+    /// What the instances of a host have used so far.
+    pub async fn host_use(&self, host: HostId) -> Option<sandbox::HostUse> {
+        self.0.kind.host_use(host).await
+    }
+
+    /// Tells the scheduler how busy a host is.
+    pub fn host_load(&self, host: HostId, load: HostLoad) {
+        self.0.drive(Event::HostLoad { host, load }, None);
     }
 
     /// Tells the scheduler how much memory the machine has left.

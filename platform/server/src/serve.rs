@@ -2,6 +2,7 @@
 
 use crate::identity;
 use crate::journal::Journal;
+use crate::load;
 use crate::memory;
 use crate::platform::Platform;
 use crate::secrecy;
@@ -155,9 +156,12 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     let journal = journal.as_deref().map(Journal::create).transpose()?;
     let session_secret = identity::session_secret(&data)?;
     let config = gateway_config(&profile, access_keys, session_secret);
+    let weighs_load = profile.placement.weighs_load();
     let platform = Arc::new(Platform::new(container, profile, seed(), journal));
-    let gateway = Gateway::new(config, Arc::new(catalog), Arc::clone(&platform));
+    let catalog = Arc::new(catalog);
+    let gateway = Gateway::new(config, Arc::clone(&catalog), Arc::clone(&platform));
     gateway.recover().await;
+    platform.keep_events(catalog, REGION).context("cannot take over asynchronous events")?;
     let _said = identity::say_endpoint(&data, &ready.endpoint, REGION, None)?;
     announce(&ready);
     let stop = async move {
@@ -167,8 +171,10 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
         }
     };
     let watched = tokio::spawn(watch_memory(Arc::clone(&platform)));
+    let loads = weighs_load.then(|| tokio::spawn(load::watch(Arc::clone(&platform))));
     gateway.serve(listener, stop).await;
     watched.abort();
+    loads.inspect(tokio::task::JoinHandle::abort);
     platform.close(DRAIN).await;
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use super::empty;
 use crate::answer::Answer;
-use crate::engine::{Engine, Failure, Invoke, LogTail, Reply};
+use crate::engine::{Engine, EventTarget, Failure, Invoke, LogTail, Reply};
 use crate::error::{ApiError, ErrorKind};
 use crate::gateway::{Call, Inner, answer};
 use crate::reference::Reference;
@@ -94,18 +94,24 @@ impl<E: Engine> Inner<E> {
         let function = entry.pick(qualifier, random_share).ok_or_else(none)?;
         let function = self.settled(function).await.ok_or_else(none)?;
         check_state(&function)?;
-        let payload = check_payload(call.body)?;
+        let payload = check_payload(call.body.clone())?;
         match options.kind {
             InvocationType::RequestResponse => {}
             InvocationType::DryRun => {
                 return Ok(Prepared::Answered(empty(StatusCode::NO_CONTENT)));
             }
             InvocationType::Event => {
-                return Err(ApiError::new(
-                    ErrorKind::NotImplemented,
-                    "Asynchronous invocation (InvocationType Event) is not implemented by this \
-                     platform: use RequestResponse.",
-                ));
+                let target = EventTarget {
+                    tenant: call.tenant(),
+                    name: reference.name.to_owned(),
+                    id: entry.latest.id,
+                    qualifier: qualifier.map(str::to_owned),
+                };
+                let call = Call { body: payload, ..call };
+                return self
+                    .accept(call, target, options.client_context)
+                    .await
+                    .map(Prepared::Answered);
             }
         }
         let arn = match qualifier {
@@ -182,7 +188,7 @@ fn decode_context(text: &str) -> Result<Arc<str>, ApiError> {
 }
 
 /// The event: what was sent, or `{}` for nothing.
-fn check_payload(payload: Bytes) -> Result<Bytes, ApiError> {
+pub(super) fn check_payload(payload: Bytes) -> Result<Bytes, ApiError> {
     if payload.is_empty() {
         return Ok(Bytes::from_static(b"{}"));
     }

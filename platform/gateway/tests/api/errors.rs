@@ -98,7 +98,6 @@ async fn invoke_headers() {
     let mut lines = Vec::new();
     for header in [
         ("x-amz-invocation-type", "Later"),
-        ("x-amz-invocation-type", "Event"),
         ("x-amz-log-type", "Head"),
         ("x-amz-client-context", "{}"),
         ("x-amz-client-context", "bm8ganNvbg=="),
@@ -110,7 +109,6 @@ async fn invoke_headers() {
     }
     assert_snapshot!(lines.join("\n"), @"
     400 ValidationException: 1 validation error detected: Value 'Later' at 'invocationType' failed to satisfy constraint: Member must satisfy enum value set: [Event, RequestResponse, DryRun]
-    501 NotImplementedException: Asynchronous invocation (InvocationType Event) is not implemented by this platform: use RequestResponse.
     400 ValidationException: 1 validation error detected: Value 'Head' at 'logType' failed to satisfy constraint: Member must satisfy enum value set: [None, Tail]
     400 InvalidRequestContentException: Client context must be a valid Base64-encoded JSON object.
     400 InvalidRequestContentException: Client context must be a valid Base64-encoded JSON object.

@@ -2,6 +2,7 @@
 
 mod contract;
 mod errors;
+mod events;
 mod faults;
 mod hostile;
 mod lifecycle;

@@ -4,6 +4,7 @@
 
 mod detect;
 mod hand_down;
+mod host_use;
 mod sweep;
 
 use super::protocol::{Failure, HostSpec, Step};

@@ -16,8 +16,8 @@ use super::protocol::{
 use super::rootfs::{self, RootSpec};
 use crate::runtime::{InstallError, Launch, RUNTIME_DIRECTORY, Runtimes};
 use crate::{
-    End, Facts, HostError, HostSize, Identity, Kind, Package, PrepareError, Settings, StartError,
-    Started,
+    End, Facts, HostError, HostSize, HostUse, Identity, Kind, Package, PrepareError, Settings,
+    StartError, Started,
 };
 use bytes::Bytes;
 use model::{HostId, MemoryMib, Span};
@@ -406,6 +406,13 @@ impl Kind for Container {
             // What is left of it goes at the next sweep.
             eprintln!("peek: cannot remove {host}: {}: {}", failure.step, failure.error());
         }
+    }
+
+    async fn host_use(&self, host: HostId) -> Option<HostUse> {
+        let connection = self.starter.connection().await.ok()?;
+        let group = self.starter.group(host);
+        let read = move || connection.cgroups.host_use(&group);
+        tokio::task::spawn_blocking(read).await.ok().flatten()
     }
 
     async fn close(&self) {

@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of where the text came from.
 
 use super::error::Fault;
+use super::events::{EventsSection, events};
 use super::policies::{
     KeepAliveSection, PlacementSection, ScalingSection, UpdatesSection, keep_alive, lifetime,
     lifetime_cap, placement, scaling, share, updates,
@@ -27,6 +28,7 @@ struct File {
     updates: Option<UpdatesSection>,
     cpu: CpuSection,
     limits: LimitsSection,
+    events: Option<EventsSection>,
     billing: BillingSection,
     rest: RestSection,
     reveal: RevealSection,
@@ -122,6 +124,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "updates",
     "cpu",
     "limits",
+    "events",
     "billing",
     "rest",
     "reveal",
@@ -152,6 +155,7 @@ fn check(file: &File) -> Result<Profile, Fault> {
         keep_alive: keep_alive(&file.keep_alive)?,
         cpu: cpu(&file.cpu)?,
         limits: limits(&file.limits)?,
+        events: events(file.events.as_ref())?,
         billing: Billing {
             grain: milliseconds("billing.grain_ms", file.billing.grain_ms)?,
             init: file.billing.init,

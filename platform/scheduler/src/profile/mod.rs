@@ -3,6 +3,7 @@
 //! Deliberately knows nothing of how a driver carries it out. [`Profile::from_toml`] documents the keys of the file.
 
 mod error;
+mod events;
 mod file;
 mod policies;
 mod text;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 pub use error::{Fault, ProfileError};
+pub use events::Events;
 pub use text::{ProfileText, nearest};
 
 /// Everything in which one platform differs from another.
@@ -40,6 +42,8 @@ pub struct Profile {
     pub cpu: Cpu,
     /// Quotas.
     pub limits: Limits,
+    /// Asynchronous invocation.
+    pub events: Events,
     /// What is billed.
     pub billing: Billing,
     /// Idle time after which an instance rests; None for never.

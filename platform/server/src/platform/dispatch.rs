@@ -145,7 +145,7 @@ impl<K: Kind> State<K> {
 }
 
 /// An X-Ray trace header for a caller that sent none: a root of its own, not sampled.
-fn new_trace_id() -> Arc<str> {
+pub(super) fn new_trace_id() -> Arc<str> {
     let seconds =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let id = uuid::Uuid::new_v4().simple().to_string();

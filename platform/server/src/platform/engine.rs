@@ -76,6 +76,10 @@ impl<K: Kind> gateway::Engine for Platform<K> {
         self.0.turn(&mut state, Event::Removed { function: function.id }, None);
     }
 
+    async fn accept(&self, event: gateway::Accept) -> Result<(), gateway::NotAccepted> {
+        self.accept_event(event).await
+    }
+
     async fn invoke(&self, invoke: Invoke) -> Invoked {
         let (answer, answered) = oneshot::channel();
         let id = {
