@@ -1,6 +1,6 @@
 //! Function URLs: created, shown, changed, deleted.
 
-use super::{PageOf, empty, finish, marker, parse, store_error};
+use super::{PageOf, empty, finish, marker, parse};
 use crate::answer::Answer;
 use crate::canonical;
 use crate::engine::Engine;
@@ -9,7 +9,7 @@ use crate::gateway::{Call, Inner, blocking, json_answer};
 use crate::reference::Reference;
 use crate::url::LATEST;
 use crate::validation::{Constraint, Violations};
-use catalog::{Cors, EditError, Entry, InvokeMode, UrlAuth, UrlConfig};
+use catalog::{Cors, Entry, InvokeMode, UrlAuth, UrlConfig};
 use http::StatusCode;
 use jiff::Timestamp;
 use model::TenantId;
@@ -69,15 +69,6 @@ struct Named {
     name: String,
     qualifier: String,
     host: String,
-}
-
-impl From<EditError> for ApiError {
-    fn from(error: EditError) -> Self {
-        match error {
-            EditError::Store(error) => store_error(error),
-            EditError::NoFunction { .. } => no_url(),
-        }
-    }
 }
 
 fn no_url() -> ApiError {
