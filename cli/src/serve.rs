@@ -19,6 +19,28 @@ pub struct Arguments {
     /// Accounts that have an access key; those that DIR/credentials.json lacks are made and kept there.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     tenants: u32,
+    /// File with the access keys, of the form of DIR/credentials.json and of mode 0600, instead of that one.
+    #[arg(long, value_name = "FILE", conflicts_with = "access_key_id")]
+    credentials: Option<PathBuf>,
+    /// Id of the one access key, instead of those in DIR. Its secret is better in a variable, PEEK_SERVE_SECRET_ACCESS_KEY:
+    /// command lines can be seen by all.
+    #[arg(long, value_name = "ID", requires = "secret_access_key")]
+    access_key_id: Option<String>,
+    /// Secret of that key.
+    #[arg(long, value_name = "SECRET", requires = "access_key_id")]
+    secret_access_key: Option<String>,
+    /// Take requests without a signature, and those of unknown keys, as the first account's. On loopback only.
+    #[arg(long)]
+    no_auth: bool,
+    /// Serve through TLS by this certificate, with those between it and its root, in PEM form.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of that certificate, in PEM form.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Serve through TLS by a certificate that is made and kept in DIR; clients have to be told to trust it.
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
+    tls_self_signed: bool,
     /// How the platform behaves: `local`, `study`, or a TOML file.
     #[arg(long, value_name = "NAME|FILE", default_value = "local", env = "PEEK_PROFILE")]
     profile: String,
@@ -43,6 +65,20 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         listen: arguments.listen,
         data,
         tenants: arguments.tenants,
+        keys: match (arguments.credentials, arguments.access_key_id, arguments.secret_access_key) {
+            (Some(file), ..) => server::Keys::File(file),
+            (None, Some(id), Some(secret)) => server::Keys::Given { id, secret },
+            _ => server::Keys::Own,
+        },
+        unsigned: match arguments.no_auth {
+            true => server::Unsigned::First,
+            false => server::Unsigned::Refused,
+        },
+        tls: match (arguments.tls_cert, arguments.tls_key) {
+            (Some(certificate), Some(key)) => server::Tls::Files { certificate, key },
+            _ if arguments.tls_self_signed => server::Tls::SelfSigned,
+            _ => server::Tls::None,
+        },
         profile: profile(&arguments.profile)?,
         network: arguments.network,
         allow: arguments.allow,
@@ -103,6 +139,9 @@ fn announce(ready: &server::Ready) {
     println!("AWS_REGION={}", ready.region);
     println!("AWS_ENDPOINT_URL={}", ready.endpoint);
     println!("endpoint {}", ready.endpoint);
+    if let Some(bundle) = &ready.bundle {
+        println!("AWS_CA_BUNDLE={}", bundle.display());
+    }
     for key in &ready.access_keys {
         println!("AWS_ACCESS_KEY_ID={}", key.id);
         println!("AWS_SECRET_ACCESS_KEY={}", key.secret);

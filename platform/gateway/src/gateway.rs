@@ -38,8 +38,49 @@ pub struct GatewayConfig {
     pub access_keys: Vec<AccessKey>,
     /// What temporary access keys are made from; whoever has it can act as any tenant.
     pub session_secret: [u8; 32],
+    /// Who is let in without a signature, and how the API is spoken to.
+    pub front: Front,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// How a gateway meets its clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Front {
+    /// What becomes of requests without a signature.
+    pub unsigned: Unsigned,
+    /// The scheme of URLs that are given out.
+    pub scheme: Scheme,
+}
+
+/// What becomes of requests without a signature, or with that of a key that nobody knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unsigned {
+    /// They are refused.
+    #[default]
+    Refused,
+    /// They are the first access key's, and the function named `function` is the only one there is. For loopback alone.
+    First,
+}
+
+/// How a URL begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// `http`
+    #[default]
+    Http,
+    /// `https`
+    Https,
+}
+
+impl Scheme {
+    /// As it is written.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
 }
 
 /// Bounds of what functions and clients may ask for.
@@ -103,6 +144,7 @@ pub(crate) struct Inner<E> {
     pub region: String,
     pub limits: Limits,
     pub credentials: Credentials,
+    pub scheme: Scheme,
     pub catalog: Arc<Catalog>,
     pub engine: Arc<E>,
     /// Counts the deployments that ended, whichever way.
@@ -130,10 +172,15 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 impl<E: Engine> Gateway<E> {
     /// A gateway in front of this catalog and engine. Call [`Self::recover`] before serving.
     pub fn new(config: GatewayConfig, catalog: Arc<Catalog>, engine: Arc<E>) -> Self {
-        let GatewayConfig { region, access_keys, session_secret, limits } = config;
+        let GatewayConfig { region, access_keys, session_secret, front, limits } = config;
+        let unsigned = match front.unsigned {
+            Unsigned::Refused => None,
+            Unsigned::First => access_keys.first().cloned(),
+        };
         let inner = Inner {
             region,
-            credentials: Credentials::new(access_keys, session_secret),
+            credentials: Credentials::new(access_keys, session_secret).with_unsigned(unsigned),
+            scheme: front.scheme,
             catalog,
             engine,
             deployed: watch::Sender::new(0),
@@ -196,7 +243,8 @@ impl<E: Engine> Inner<E> {
     ) -> Result<Answer, ApiError> {
         let claim = self.credentials.claim(parts, SystemTime::now())?;
         let service = claim.service;
-        let route = route(&parts.method, parts.uri.path(), parts.uri.query());
+        let path = self.path_of_only(&claim, parts.uri.path())?;
+        let route = route(&parts.method, &path, parts.uri.query());
         let limit = self.body_limit(&route);
         let mut place = self.place(&body, limit).await?;
         let (body, hash) = self.read_body(body, &route, limit).await?;

@@ -15,6 +15,7 @@ mod eventbridge;
 mod eventstream;
 mod gateway;
 mod isolation;
+mod only;
 mod operation;
 mod reference;
 mod room;
@@ -37,5 +38,5 @@ pub use engine::{
     ProvisionStatus, Provisioned, Reply, SharedSettings, Sink,
 };
 pub use error::{ApiError, ErrorKind};
-pub use gateway::{Gateway, GatewayConfig, Limits};
+pub use gateway::{Front, Gateway, GatewayConfig, Limits, Scheme, Unsigned};
 pub use signature::{AccessKey, Credentials};

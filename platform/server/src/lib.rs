@@ -9,8 +9,13 @@ mod load;
 mod memory;
 mod platform;
 mod reply;
+mod running;
 mod secrecy;
 mod serve;
+mod tls;
 
+pub use identity::{Keys, lock, server_id_in};
+pub use running::{Running, running};
 pub use secrecy::is_root;
-pub use serve::{Network, Options, Ready, check, serve};
+pub use serve::{Network, Options, Ready, Unsigned, check, serve};
+pub use tls::Tls;

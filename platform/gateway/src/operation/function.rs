@@ -117,6 +117,7 @@ impl<E: Engine> Inner<E> {
         let location = self.credentials.presign(
             &call.key,
             &Presign {
+                scheme: self.scheme.word(),
                 host,
                 path: &match function.version {
                     Version::Latest => format!("{PACKAGES}{}", function.name),
