@@ -2,7 +2,7 @@
 # Makes a Debian package of a built program:
 #   packaging/deb.sh target/release/peek [DIRECTORY]
 # and prints its path. It holds the program, its manual pages, completions, systemd unit, a configuration to edit, and the
-# profiles. Needs dpkg-deb and gzip, nothing else; the same input gives the same bytes.
+# profiles. COMPRESSION names another one than xz (gzip is quick). Needs dpkg-deb and gzip, nothing else; the same input gives the same bytes.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 binary=${1:?the built program: packaging/deb.sh target/release/peek [DIRECTORY]}
@@ -79,5 +79,5 @@ chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm" "$root/DEBIAN/postrm"
 find "$root" -exec touch -h -d "@${SOURCE_DATE_EPOCH:-0}" {} +
 mkdir -p "$out"
 package=$out/peek_${version}_${architecture}.deb
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0} dpkg-deb --root-owner-group -Zxz --build "$root" "$package" >/dev/null
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0} dpkg-deb --root-owner-group "-Z${COMPRESSION:-xz}" --build "$root" "$package" >/dev/null
 echo "$package"

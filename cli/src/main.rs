@@ -1,6 +1,7 @@
 //! `peek`, the one binary: measures function platforms, and is one.
 
 mod analyse;
+mod bill;
 mod calibrate;
 mod clean;
 mod client;
@@ -93,6 +94,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Analyse measurements that Peek did not make: tables of latencies or of idle pools.
     Analyse(analyse::Arguments),
+    /// Say what was billed and what was really used, per tenant, function and day.
+    Bill(bill::Arguments),
     /// Say what this machine offers to sandboxes, and the remedy for what is missing.
     Doctor,
     /// Find and remove what a killed study left on a target, or killed servers on this machine.
@@ -202,6 +205,7 @@ fn run(arguments: Arguments, configuration: &Configuration) -> ExitCode {
         Command::Profile(arguments) => profile::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Analyse(arguments) => analyse::run(&arguments),
+        Command::Bill(arguments) => bill::run(arguments),
         Command::Doctor => doctor::run(),
         Command::Clean(arguments) => clean::run(&arguments),
         Command::Config(arguments) => configuration::show(&arguments, &command(), configuration),

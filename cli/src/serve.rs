@@ -50,6 +50,24 @@ pub struct Arguments {
     /// An address (host:port) on this machine that instances may reach all the same; may be repeated.
     #[arg(long, value_name = "ADDR")]
     allow: Vec<SocketAddr>,
+    /// Address to serve Prometheus's metrics on, at /metrics; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", env = "PEEK_METRICS_LISTEN")]
+    metrics_listen: Option<SocketAddr>,
+    /// File with the bearer token that reads the metrics; needed where ADDR is not a loopback one.
+    #[arg(long, value_name = "FILE", requires = "metrics_listen")]
+    metrics_token: Option<PathBuf>,
+    /// OpenTelemetry collector that spans of invocations are sent to, by OTLP over HTTP, as http://127.0.0.1:4318.
+    #[arg(long, value_name = "URL", env = "PEEK_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<server::OtlpEndpoint>,
+    /// Megabytes of log lines that are kept of one function; the oldest go.
+    #[arg(long, value_name = "MB", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    log_megabytes: u64,
+    /// The same of all functions together.
+    #[arg(long, value_name = "MB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    log_megabytes_total: u64,
+    /// Days for which log lines are kept.
+    #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u64).range(1..=3653))]
+    log_days: u64,
     /// Write what the platform really does, as JSON lines, for holding measurements against it.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
@@ -60,6 +78,17 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let data = match arguments.data {
         Some(data) => data,
         None => default_data()?,
+    };
+    let observe = server::Observe {
+        log_bounds: server::LogBounds {
+            group_bytes: arguments.log_megabytes << 20,
+            total_bytes: arguments.log_megabytes_total << 20,
+            age: model::Span::from_secs(arguments.log_days * 24 * 3600),
+            ..server::LogBounds::default()
+        },
+        metrics_listen: arguments.metrics_listen,
+        metrics_token: arguments.metrics_token,
+        otlp_endpoint: arguments.otlp_endpoint,
     };
     let options = server::Options {
         listen: arguments.listen,
@@ -82,6 +111,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         profile: profile(&arguments.profile)?,
         network: arguments.network,
         allow: arguments.allow,
+        observe,
         journal: arguments.journal,
         starter: starter_command()?,
     };
@@ -134,6 +164,9 @@ fn announce(ready: &server::Ready) {
     }
     if let Some(address) = ready.host_address {
         println!("host_address {address}");
+    }
+    if let Some(metrics) = &ready.metrics {
+        println!("metrics {metrics}");
     }
     println!("AWS_DEFAULT_REGION={}", ready.region);
     println!("AWS_REGION={}", ready.region);

@@ -86,9 +86,8 @@ def test_version():
 
 # The package installs into an empty system and goes from it without leaving anything but what is to be kept.
 def test_package(tmp_path):
-    made = subprocess.run(
-        [ROOT / "packaging" / "deb.sh", BINARY, tmp_path], capture_output=True, text=True
-    )
+    command, quick = [ROOT / "packaging" / "deb.sh", BINARY], {**os.environ, "COMPRESSION": "gzip"}
+    made = subprocess.run([*command, tmp_path], capture_output=True, text=True, env=quick)
     assert made.returncode == 0, made.stderr
     package = pathlib.Path(made.stdout.strip())
     root = tmp_path / "root"
@@ -113,7 +112,7 @@ def test_package(tmp_path):
     subprocess.run([*dpkg, "-P", "peek"], check=True, capture_output=True)
     left = [path for path in root.rglob("*") if path.is_file() and "var/lib/dpkg" not in str(path)]
     assert left == []
-    again = subprocess.run([ROOT / "packaging" / "deb.sh", BINARY, tmp_path / "again"], capture_output=True, text=True)
+    again = subprocess.run([*command, tmp_path / "again"], capture_output=True, text=True, env=quick)
     assert pathlib.Path(again.stdout.strip()).read_bytes() == package.read_bytes()
 
 
@@ -129,7 +128,7 @@ def test_clean_removes_what_the_dead_left(tmp_path):
     assert refused.returncode == 1 and "another peek serve" in refused.stderr
     identity = (dead.data / "server-id").read_text().strip()
     seen = run("clean", "--all", "--dry-run").stdout
-    assert str(dead.data) in seen and f"remove control group" not in "".join(
+    assert str(dead.data) in seen and "remove control group" not in "".join(
         line for line in seen.splitlines() if identity in line
     )
     # Both at once, so that neither cleans up after the other.
@@ -140,5 +139,5 @@ def test_clean_removes_what_the_dead_left(tmp_path):
     dead.kill()
     assert wait_until(lambda: left_over() > before)
     done = run("clean", "--data", dead.data)
-    assert done.returncode == 0 and "removed link pk" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "removed control groups" in done.stdout, done.stdout + done.stderr
     assert wait_until(lambda: left_over() <= before)

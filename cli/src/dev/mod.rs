@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 pub use inspect::tunnel;
 
@@ -125,7 +126,7 @@ async fn serve(
     arguments: &Arguments,
     voice: Voice,
 ) -> anyhow::Result<()> {
-    let mut watch = watch::Watch::new(path)?;
+    let watch = watch::Watch::new(path)?;
     let mut redeployer = Redeployer::new(path, arguments, voice);
     redeployer.all(client).await;
     if !redeployer.has_any() {
@@ -136,10 +137,11 @@ async fn serve(
     let mut printer = Printer::new(voice.paint);
     let mut tails: Vec<Tail> = Vec::new();
     let mut are_logs_there = true;
+    let mut saves = saves(watch);
     loop {
         tokio::select! {
-            changed = watch.changed() => {
-                changed.context("cannot watch for saves")?;
+            saved = saves.recv() => {
+                saved.context("nobody watches any more")?.context("cannot watch for saves")?;
                 redeployer.all(client).await;
             }
             () = tokio::time::sleep(LOG_POLL), if are_logs_there => {
@@ -150,6 +152,21 @@ async fn serve(
             }
         }
     }
+}
+
+/// A message for each time that something was saved. Saves that come while one waits to be taken are one with it.
+fn saves(mut watch: watch::Watch) -> mpsc::Receiver<std::io::Result<()>> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let changed = watch.changed().await;
+            let is_over = changed.is_err();
+            if sender.send(changed).await.is_err() || is_over {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 async fn print_logs(

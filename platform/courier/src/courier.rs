@@ -8,7 +8,7 @@ use catalog::{Batch, Durable, Receipt, Store, StoreError};
 use model::{Span, Time};
 use queue::{Action, Event, EventId, Held, Limits, Offer, Outcome, Patience, Queue};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
@@ -54,6 +54,8 @@ pub(crate) struct Shared<R> {
     timer: Notify,
     /// Set when nothing is to be begun any more: what fails from then on may fail because instances are ended.
     is_closing: AtomicBool,
+    /// Counts ends that nobody is told of.
+    pub ends: AtomicU64,
     /// Woken when an event has come to its end.
     settled: Notify,
 }
@@ -90,6 +92,7 @@ impl<R: Runner> Courier<R> {
             began_unix: began_unix.unwrap_or_default().into(),
             timer: Notify::new(),
             is_closing: AtomicBool::new(false),
+            ends: AtomicU64::new(0),
             settled: Notify::new(),
         });
         let mut count = 0_u64;

@@ -6,6 +6,11 @@ use crate::{Ended, Letter, Lineage, Runner, post};
 use catalog::{Batch, Durable, StoreError};
 use queue::{Condition, EventId};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Ends that are written at leisure before one is flushed with those before it: the store cannot use the room of what was
+/// removed before it is flushed.
+const ENDS_PER_FLUSH: u64 = 64;
 
 /// An event whose end is being stored.
 pub(crate) struct Settling {
@@ -47,7 +52,15 @@ impl<R: Runner> Shared<R> {
         match self.follow(settling, &letter) {
             Some(follow) => self.post(batch, vec![follow]).await,
             // Lost in a crash, it means one more run.
-            None => self.store.submit(batch, Durable::Later).await,
+            None => self.store.submit(batch, self.when_ended()).await,
+        }
+    }
+
+    /// When an end that nobody is told of must be on disk.
+    fn when_ended(&self) -> Durable {
+        match self.ends.fetch_add(1, Ordering::Relaxed) % ENDS_PER_FLUSH {
+            0 => Durable::Now,
+            _ => Durable::Later,
         }
     }
 

@@ -6,6 +6,7 @@ pub(crate) use crate::answer::Answer;
 use crate::answer::AnswerBody;
 use crate::body::{self, BodyError, BodyHash, BodyLimits};
 use crate::canonical;
+use crate::cloudwatch::{self, LogService};
 use crate::engine::{Engine, PrepareFailed, SharedSettings};
 use crate::error::{ApiError, ErrorKind};
 use crate::isolation;
@@ -38,6 +39,8 @@ pub struct GatewayConfig {
     pub access_keys: Vec<AccessKey>,
     /// What temporary access keys are made from; whoever has it can act as any tenant.
     pub session_secret: [u8; 32],
+    /// What functions wrote; None where nobody keeps it.
+    pub logs: Option<logs::Logs>,
     /// Who is let in without a signature, and how the API is spoken to.
     pub front: Front,
     /// Bounds.
@@ -152,6 +155,7 @@ pub(crate) struct Inner<E> {
     pub connections: Arc<Semaphore>,
     pub bodies: Room,
     pub urls: UrlBook,
+    pub logs: Option<LogService>,
 }
 
 /// One signed request.
@@ -172,7 +176,7 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 impl<E: Engine> Gateway<E> {
     /// A gateway in front of this catalog and engine. Call [`Self::recover`] before serving.
     pub fn new(config: GatewayConfig, catalog: Arc<Catalog>, engine: Arc<E>) -> Self {
-        let GatewayConfig { region, access_keys, session_secret, front, limits } = config;
+        let GatewayConfig { region, access_keys, session_secret, logs, front, limits } = config;
         let unsigned = match front.unsigned {
             Unsigned::Refused => None,
             Unsigned::First => access_keys.first().cloned(),
@@ -187,6 +191,7 @@ impl<E: Engine> Gateway<E> {
             connections: Arc::new(Semaphore::new(limits.connections)),
             bodies: Room::new(limits.body_bytes),
             urls: UrlBook::default(),
+            logs: logs.map(LogService::new),
             limits,
         };
         Self { inner: Arc::new(inner) }
@@ -225,7 +230,10 @@ impl<E: Engine> Gateway<E> {
             }
             None => {
                 let result = self.inner.answer_signed(&parts, body, &request_id).await;
-                result.unwrap_or_else(|error| error_answer(&error))
+                result.unwrap_or_else(|error| match cloudwatch::is_meant(&parts) {
+                    true => cloudwatch::error_answer(&error),
+                    false => error_answer(&error),
+                })
             }
         };
         let value = HeaderValue::from_str(&request_id).expect("a UUID is a header value");
@@ -253,6 +261,7 @@ impl<E: Engine> Inner<E> {
         let call = Call { key, parts, body, request_id: request_id.clone() };
         match service {
             Service::Lambda => {}
+            Service::Logs => return Ok(Box::pin(self.log_service(&call)).await),
             Service::Events => return Ok(Box::pin(self.rules_service(call)).await),
             Service::Scheduler => return Box::pin(self.schedules_service(call)).await,
             Service::Sts => {

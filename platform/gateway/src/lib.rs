@@ -8,6 +8,7 @@ mod absent;
 mod answer;
 mod body;
 mod canonical;
+mod cloudwatch;
 mod code;
 mod engine;
 mod error;

@@ -90,6 +90,10 @@ impl Rooms {
     /// Takes in a measurement. Returns whether account is kept of the host.
     pub(crate) fn load(&mut self, host: HostId, load: HostLoad) -> bool {
         let Some(it) = self.burdens.get_mut(&host) else { return false };
+        if self.empty.contains(&host) {
+            // It was measured while the last instance was still there.
+            return true;
+        }
         it.load = load;
         it.started = (it.started.1, 0);
         true

@@ -4,6 +4,7 @@ use crate::identity::{self, Keys};
 use crate::journal::Journal;
 use crate::load;
 use crate::memory;
+use crate::observe::{Observe, Observer};
 use crate::platform::Platform;
 use crate::secrecy;
 use crate::tls::{self, Tls};
@@ -53,6 +54,8 @@ pub struct Options {
     pub network: Network,
     /// Addresses of this machine that instances may reach all the same.
     pub allow: Vec<SocketAddr>,
+    /// What is to be kept and shown of what happens.
+    pub observe: Observe,
     /// Where to write what the platform really does.
     pub journal: Option<PathBuf>,
     /// Command that becomes a starter of sandboxes.
@@ -100,6 +103,8 @@ pub struct Ready {
     pub endpoint: String,
     /// Who may use it: key, secret and account of each.
     pub access_keys: Vec<AccessKey>,
+    /// URL of the metrics, where there are some.
+    pub metrics: Option<String>,
     /// Region to sign for.
     pub region: &'static str,
     /// Kind of its sandboxes.
@@ -159,18 +164,14 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     secrecy::keep_to_oneself()?;
     check(&options.profile).context("cannot serve this profile")?;
     check_front(&options)?;
-    let Options { listen, data, mut profile, network, allow, journal, starter, .. } = options;
+    let Options { listen, data, mut profile, network, allow, observe, journal, starter, .. } =
+        options;
     let Options { tenants, keys, unsigned, tls, .. } = options;
     let _lock = identity::lock(&data)?;
     // Bound before anything else is made: a busy port costs nothing.
-    let listener = TcpListener::bind(listen).await.with_context(|| {
-        format!("cannot listen on {listen}: choose another address with --listen (port 0 takes a free one)")
-    })?;
-    let address = listener.local_addr().context("cannot read the own address")?;
-    let mut end = (
-        signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
-        signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
-    );
+    let (listener, address) = bind(listen).await?;
+    let observer = Observer::open(&data, observe).await?;
+    let stop = stop()?;
     let container = Container::open(ContainerConfig {
         data: data.clone(),
         server_id: identity::server_id(&data)?,
@@ -193,6 +194,7 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     }
     let ready = Ready {
         endpoint: format!("{}://{address}", scheme.word()),
+        metrics: observer.metrics_url()?,
         access_keys: access_keys.clone(),
         bundle,
         region: REGION,
@@ -205,9 +207,11 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     let journal = journal.as_deref().map(Journal::create).transpose()?;
     let session_secret = identity::session_secret(&data)?;
     let front = Front { unsigned, scheme };
-    let config = gateway_config(&profile, access_keys, (session_secret, front));
+    let config =
+        gateway_config(&profile, access_keys, (session_secret, front), observer.logs.clone());
     let weighs_load = profile.placement.weighs_load();
-    let platform = Arc::new(Platform::new(container, profile, seed(), journal));
+    let books = (observer.ledger(REGION), journal);
+    let platform = Arc::new(Platform::new(container, profile, seed(), books));
     let catalog = Arc::new(catalog);
     let gateway = Gateway::new(config, Arc::clone(&catalog), Arc::clone(&platform));
     gateway.recover().await;
@@ -215,19 +219,44 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     let files = (ready.bundle.as_deref(), key_file.as_deref());
     let _said = identity::say_endpoint(&data, &ready.endpoint, REGION, files)?;
     announce(&ready);
-    let stop = async move {
-        tokio::select! {
-            _ = end.0.recv() => {}
-            _ = end.1.recv() => {}
-        }
-    };
-    let watched = tokio::spawn(watch_memory(Arc::clone(&platform)));
-    let loads = weighs_load.then(|| tokio::spawn(load::watch(Arc::clone(&platform))));
+    let watched = tokio::spawn(watch(Arc::clone(&platform), weighs_load));
+    let observed = observer.watch(&platform);
     gateway.serve_by(listener, acceptor, stop).await;
     watched.abort();
-    loads.inspect(tokio::task::JoinHandle::abort);
+    drop(observed);
     platform.close(DRAIN).await;
     Ok(())
+}
+
+/// What is done once the server is told to end. From here on the signals do nothing else.
+fn stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Listens at an address; with port 0 it is another one.
+async fn bind(listen: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen}: choose another address with --listen (port 0 takes a free one)")
+    })?;
+    let address = listener.local_addr().context("cannot read the own address")?;
+    Ok((listener, address))
+}
+
+/// Tells the platform how the machine is, and where its placement asks, how busy hosts are.
+async fn watch<K: Kind>(platform: Arc<Platform<K>>, weighs_load: bool) {
+    let loads = async {
+        if weighs_load {
+            load::watch(Arc::clone(&platform)).await;
+        }
+    };
+    tokio::join!(watch_memory(Arc::clone(&platform)), loads);
 }
 
 /// Tells the platform, every second, how much memory is really free, and keeps none that it does not need.
@@ -277,11 +306,13 @@ fn gateway_config(
     profile: &Profile,
     access_keys: Vec<AccessKey>,
     (session_secret, front): ([u8; 32], Front),
+    logs: logs::Logs,
 ) -> GatewayConfig {
     GatewayConfig {
         region: REGION.to_owned(),
         access_keys,
         session_secret,
+        logs: Some(logs),
         front,
         limits: gateway::Limits {
             memory_min: profile.limits.memory_min,

@@ -118,13 +118,13 @@ impl<E: Engine> Inner<E> {
             None => function.arn(),
             Some(qualifier) => format!("{}:{qualifier}", function.arn()),
         };
-        let trace_id = call.parts.headers.get(TRACE_ID).and_then(|value| value.to_str().ok());
+        let trace_id = trace_id(&call.parts.headers);
         let invoke = Invoke {
             function,
             request_id: call.request_id,
             payload,
             client_context: options.client_context,
-            trace_id: trace_id.map(Arc::from),
+            trace_id,
             function_arn: arn.as_str().into(),
             log_tail: options.log_tail,
             stream: None,
@@ -170,6 +170,25 @@ impl Options {
         let client_context = header(CLIENT_CONTEXT).map(decode_context).transpose()?;
         Ok(Self { kind, log_tail, client_context })
     }
+}
+
+/// The caller's trace as an X-Ray header: its own, or what its W3C `traceparent` says.
+fn trace_id(headers: &HeaderMap) -> Option<Arc<str>> {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(own) = header(TRACE_ID) {
+        return Some(own.into());
+    }
+    let mut parts = header("traceparent")?.split('-');
+    let (_, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    if !is_hex(trace, 32) || !is_hex(parent, 16) || !is_hex(flags, 2) {
+        return None;
+    }
+    let sampled = u8::from_str_radix(flags, 16).ok()? & 1;
+    let (seconds, rest) = trace.split_at(8);
+    Some(format!("Root=1-{seconds}-{rest};Parent={parent};Sampled={sampled}").into())
 }
 
 fn decode_context(text: &str) -> Result<Arc<str>, ApiError> {

@@ -342,6 +342,7 @@ pub fn gateway(data: &Path, engine: Arc<MadeUp>, limits: Limits) -> Gateway<Made
     };
     let config = GatewayConfig {
         region: "us-east-1".to_owned(),
+        logs: None,
         session_secret: [7; 32],
         front: gateway::Front::default(),
         access_keys: vec![key(KEY, 123_456_789_012), key("AKIDOTHER", 210_987_654_321)],

@@ -2,7 +2,7 @@
 //!
 //! Deliberately knows nothing of how the starter does it.
 
-use super::cgroup::GroupName;
+use super::cgroup::{GroupName, Meter};
 use super::channel::{Channel, Received};
 use super::client::{Connection, Starter, receive};
 use super::control::{ContainerControl, Left};
@@ -278,6 +278,7 @@ impl Container {
             instance: identity.instance,
             words: connection.cgroups.freezer_words(),
             group,
+            meter: Meter::default(),
             freezer,
             ceiling_milli: settings.cpu_ceiling_milli.map(|ceiling| ceiling.min(most)),
             status,

@@ -5,7 +5,7 @@
 
 use super::cgroup::{Cgroups, Hierarchy, sweep};
 use super::network::{self, Remains};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,8 +17,9 @@ const DEPTH: usize = 12;
 /// One thing that is left.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Left {
-    /// A control group, with whatever still runs in it.
-    Group(PathBuf),
+    /// The control groups of one server in every tree, with whatever still runs in them: what is frozen in one tree dies
+    /// in none before it is thawed there.
+    Groups(Vec<PathBuf>),
     /// A table of the packet filter.
     Table(String),
     /// A network link.
@@ -28,7 +29,10 @@ pub enum Left {
 impl std::fmt::Display for Left {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Group(path) => write!(f, "control group {}", path.display()),
+            Self::Groups(paths) => {
+                f.write_str("control groups")?;
+                paths.iter().try_for_each(|path| write!(f, " {}", path.display()))
+            }
             Self::Table(name) => write!(f, "nft table {name}"),
             Self::Link(name) => write!(f, "link {name}"),
         }
@@ -56,15 +60,17 @@ impl Whose<'_> {
 /// What is left of them.
 pub fn find(whose: Whose<'_>) -> Vec<Left> {
     let mut left = BTreeSet::new();
+    let mut servers: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     for line in mounts.lines().filter(|line| line.contains(" - cgroup")) {
         let Some(point) = line.split(' ').nth(4) else { continue };
         groups(Path::new(point), DEPTH, &mut |path, id| {
             if whose.is_meant(id) {
-                left.insert(Left::Group(path.to_owned()));
+                servers.entry(id.to_owned()).or_default().insert(path.to_owned());
             }
         });
     }
+    left.extend(servers.into_values().map(|paths| Left::Groups(paths.into_iter().collect())));
     let Remains { tables, links } = network::remains(whose);
     left.extend(tables.into_iter().map(Left::Table));
     left.extend(links.into_iter().map(Left::Link));
@@ -74,10 +80,13 @@ pub fn find(whose: Whose<'_>) -> Vec<Left> {
 /// Ends what still runs in it, and removes it. Errors: in words.
 pub fn remove(left: &Left) -> Result<(), String> {
     match left {
-        Left::Group(path) => {
-            let home = path.parent().unwrap_or(Path::new("/")).to_owned();
-            let group = Hierarchy { controllers: Vec::new(), home, directory: path.clone() };
-            let swept = sweep(&Cgroups::V1(vec![group]));
+        Left::Groups(paths) => {
+            let groups = paths.iter().map(|path| Hierarchy {
+                controllers: Vec::new(),
+                home: path.parent().unwrap_or(Path::new("/")).to_owned(),
+                directory: path.clone(),
+            });
+            let swept = sweep(&Cgroups::V1(groups.collect()));
             swept.map(drop).map_err(|failure| {
                 format!("{}: {}", failure.step, std::io::Error::from_raw_os_error(failure.errno))
             })

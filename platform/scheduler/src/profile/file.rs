@@ -8,6 +8,7 @@ use super::policies::{
     KeepAliveSection, PlacementSection, ScalingSection, UpdatesSection, keep_alive, lifetime,
     lifetime_cap, placement, scaling, share, updates,
 };
+use super::prices::{PricesSection, prices};
 use super::{
     Billing, Cpu, CpuCeiling, CpuWeight, Hosts, InitBilling, Limits, Profile, Reveal, Sharing,
 };
@@ -30,6 +31,8 @@ struct File {
     limits: LimitsSection,
     events: Option<EventsSection>,
     billing: BillingSection,
+    #[serde(default)]
+    prices: PricesSection,
     rest: RestSection,
     reveal: RevealSection,
     #[serde(default)]
@@ -126,6 +129,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "limits",
     "events",
     "billing",
+    "prices",
     "rest",
     "reveal",
     "accounts",
@@ -160,6 +164,7 @@ fn check(file: &File) -> Result<Profile, Fault> {
             grain: milliseconds("billing.grain_ms", file.billing.grain_ms)?,
             init: file.billing.init,
         },
+        prices: prices(&file.prices)?,
         rest_after: file
             .rest
             .after_ms

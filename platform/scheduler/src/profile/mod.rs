@@ -6,6 +6,7 @@ mod error;
 mod events;
 mod file;
 mod policies;
+mod prices;
 mod text;
 
 use crate::FunctionSettings;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 
 pub use error::{Fault, ProfileError};
 pub use events::Events;
+pub use prices::Prices;
 pub use text::{ProfileText, nearest};
 
 /// Everything in which one platform differs from another.
@@ -46,6 +48,8 @@ pub struct Profile {
     pub events: Events,
     /// What is billed.
     pub billing: Billing,
+    /// What is charged for it; no policy looks at it.
+    pub prices: Prices,
     /// Idle time after which an instance rests; None for never.
     pub rest_after: Option<Span>,
     /// What instances may see of their host.

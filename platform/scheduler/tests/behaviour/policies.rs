@@ -92,6 +92,7 @@ fn contention_is_shunned() {
     driver.answer_all();
     driver.wait(Span::from_secs(601));
     driver.answer_all();
+    driver.send(Event::HostLoad { host: HostId(1), load: busy });
     driver.invoke(1);
     assert_eq!(fill(&driver), [1, 0, 0], "who is gone has left no load");
     let late = driver.scheduler.counters().late_events;

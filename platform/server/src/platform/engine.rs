@@ -85,7 +85,8 @@ impl<K: Kind> gateway::Engine for Platform<K> {
         let id = {
             let mut state = self.0.lock();
             let (id, function) = (state.new_invocation(), invoke.function.id);
-            let pending = Pending { invoke, answer, dispatched: None, init: None };
+            let pending =
+                Pending { invoke, answer, arrived: self.0.now(), dispatched: None, init: None };
             state.pending.insert(id, pending);
             self.0.turn(&mut state, Event::Invoked { invocation: id, function }, None);
             id
