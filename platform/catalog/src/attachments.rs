@@ -4,6 +4,7 @@
 
 use crate::event_invoke::EventInvoke;
 use crate::function::Version;
+use crate::url::UrlConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -19,6 +20,8 @@ pub struct Attachments {
     pub aliases: BTreeMap<String, Alias>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+    /// URLs by alias, that of the function itself under `$LATEST`.
+    pub urls: BTreeMap<String, UrlConfig>,
     /// How asynchronous events are treated, by qualifier; `$LATEST` where none is named.
     pub event_invokes: BTreeMap<String, EventInvoke>,
 }
@@ -65,6 +68,7 @@ impl Attachments {
     /// Removes what is attached to a version or an alias that is to go.
     pub fn forget(&mut self, qualifier: &str) {
         self.aliases.remove(qualifier);
+        self.urls.remove(qualifier);
         self.event_invokes.remove(qualifier);
     }
 }

@@ -13,6 +13,7 @@ mod package;
 mod schedules;
 mod shelf;
 mod store;
+mod url;
 
 pub use attachments::{Alias, Attachments};
 pub use catalog::{
@@ -33,3 +34,4 @@ pub use shelf::StoredPackage;
 pub use store::{
     Batch, Durable, Entry as StoredEntry, OpenStoreError, Receipt, Store, StoreError, Table, number,
 };
+pub use url::{Cors, InvokeMode, UrlAuth, UrlConfig};

@@ -11,7 +11,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("CreateCapacityProvider", "POST", "/2025-11-30/capacity-providers"),
     ("CreateCodeSigningConfig", "POST", "/2020-04-22/code-signing-configs"),
     ("CreateEventSourceMapping", "POST", "/2015-03-31/event-source-mappings"),
-    ("CreateFunctionUrlConfig", "POST", "/2021-10-31/functions/*/url"),
     ("DeleteAlias", "DELETE", "/2015-03-31/functions/*/aliases/*"),
     ("DeleteCapacityProvider", "DELETE", "/2025-11-30/capacity-providers/*"),
     ("DeleteCodeSigningConfig", "DELETE", "/2020-04-22/code-signing-configs/*"),
@@ -19,7 +18,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("DeleteEventSourceMapping", "DELETE", "/2015-03-31/event-source-mappings/*"),
     ("DeleteFunctionCodeSigningConfig", "DELETE", "/2020-06-30/functions/*/code-signing-config"),
     ("DeleteFunctionConcurrency", "DELETE", "/2017-10-31/functions/*/concurrency"),
-    ("DeleteFunctionUrlConfig", "DELETE", "/2021-10-31/functions/*/url"),
     ("DeleteLayerVersion", "DELETE", "/2018-10-31/layers/*/versions/*"),
     (
         "DeleteProvisionedConcurrencyConfig",
@@ -38,7 +36,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("GetFunctionConcurrency", "GET", "/2019-09-30/functions/*/concurrency"),
     ("GetFunctionRecursionConfig", "GET", "/2024-08-31/functions/*/recursion-config"),
     ("GetFunctionScalingConfig", "GET", "/2025-11-30/functions/*/function-scaling-config"),
-    ("GetFunctionUrlConfig", "GET", "/2021-10-31/functions/*/url"),
     ("GetLayerVersion", "GET", "/2018-10-31/layers/*/versions/*"),
     ("GetLayerVersionByArn", "GET", "/2018-10-31/layers?find=LayerVersion"),
     ("GetLayerVersionPolicy", "GET", "/2018-10-31/layers/*/versions/*/policy"),
@@ -56,7 +53,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("ListCodeSigningConfigs", "GET", "/2020-04-22/code-signing-configs"),
     ("ListDurableExecutionsByFunction", "GET", "/2025-12-01/functions/*/durable-executions"),
     ("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings"),
-    ("ListFunctionUrlConfigs", "GET", "/2021-10-31/functions/*/urls"),
     (
         "ListFunctionVersionsByCapacityProvider",
         "GET",
@@ -102,5 +98,4 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("UpdateCapacityProvider", "PUT", "/2025-11-30/capacity-providers/*"),
     ("UpdateCodeSigningConfig", "PUT", "/2020-04-22/code-signing-configs/*"),
     ("UpdateEventSourceMapping", "PUT", "/2015-03-31/event-source-mappings/*"),
-    ("UpdateFunctionUrlConfig", "PUT", "/2021-10-31/functions/*/url"),
 ];

@@ -15,6 +15,7 @@ use crate::route::{Operation, Route, route};
 use crate::service::Service;
 use crate::signature::{AccessKey, Credentials};
 use crate::sts;
+use crate::url::{Asked, Target, UrlBook};
 use bytes::Bytes;
 use catalog::{Catalog, Entry, Function, State, Version};
 use http::header::CONTENT_TYPE;
@@ -23,6 +24,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use model::{MemoryMib, TenantId};
 use serde::Serialize;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Semaphore, watch};
@@ -152,6 +154,7 @@ pub(crate) struct Inner<E> {
     pub deployed: watch::Sender<u64>,
     pub connections: Arc<Semaphore>,
     pub bodies: Room,
+    pub urls: UrlBook,
     pub logs: Option<LogService>,
 }
 
@@ -187,6 +190,7 @@ impl<E: Engine> Gateway<E> {
             deployed: watch::Sender::new(0),
             connections: Arc::new(Semaphore::new(limits.connections)),
             bodies: Room::new(limits.body_bytes),
+            urls: UrlBook::default(),
             logs: logs.map(LogService::new),
             limits,
         };
@@ -201,14 +205,17 @@ impl<E: Engine> Gateway<E> {
                 && let Some(entry) = self.inner.catalog.entry(function.tenant, &function.name)
             {
                 self.inner.share_any(&entry);
+                for qualifier in entry.attachments.urls.keys() {
+                    self.inner.urls.note(function.tenant, &function.name, qualifier);
+                }
             }
             self.inner.clone().deploy_and_mark(function).await;
         }
     }
 
-    /// Answers one request. Dropping the future, as when the client has gone, drops the engine's future of an
+    /// Answers one request from `peer`. Dropping the future, as when the client has gone, drops the engine's future of an
     /// invocation; whatever changes a function goes on to its end.
-    pub async fn handle(&self, request: Request<Incoming>) -> Answer {
+    pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
         let (parts, body) = request.into_parts();
         if parts.uri.path() == "/healthz" && matches!(parts.method, Method::GET | Method::HEAD) {
             return answer(StatusCode::OK, Bytes::from_static(b"ok\n"), "text/plain");
@@ -216,11 +223,19 @@ impl<E: Engine> Gateway<E> {
         let mut buffer = Uuid::encode_buffer();
         let request_id: Arc<str> =
             Arc::from(&*Uuid::new_v4().as_hyphenated().encode_lower(&mut buffer));
-        let result = self.inner.answer_signed(&parts, body, &request_id).await;
-        let mut answer = result.unwrap_or_else(|error| match cloudwatch::is_meant(&parts) {
-            true => cloudwatch::error_answer(&error),
-            false => error_answer(&error),
-        });
+        let mut answer = match Target::of(&parts) {
+            Some(target) => {
+                let asked = Asked { parts: &parts, peer, request_id: &request_id };
+                Box::pin(self.inner.answer_url(target, asked, body)).await
+            }
+            None => {
+                let result = self.inner.answer_signed(&parts, body, &request_id).await;
+                result.unwrap_or_else(|error| match cloudwatch::is_meant(&parts) {
+                    true => cloudwatch::error_answer(&error),
+                    false => error_answer(&error),
+                })
+            }
+        };
         let value = HeaderValue::from_str(&request_id).expect("a UUID is a header value");
         answer.headers_mut().insert(REQUEST_ID, value);
         answer
@@ -299,7 +314,7 @@ impl<E: Engine> Inner<E> {
     }
 
     /// Waits until a large body has its place among all bodies; one of unknown size might reach its limit.
-    async fn place(&self, body: &Incoming, limit: usize) -> Result<Place<'_>, ApiError> {
+    pub(crate) async fn place(&self, body: &Incoming, limit: usize) -> Result<Place<'_>, ApiError> {
         use hyper::body::Body as _;
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         let expected = body.size_hint().upper().unwrap_or(limit).min(limit);
@@ -454,7 +469,7 @@ pub(crate) fn json_answer(status: StatusCode, body: &impl Serialize) -> Result<A
     }
 }
 
-fn error_answer(error: &ApiError) -> Answer {
+pub(crate) fn error_answer(error: &ApiError) -> Answer {
     let mut answer = answer(error.kind().status(), error.body().into(), "application/json");
     answer.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(error.kind().code()));
     answer

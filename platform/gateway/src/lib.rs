@@ -1,6 +1,6 @@
 //! HTTP in front of the platform: the Lambda API, signatures, tenants.
 //!
-//! A request comes over a connection (`serve`), is checked (`signature`), routed (`route`) and answered
+//! A request comes over a connection (`serve`). One to a function's URL is answered by `url`; any other is checked (`signature`), routed (`route`) and answered
 //! (`operation`, one file per noun). Deliberately knows nothing of schedulers, sandboxes or hosts: it hands an invocation to
 //! an [`Engine`] and answers with what comes back.
 
@@ -30,6 +30,7 @@ mod shape;
 mod signature;
 mod stall;
 mod sts;
+mod url;
 mod validation;
 
 pub use answer::{AnswerBody, Pieces};

@@ -7,9 +7,10 @@ mod account;
 mod event;
 mod event_invoke;
 mod function;
-mod invoke;
+pub(crate) mod invoke;
 mod invoke_stream;
 mod package;
+mod url;
 
 use crate::answer::{Answer, AnswerBody};
 use crate::code;
@@ -60,6 +61,11 @@ impl<E: Engine> Inner<E> {
             Operation::UpdateFunctionConfiguration => self.update_configuration(call, first).await,
             Operation::DeleteFunction => self.delete_function(&call, first).await,
             Operation::ListFunctions => self.list_functions(&call),
+            Operation::CreateFunctionUrlConfig => self.create_url(call, first).await,
+            Operation::GetFunctionUrlConfig => self.get_url(&call, first),
+            Operation::UpdateFunctionUrlConfig => self.update_url(call, first).await,
+            Operation::DeleteFunctionUrlConfig => self.delete_url(call, first).await,
+            Operation::ListFunctionUrlConfigs => self.list_urls(&call, first),
             Operation::GetAccountSettings => self.get_account_settings(&call),
         }
     }

@@ -61,6 +61,11 @@ operations! {
     CreateFunction: "POST", "/2015-03-31/functions";
     ListFunctions: "GET", "/2015-03-31/functions";
     GetAccountSettings: "GET", "/2016-08-19/account-settings";
+    CreateFunctionUrlConfig: "POST", "/2021-10-31/functions/*/url";
+    GetFunctionUrlConfig: "GET", "/2021-10-31/functions/*/url";
+    UpdateFunctionUrlConfig: "PUT", "/2021-10-31/functions/*/url";
+    DeleteFunctionUrlConfig: "DELETE", "/2021-10-31/functions/*/url";
+    ListFunctionUrlConfigs: "GET", "/2021-10-31/functions/*/urls";
 }
 
 /// Where packages are downloaded from; not part of Lambda's API, which gives out URLs of S3.

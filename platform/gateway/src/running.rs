@@ -59,6 +59,11 @@ pub(crate) async fn begin<E: Engine>(engine: Arc<E>, mut invoke: Invoke) -> Begu
 }
 
 impl Running {
+    /// What the function said its response is.
+    pub fn content_type(&self) -> Option<&str> {
+        self.content_type.get()?.as_deref()
+    }
+
     fn began(&self) -> bool {
         self.content_type.get().is_some()
     }

@@ -13,6 +13,7 @@ use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -61,15 +62,16 @@ impl<E: Engine> Gateway<E> {
                 () = &mut shutdown => break,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "cannot set TCP_NODELAY");
                     }
+                    let peer = address.ip();
                     let (gateway, stopped, tls) = (self.clone(), stopped.clone(), tls.clone());
                     tokio::spawn(async move {
                         match tls {
-                            None => gateway.serve_until(stream, stopped).await,
-                            Some(tls) => gateway.serve_tls(&tls, stream, stopped).await,
+                            None => gateway.serve_until(stream, peer, stopped).await,
+                            Some(tls) => gateway.serve_tls(&tls, stream, peer, stopped).await,
                         }
                         drop(room);
                     });
@@ -90,10 +92,11 @@ impl<E: Engine> Gateway<E> {
         &self,
         tls: &TlsAcceptor,
         stream: TcpStream,
+        peer: IpAddr,
         stopped: watch::Receiver<bool>,
     ) {
         match tokio::time::timeout(self.inner.limits.header_time, tls.accept(stream)).await {
-            Ok(Ok(stream)) => Box::pin(self.serve_until(stream, stopped)).await,
+            Ok(Ok(stream)) => Box::pin(self.serve_until(stream, peer, stopped)).await,
             Ok(Err(error)) => tracing::debug!(%error, "a connection did not get through TLS"),
             Err(_) => tracing::debug!("a connection took too long for TLS"),
         }
@@ -105,12 +108,14 @@ impl<E: Engine> Gateway<E> {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) {
         let (_stop, stopped) = watch::channel(false);
-        self.serve_until(stream, stopped).await;
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.serve_until(stream, nowhere, stopped).await;
     }
 
     async fn serve_until(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: IpAddr,
         mut stopped: watch::Receiver<bool>,
     ) {
         let limits = &self.inner.limits;
@@ -118,7 +123,7 @@ impl<E: Engine> Gateway<E> {
         let service = service_fn(|request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let gateway = self.clone();
-            async move { Ok::<_, Infallible>(gateway.handle(request).await) }
+            async move { Ok::<_, Infallible>(gateway.handle(request, peer).await) }
         });
         let builder = self.builder();
         let io = TokioIo::new(Stall::new(stream, limits.stall_time));

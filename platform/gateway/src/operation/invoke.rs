@@ -225,7 +225,7 @@ fn is_json(bytes: &[u8]) -> Result<(), String> {
     serde_json::from_slice::<IgnoredAny>(bytes).map(drop).map_err(|error| error.to_string())
 }
 
-fn check_state(function: &Function) -> Result<(), ApiError> {
+pub(crate) fn check_state(function: &Function) -> Result<(), ApiError> {
     let (state, why) = match (&function.state, &function.last_update) {
         (State::Failed { reason, .. }, _) => ("Failed", reason.as_str()),
         (State::Pending, _) | (_, State::Pending) => ("Pending", ""),
@@ -285,7 +285,7 @@ pub(crate) fn failure_error(failure: Failure, arn: &str) -> ApiError {
 }
 
 /// A number from 0.0 up to, but not including, 1.0, by which an alias with weights picks a version.
-fn random_share() -> f64 {
+pub(crate) fn random_share() -> f64 {
     const BITS: u32 = 53;
     let random = uuid::Uuid::new_v4().as_u128();
     // A random UUID has its fixed bits above the low 62.

@@ -12,3 +12,4 @@ mod signatures;
 mod slow;
 mod streams;
 mod support;
+mod urls;

@@ -103,13 +103,15 @@ impl Engine for MadeUp {
     async fn invoke(&self, invoke: Invoke) -> Invoked {
         let _running = self.running.clone();
         self.note(format!("invoke {} {}", invoke.function.name, invoke.function.epoch));
-        let payload: Value = serde_json::from_slice(&invoke.payload).expect("JSON");
+        let payload = told(&invoke.payload);
         if payload["do"] == "hold" {
             self.open.subscribe().wait_for(|open| *open).await.expect("the sender lives");
         }
         let streams = stream(&payload, invoke.stream).await;
         let reply = match payload["do"].as_str() {
             _ if streams == Streamed::Wholly => Reply::Streamed,
+            Some("answer") => Reply::Payload(payload["answer"].to_string().into()),
+            Some("raw") => Reply::Payload(payload["raw"].as_str().expect("text").to_owned().into()),
             Some("fail") => Reply::FunctionError(r#"{"errorMessage":"no","errorType":"E"}"#.into()),
             Some("reserved") => Reply::Failure(Failure::ReservedConcurrency),
             Some("account") => Reply::Failure(Failure::AccountConcurrency),
@@ -130,6 +132,14 @@ impl Engine for MadeUp {
         let log = Bytes::from_static(b"START RequestId: x Version: $LATEST\n");
         Invoked { reply, log, duration: Span::from_millis(1) }
     }
+}
+
+/// What an event tells to do: itself, or, where it came by a function URL, its body if that is JSON.
+fn told(payload: &[u8]) -> Value {
+    let event: Value = serde_json::from_slice(payload).expect("JSON");
+    let body = event["requestContext"].as_object().and_then(|_| event["body"].as_str());
+    let told = body.and_then(|body| serde_json::from_str(body).ok());
+    told.filter(Value::is_object).unwrap_or(event)
 }
 
 /// Whether an invocation was answered by a stream.
