@@ -9,8 +9,8 @@ mod csv;
 mod labels;
 mod name;
 mod read;
+mod repeated;
 mod row;
-mod shared;
 mod text;
 mod write;
 
@@ -20,8 +20,8 @@ pub use name::{NameError, UnitName};
 pub use read::{
     ReadError, each, finished_units, is_finished, read_all, read_experiment, read_unit,
 };
+pub use repeated::Repeated;
 pub use row::{Forced, Outcome, Record};
-pub use shared::Shared;
 pub use text::{Text, Texts};
 pub use write::{Durability, UnitWriter, WriteError, write_unit};
 

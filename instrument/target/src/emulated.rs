@@ -11,7 +11,7 @@ use model::{MemoryMib, Span, Time};
 use probe::Request;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
-use record::{Outcome, Record, Shared, Text};
+use record::{Outcome, Record, Repeated, Text};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -43,7 +43,7 @@ pub struct Emulated {
     /// Accounts and roles by number.
     tenants: Vec<Text>,
     roles: Vec<Text>,
-    shared: RefCell<Shared>,
+    shared: RefCell<Repeated>,
 }
 
 /// Why a profile cannot be used.
@@ -416,7 +416,7 @@ fn version(spec: &FunctionSpec, mark: &str, package_mib: f64) -> Update {
 }
 
 /// Writes down what came back, as it would be of a live target.
-fn fill(reply: Reply, (report, limit): (Report, Span), record: &mut Record, shared: &mut Shared) {
+fn fill(reply: Reply, (report, limit): (Report, Span), record: &mut Record, shared: &mut Repeated) {
     record.received_ns = reply.received.as_nanos();
     record.request_id = reply.request_id.into();
     record.http_status = 200;

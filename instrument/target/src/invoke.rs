@@ -10,7 +10,7 @@ use probe::{
     BackgroundResult, CpuResult, DiskCounter, DiskResult, Exposed, FillResult, NetworkResult,
     Request, Response,
 };
-use record::{Outcome, Record, Shared};
+use record::{Outcome, Record, Repeated};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -210,7 +210,7 @@ impl Done {
             (200, Some(kind)) => (Outcome::FunctionError, error_in(&reply.body, kind)),
             (200, None) => match serde_json::from_slice::<Response>(&reply.body) {
                 Ok(response) if !response.instance.is_empty() => {
-                    fill_response(response, record, &mut Shared::default());
+                    fill_response(response, record, &mut Repeated::default());
                     (Outcome::Ok, String::new())
                 }
                 Ok(_) => (Outcome::Failed, "answer is not the probe's: no instance".to_owned()),
@@ -231,7 +231,7 @@ fn fill_report(report: PlatformReport, record: &mut Record) {
 }
 
 /// Writes down what the probe says.
-pub(crate) fn fill_response(response: Response, record: &mut Record, shared: &mut Shared) {
+pub(crate) fn fill_response(response: Response, record: &mut Record, shared: &mut Repeated) {
     record.detail = detail(&response).into();
     record.started_unix_ns = response.started_unix_ns;
     record.finished_unix_ns = response.finished_unix_ns;

@@ -7,12 +7,12 @@ use std::hash::BuildHasherDefault;
 
 /// What records have said so far. Holds [`Texts::MOST`] of each at most; beyond that it begins anew.
 #[derive(Debug, Default)]
-pub struct Shared {
+pub struct Repeated {
     texts: Texts,
     labels: HashSet<Labels, BuildHasherDefault<Quick>>,
 }
 
-impl Shared {
+impl Repeated {
     /// The text that equals this one.
     pub fn text(&mut self, text: &str) -> Text {
         self.texts.shared(text)
@@ -44,7 +44,7 @@ mod tests {
     // Equal labels are held once, and others stay apart.
     #[test]
     fn equal_labels_are_shared() {
-        let mut shared = Shared::default();
+        let mut shared = Repeated::default();
         let map = |text: &str| BTreeMap::from([("boot_id".to_owned(), text.to_owned())]);
         let one = shared.labels(&map("1"));
         assert!(shared.labels(&map("1")).is_copy_of(&one));
