@@ -165,12 +165,12 @@ def test_invoke_options(unchecked, make, python):
 # Operations that this platform does not have say so.
 def test_absent_operations(client, make, python):
     name = make(python, {"app.py": ECHO_PYTHON})["FunctionName"]
+    signing = "arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-0123456789abcdef0"
     calls = [
-        (client.publish_version, {}), (client.list_aliases, {}), (client.list_versions_by_function, {}),
-        (client.create_alias, {"Name": "a", "FunctionVersion": "1"}),
-        (client.put_function_concurrency, {"ReservedConcurrentExecutions": 1}),
-        (client.get_policy, {}), (client.create_function_url_config, {"AuthType": "NONE"}),
-        (client.invoke_with_response_stream, {}),
+        (client.get_function_code_signing_config, {}), (client.get_runtime_management_config, {}),
+        (client.put_function_code_signing_config, {"CodeSigningConfigArn": signing}),
+        (client.put_function_recursion_config, {"RecursiveLoop": "Allow"}),
+        (client.create_event_source_mapping, {"EventSourceArn": "arn:aws:sqs:us-east-1:123456789012:queue"}),
     ]
     for call, more in calls:
         status, code, message = refused(call, FunctionName=name, **more)
