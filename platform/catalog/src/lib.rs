@@ -9,10 +9,11 @@ mod catalog;
 mod entry;
 mod function;
 mod package;
+mod policy;
 mod shelf;
 mod store;
 
-pub use attachments::{Alias, Attachments};
+pub use attachments::{Alias, Attachments, Provisioned};
 pub use catalog::{
     Catalog, CreateError, DeleteVersionError, EditError, Holdings, OpenError, Page, PublishError,
     PublishOf, Published, UpdateError, UpdateOf, Updated,
@@ -22,6 +23,7 @@ pub use function::{
     Function, NewFunction, Settings, SettingsChange, State, Tracing, Version, VersionError,
 };
 pub use package::{PackageError, PackageLimits};
+pub use policy::{Access, Policy, Statement};
 pub use shelf::StoredPackage;
 pub use store::{
     Batch, Durable, Entry as StoredEntry, OpenStoreError, Receipt, Store, StoreError, Table, number,

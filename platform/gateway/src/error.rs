@@ -67,6 +67,10 @@ kinds! {
     MissingAuthenticationToken: "MissingAuthenticationTokenException", FORBIDDEN, Bare;
     /// An operation of Lambda that this platform does not have.
     NotImplemented: "NotImplementedException", NOT_IMPLEMENTED, Lower;
+    /// A policy that has grown too long.
+    PolicyLengthExceeded: "PolicyLengthExceededException", BAD_REQUEST, Lower;
+    /// Nothing is kept ready.
+    ProvisionedConcurrencyConfigNotFound: "ProvisionedConcurrencyConfigNotFoundException", NOT_FOUND, Lower;
     /// A revision that is not the latest.
     PreconditionFailed: "PreconditionFailedException", PRECONDITION_FAILED, Lower;
     /// A body that took too long.

@@ -51,6 +51,8 @@ pub struct Limits {
     pub timeout_s_max: u32,
     /// Invocations of one tenant at once, as GetAccountSettings tells.
     pub concurrency: u32,
+    /// Bytes of the code of all versions of all functions and layers of one tenant.
+    pub code_bytes: u64,
     /// Bytes of an invocation's payload.
     pub payload_bytes: usize,
     /// Connections at once; further ones wait to be accepted.
@@ -75,6 +77,7 @@ impl Default for Limits {
             memory_max: MemoryMib(10_240),
             timeout_s_max: 900,
             concurrency: 1000,
+            code_bytes: 75 << 30,
             payload_bytes: 6 << 20,
             connections: 4096,
             body_bytes: 256 << 20,
@@ -107,6 +110,8 @@ pub(crate) struct Inner<E> {
     pub deployed: watch::Sender<u64>,
     pub connections: Arc<Semaphore>,
     pub bodies: Room,
+    /// Held while concurrency is set aside, so that two functions do not take the same last part of the account's.
+    pub reserving: tokio::sync::Mutex<()>,
 }
 
 /// One signed request.
@@ -136,6 +141,7 @@ impl<E: Engine> Gateway<E> {
             deployed: watch::Sender::new(0),
             connections: Arc::new(Semaphore::new(limits.connections)),
             bodies: Room::new(limits.body_bytes),
+            reserving: tokio::sync::Mutex::default(),
             limits,
         };
         Self { inner: Arc::new(inner) }
@@ -149,6 +155,7 @@ impl<E: Engine> Gateway<E> {
                 && let Some(entry) = self.inner.catalog.entry(function.tenant, &function.name)
             {
                 self.inner.share_any(&entry);
+                self.inner.provision_all(function.tenant, &function.name, None);
             }
             self.inner.clone().deploy_and_mark(function).await;
         }
@@ -326,6 +333,11 @@ impl<E: Engine> Inner<E> {
         }
     }
 
+    /// Tells the engine what the versions of a function share, since it has changed.
+    pub(crate) fn share(&self, entry: &Entry) {
+        self.engine.share(entry.latest.id, shared_settings(entry));
+    }
+
     /// Makes a state of a function ready and says in the catalog how it went, where that is news.
     pub(crate) async fn deploy_and_mark(self: Arc<Self>, function: Arc<Function>) {
         let is_new = function.is_pending() || function.state != State::Active;
@@ -361,7 +373,8 @@ impl<E: Engine> Inner<E> {
 
 fn shared_settings(entry: &Entry) -> SharedSettings {
     let isolation = isolation::of(&entry.attachments.tags).ok().flatten();
-    SharedSettings { isolation, ..SharedSettings::default() }
+    let reserved_concurrency = entry.attachments.reserved_concurrency;
+    SharedSettings { reserved_concurrency, isolation }
 }
 
 pub(crate) fn failed_state(failed: PrepareFailed) -> State {
@@ -410,5 +423,11 @@ impl Call<'_> {
 
     pub fn query(&self, name: &str) -> Option<String> {
         canonical::query_value(self.parts.uri.query()?, name).map(|value| value.into_owned())
+    }
+
+    /// Every value of a parameter that may be there many times.
+    pub fn query_all(&self, name: &str) -> Vec<String> {
+        let query = self.parts.uri.query().unwrap_or("");
+        canonical::query_values(query, name).map(|value| value.into_owned()).collect()
     }
 }

@@ -15,6 +15,7 @@ mod eventstream;
 mod gateway;
 mod isolation;
 mod operation;
+mod policy;
 mod reference;
 mod room;
 mod route;
