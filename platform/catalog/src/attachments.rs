@@ -4,6 +4,7 @@
 
 use crate::event_invoke::EventInvoke;
 use crate::function::Version;
+use crate::policy::Policy;
 use crate::url::UrlConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,6 +25,22 @@ pub struct Attachments {
     pub urls: BTreeMap<String, UrlConfig>,
     /// How asynchronous events are treated, by qualifier; `$LATEST` where none is named.
     pub event_invokes: BTreeMap<String, EventInvoke>,
+    /// Who else may do what, by qualifier; that of the function itself has none, which is the empty text.
+    pub policies: BTreeMap<String, Policy>,
+    /// Invocations at once that are set aside for the function, and that it is held to.
+    pub reserved_concurrency: Option<u32>,
+    /// Instances that are kept ready, by version or alias.
+    pub provisioned: BTreeMap<String, Provisioned>,
+}
+
+/// Instances of one version that are kept ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provisioned {
+    /// How many.
+    pub count: u32,
+    /// When that was last said; milliseconds since 1970.
+    pub last_modified_unix_ms: u64,
 }
 
 /// A name for a version, which can be moved to another.
@@ -65,10 +82,48 @@ impl Attachments {
         found.map(|(name, _)| name.clone()).collect()
     }
 
+    /// How many instances of each version are to be kept ready: what is asked for the version itself, and for the aliases
+    /// that mean it. What is asked for an alias with weights is divided by them, the further versions rounded up.
+    pub fn provisioned_versions(&self) -> BTreeMap<u64, u32> {
+        let mut counts = BTreeMap::new();
+        let mut add = |version: u64, count: u32| {
+            let sum: &mut u32 = counts.entry(version).or_default();
+            *sum = sum.saturating_add(count);
+        };
+        for (qualifier, provisioned) in &self.provisioned {
+            for (version, count) in self.provisioned_shares(qualifier, provisioned.count) {
+                add(version, count);
+            }
+        }
+        counts
+    }
+
+    /// The versions on which so many instances of a qualifier are.
+    pub fn provisioned_shares(&self, qualifier: &str, count: u32) -> Vec<(u64, u32)> {
+        let (version, weights) = match (qualifier.parse(), self.aliases.get(qualifier)) {
+            (Ok(version), _) => (version, None),
+            (Err(_), Some(alias)) => (alias.version, Some(&alias.weights)),
+            (Err(_), None) => return Vec::new(),
+        };
+        let (mut shares, mut rest) = (Vec::new(), count);
+        for (further, weight) in weights.into_iter().flatten() {
+            // A share of a u32 by a weight of at most 1.0 is a u32.
+            let share = ((f64::from(count) * weight).ceil() as u32).min(rest);
+            rest -= share;
+            shares.push((*further, share));
+        }
+        if let Version::Number(number) = version {
+            shares.push((number, rest));
+        }
+        shares
+    }
+
     /// Removes what is attached to a version or an alias that is to go.
     pub fn forget(&mut self, qualifier: &str) {
         self.aliases.remove(qualifier);
         self.urls.remove(qualifier);
         self.event_invokes.remove(qualifier);
+        self.policies.remove(qualifier);
+        self.provisioned.remove(qualifier);
     }
 }

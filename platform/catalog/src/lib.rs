@@ -10,12 +10,13 @@ mod entry;
 mod event_invoke;
 mod function;
 mod package;
+mod policy;
 mod schedules;
 mod shelf;
 mod store;
 mod url;
 
-pub use attachments::{Alias, Attachments};
+pub use attachments::{Alias, Attachments, Provisioned};
 pub use catalog::{
     Catalog, CreateError, DeleteVersionError, EditError, Holdings, OpenError, Page, PublishError,
     PublishOf, Published, UpdateError, UpdateOf, Updated,
@@ -26,6 +27,7 @@ pub use function::{
     Function, NewFunction, Settings, SettingsChange, State, Tracing, Version, VersionError,
 };
 pub use package::{PackageError, PackageLimits};
+pub use policy::{Access, Policy, Statement};
 pub use schedules::{
     SCHEDULES_MAX, ScheduleEntry, ScheduleError, ScheduleKey, ScheduleKind, ScheduleTarget,
     Schedules,

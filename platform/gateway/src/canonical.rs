@@ -49,7 +49,12 @@ pub(crate) fn host(parts: &Parts) -> Option<&str> {
 
 /// The value of a query parameter, decoded; the first one where there are many.
 pub(crate) fn query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    pairs(query).find(|(key, _)| decoded(key) == name.as_bytes()).map(|(_, value)| {
+    query_values(query, name).next()
+}
+
+/// All values of a query parameter, decoded.
+pub(crate) fn query_values<'a>(query: &'a str, name: &str) -> impl Iterator<Item = Cow<'a, str>> {
+    pairs(query).filter(move |(key, _)| decoded(key) == name.as_bytes()).map(|(_, value)| {
         match decoded(value) {
             Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
             Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),

@@ -73,6 +73,10 @@ kinds! {
     NotImplemented: "NotImplementedException", NOT_IMPLEMENTED, Lower;
     /// A function that invokes itself without end.
     RecursiveInvocation: "RecursiveInvocationException", BAD_REQUEST, Upper;
+    /// A policy that has grown too long.
+    PolicyLengthExceeded: "PolicyLengthExceededException", BAD_REQUEST, Lower;
+    /// Nothing is kept ready.
+    ProvisionedConcurrencyConfigNotFound: "ProvisionedConcurrencyConfigNotFoundException", NOT_FOUND, Lower;
     /// A revision that is not the latest.
     PreconditionFailed: "PreconditionFailedException", PRECONDITION_FAILED, Lower;
     /// A body that took too long.

@@ -97,6 +97,8 @@ pub struct Limits {
     pub timeout_s_max: u32,
     /// Invocations of one tenant at once, as GetAccountSettings tells.
     pub concurrency: u32,
+    /// Bytes of the code of all versions of all functions and layers of one tenant.
+    pub code_bytes: u64,
     /// Bytes of an invocation's payload.
     pub payload_bytes: usize,
     /// Connections at once; further ones wait to be accepted.
@@ -121,6 +123,7 @@ impl Default for Limits {
             memory_max: MemoryMib(10_240),
             timeout_s_max: 900,
             concurrency: 1000,
+            code_bytes: 75 << 30,
             payload_bytes: 6 << 20,
             connections: 4096,
             body_bytes: 256 << 20,
@@ -156,6 +159,8 @@ pub(crate) struct Inner<E> {
     pub bodies: Room,
     pub urls: UrlBook,
     pub logs: Option<LogService>,
+    /// Held while concurrency is set aside, so that two functions do not take the same last part of the account's.
+    pub reserving: tokio::sync::Mutex<()>,
 }
 
 /// One signed request.
@@ -192,6 +197,7 @@ impl<E: Engine> Gateway<E> {
             bodies: Room::new(limits.body_bytes),
             urls: UrlBook::default(),
             logs: logs.map(LogService::new),
+            reserving: tokio::sync::Mutex::default(),
             limits,
         };
         Self { inner: Arc::new(inner) }
@@ -208,6 +214,7 @@ impl<E: Engine> Gateway<E> {
                 for qualifier in entry.attachments.urls.keys() {
                     self.inner.urls.note(function.tenant, &function.name, qualifier);
                 }
+                self.inner.provision_all(function.tenant, &function.name, None);
             }
             self.inner.clone().deploy_and_mark(function).await;
         }
@@ -403,6 +410,11 @@ impl<E: Engine> Inner<E> {
         }
     }
 
+    /// Tells the engine what the versions of a function share, since it has changed.
+    pub(crate) fn share(&self, entry: &Entry) {
+        self.engine.share(entry.latest.id, shared_settings(entry));
+    }
+
     /// Makes a state of a function ready and says in the catalog how it went, where that is news.
     pub(crate) async fn deploy_and_mark(self: Arc<Self>, function: Arc<Function>) {
         let is_new = function.is_pending() || function.state != State::Active;
@@ -438,7 +450,8 @@ impl<E: Engine> Inner<E> {
 
 fn shared_settings(entry: &Entry) -> SharedSettings {
     let isolation = isolation::of(&entry.attachments.tags).ok().flatten();
-    SharedSettings { isolation, ..SharedSettings::default() }
+    let reserved_concurrency = entry.attachments.reserved_concurrency;
+    SharedSettings { reserved_concurrency, isolation }
 }
 
 pub(crate) fn failed_state(failed: PrepareFailed) -> State {
@@ -487,5 +500,11 @@ impl Call<'_> {
 
     pub fn query(&self, name: &str) -> Option<String> {
         canonical::query_value(self.parts.uri.query()?, name).map(|value| value.into_owned())
+    }
+
+    /// Every value of a parameter that may be there many times.
+    pub fn query_all(&self, name: &str) -> Vec<String> {
+        let query = self.parts.uri.query().unwrap_or("");
+        canonical::query_values(query, name).map(|value| value.into_owned()).collect()
     }
 }

@@ -18,6 +18,7 @@ mod gateway;
 mod isolation;
 mod only;
 mod operation;
+mod policy;
 mod reference;
 mod room;
 mod route;

@@ -4,13 +4,18 @@
 //! nothing of how code is run.
 
 mod account;
+mod alias;
+mod concurrency;
 mod event;
 mod event_invoke;
 mod function;
 pub(crate) mod invoke;
 mod invoke_stream;
 mod package;
+mod policy;
+mod tag;
 mod url;
+mod version;
 
 use crate::answer::{Answer, AnswerBody};
 use crate::code;
@@ -23,7 +28,7 @@ use crate::validation::Violations;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use catalog::{Function, StoreError};
+use catalog::{Attachments, EditError, Entry, Function, StoreError};
 use http::StatusCode;
 use model::TenantId;
 use serde::de::DeserializeOwned;
@@ -38,7 +43,7 @@ impl<E: Engine> Inner<E> {
         operation: Operation,
         names: &Names<'_>,
     ) -> Result<Answer, ApiError> {
-        let first = names.first.as_ref();
+        let (first, second) = (names.first.as_ref(), names.second.as_ref());
         match operation {
             Operation::Invoke => self.invoke(call, first).await,
             Operation::InvokeAsync => self.invoke_async(call, first).await,
@@ -67,7 +72,75 @@ impl<E: Engine> Inner<E> {
             Operation::DeleteFunctionUrlConfig => self.delete_url(call, first).await,
             Operation::ListFunctionUrlConfigs => self.list_urls(&call, first),
             Operation::GetAccountSettings => self.get_account_settings(&call),
+            Operation::PublishVersion => self.publish_version(call, first).await,
+            Operation::ListVersionsByFunction => self.list_versions(&call, first),
+            Operation::CreateAlias => self.create_alias(call, first).await,
+            Operation::GetAlias => self.get_alias(&call, first, second),
+            Operation::UpdateAlias => self.update_alias(call, first, second).await,
+            Operation::DeleteAlias => self.delete_alias(&call, first, second).await,
+            Operation::ListAliases => self.list_aliases(&call, first),
+            Operation::TagResource => self.tag_resource(call, first).await,
+            Operation::UntagResource => self.untag_resource(&call, first).await,
+            Operation::ListTags => self.list_tags(&call, first),
+            Operation::AddPermission => self.add_permission(call, first).await,
+            Operation::RemovePermission => self.remove_permission(&call, first, second).await,
+            Operation::GetPolicy => self.get_policy(&call, first),
+            Operation::PutFunctionConcurrency => self.put_concurrency(call, first).await,
+            Operation::GetFunctionConcurrency => self.get_concurrency(&call, first),
+            Operation::DeleteFunctionConcurrency => self.delete_concurrency(&call, first).await,
+            Operation::PutProvisionedConcurrencyConfig => self.put_provisioned(call, first).await,
+            Operation::GetProvisionedConcurrencyConfig => self.get_provisioned(&call, first),
+            Operation::DeleteProvisionedConcurrencyConfig => {
+                self.delete_provisioned(&call, first).await
+            }
+            Operation::ListProvisionedConcurrencyConfigs => self.list_provisioned(&call, first),
         }
+    }
+
+    /// The function that a request names without a qualifier, as it is now.
+    fn find_entry(&self, call: &Call<'_>, name: &str) -> Result<Arc<Entry>, ApiError> {
+        let name = self.name(call, name)?;
+        let entry = self.catalog.entry(call.tenant(), &name);
+        entry.ok_or_else(|| ApiError::no_function(&self.arn(call.tenant(), &name, None)))
+    }
+
+    /// The function that a request names, and its qualifier, which stands for something.
+    fn find_target(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+    ) -> Result<(Arc<Entry>, Option<String>), ApiError> {
+        let reference = Reference::parse(name)?;
+        let asked = call.query("Qualifier");
+        let qualifier = reference.check(call.tenant(), &self.region, asked.as_deref())?;
+        let entry = self.catalog.entry(call.tenant(), reference.name);
+        let entry = entry.filter(|entry| entry.target(qualifier).is_some()).ok_or_else(|| {
+            ApiError::no_function(&self.arn(call.tenant(), reference.name, qualifier))
+        })?;
+        Ok((entry, qualifier.map(str::to_owned)))
+    }
+
+    /// Changes what is attached to a function; durable when this returns.
+    async fn attach<T: Send + 'static>(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        name: &str,
+        change: impl FnOnce(&Entry, &mut Attachments) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let (keeper, owned) = (self.clone(), name.to_owned());
+        let made = blocking(move || {
+            keeper.catalog.edit(tenant, &owned, |entry, attachments| {
+                change(entry, attachments).map_err(Refused::Api)
+            })
+        })
+        .await?;
+        made.map_err(|refused| match refused {
+            Refused::Api(error) => error,
+            Refused::Catalog(EditError::NoFunction { name }) => {
+                ApiError::no_function(&self.arn(tenant, &name, None))
+            }
+            Refused::Catalog(EditError::Store(error)) => store_error(error),
+        })
     }
 
     /// The state that a request names, as it is now, with the qualifier that it gave.
@@ -108,6 +181,18 @@ impl<E: Engine> Inner<E> {
             Ok(Err(error)) => tracing::warn!(%error, "cannot remove old packages"),
             Err(error) => tracing::warn!(error = error.message(), "cannot remove old packages"),
         }
+    }
+}
+
+/// Why something was not attached.
+enum Refused {
+    Api(ApiError),
+    Catalog(EditError),
+}
+
+impl From<EditError> for Refused {
+    fn from(error: EditError) -> Self {
+        Self::Catalog(error)
     }
 }
 
@@ -178,6 +263,15 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
             format!("Could not parse request body into json: {error}"),
         ),
     })
+}
+
+/// 412 for a revision that is not the latest.
+fn revision_error() -> ApiError {
+    ApiError::new(
+        ErrorKind::PreconditionFailed,
+        "The Revision Id provided does not match the latest Revision Id. Call the \
+         GetFunction/GetAlias API to retrieve the latest Revision Id",
+    )
 }
 
 fn store_error(error: StoreError) -> ApiError {

@@ -76,6 +76,11 @@ impl<'a> Reference<'a> {
         fits.then_some(Self { region, account, name, qualifier })
     }
 
+    /// The account that the reference names, or the caller's where it names none.
+    pub fn owner(&self, caller: TenantId) -> TenantId {
+        self.account.and_then(|account| account.parse().ok()).unwrap_or(caller)
+    }
+
     /// Refuses a region and an account that are not the caller's, and two qualifiers that differ. Returns the qualifier.
     pub fn check(
         &self,

@@ -66,6 +66,26 @@ operations! {
     UpdateFunctionUrlConfig: "PUT", "/2021-10-31/functions/*/url";
     DeleteFunctionUrlConfig: "DELETE", "/2021-10-31/functions/*/url";
     ListFunctionUrlConfigs: "GET", "/2021-10-31/functions/*/urls";
+    PublishVersion: "POST", "/2015-03-31/functions/*/versions";
+    ListVersionsByFunction: "GET", "/2015-03-31/functions/*/versions";
+    CreateAlias: "POST", "/2015-03-31/functions/*/aliases";
+    GetAlias: "GET", "/2015-03-31/functions/*/aliases/*";
+    UpdateAlias: "PUT", "/2015-03-31/functions/*/aliases/*";
+    DeleteAlias: "DELETE", "/2015-03-31/functions/*/aliases/*";
+    ListAliases: "GET", "/2015-03-31/functions/*/aliases";
+    TagResource: "POST", "/2017-03-31/tags/*";
+    UntagResource: "DELETE", "/2017-03-31/tags/*";
+    ListTags: "GET", "/2017-03-31/tags/*";
+    AddPermission: "POST", "/2015-03-31/functions/*/policy";
+    RemovePermission: "DELETE", "/2015-03-31/functions/*/policy/*";
+    GetPolicy: "GET", "/2015-03-31/functions/*/policy";
+    PutFunctionConcurrency: "PUT", "/2017-10-31/functions/*/concurrency";
+    GetFunctionConcurrency: "GET", "/2019-09-30/functions/*/concurrency";
+    DeleteFunctionConcurrency: "DELETE", "/2017-10-31/functions/*/concurrency";
+    ListProvisionedConcurrencyConfigs: "GET", "/2019-09-30/functions/*/provisioned-concurrency?List=ALL";
+    PutProvisionedConcurrencyConfig: "PUT", "/2019-09-30/functions/*/provisioned-concurrency";
+    GetProvisionedConcurrencyConfig: "GET", "/2019-09-30/functions/*/provisioned-concurrency";
+    DeleteProvisionedConcurrencyConfig: "DELETE", "/2019-09-30/functions/*/provisioned-concurrency";
 }
 
 /// Where packages are downloaded from; not part of Lambda's API, which gives out URLs of S3.

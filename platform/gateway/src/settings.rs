@@ -34,7 +34,7 @@ pub(crate) fn check(request: &SettingsRequest, limits: &Limits, violations: &mut
         }
     }
     if let Some(description) = &request.description {
-        violations.check_length(description, "description", DESCRIPTION_MAX);
+        check_description(description, violations);
     }
     if let Some(timeout) = request.timeout {
         violations.check_range(timeout, "timeout", (1, i64::from(limits.timeout_s_max)));
@@ -57,6 +57,11 @@ pub(crate) fn check(request: &SettingsRequest, limits: &Limits, violations: &mut
         let constraint = Constraint::KeysPattern(VARIABLE_PATTERN);
         violations.add(name, "environment.variables", constraint);
     }
+}
+
+/// Notes a description that is too long.
+pub(crate) fn check_description(description: &str, violations: &mut Violations) {
+    violations.check_length(description, "description", DESCRIPTION_MAX);
 }
 
 /// The request's settings as changes. Call [`check`] first: numbers out of range are cut to it here.

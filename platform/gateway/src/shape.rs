@@ -308,6 +308,15 @@ pub(crate) struct GetAnswer<'a> {
     pub code: CodeLocation,
     #[serde(skip_serializing_if = "has_none")]
     pub tags: Option<&'a BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+}
+
+/// Concurrency, as a part of GetFunction.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Concurrency {
+    pub reserved_concurrent_executions: u32,
 }
 
 fn has_none(tags: &Option<&BTreeMap<String, String>>) -> bool {
@@ -323,12 +332,21 @@ pub(crate) struct CodeLocation {
 }
 
 /// ListFunctions.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ListAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_marker: Option<String>,
     pub functions: Vec<Configuration<'a>>,
+}
+
+/// ListVersionsByFunction.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct VersionsAnswer<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_marker: Option<String>,
+    pub versions: Vec<Configuration<'a>>,
 }
 
 /// GetAccountSettings.
@@ -354,6 +372,13 @@ pub(crate) struct AccountLimit {
 pub(crate) struct AccountUsage {
     pub total_code_size: u64,
     pub function_count: u64,
+}
+
+/// As in `2026-11-20T19:49:58+0000`.
+pub(crate) fn last_modified_seconds(unix_ms: u64) -> String {
+    let ms = i64::try_from(unix_ms).unwrap_or(0);
+    let stamp = Timestamp::from_millisecond(ms).unwrap_or_default();
+    stamp.strftime("%Y-%m-%dT%H:%M:%S+0000").to_string()
 }
 
 /// As in `2026-11-20T19:49:58.123+0000`.

@@ -15,6 +15,7 @@ pub(crate) enum Constraint<'a> {
     OneOf(&'a str),
     EachOneOf(&'a str),
     KeysPattern(&'a str),
+    ValuesIn(&'a str, &'a str),
     NotNull,
 }
 
@@ -41,6 +42,12 @@ impl fmt::Display for Constraint<'_> {
                 f,
                 "Map keys must satisfy constraint: [Member must satisfy regular expression \
                  pattern: {pattern}]"
+            ),
+            Self::ValuesIn(least, most) => write!(
+                f,
+                "Map value must satisfy constraint: [Member must have value less than or equal to \
+                 {most}, Member must have value greater than or equal to {least}, Member must not be \
+                 null]"
             ),
             Self::NotNull => f.write_str("Member must not be null"),
         }

@@ -1,6 +1,7 @@
 //! Functions: created, shown, changed, deleted.
 
-use super::{Found, PageOf, empty, finish, marker, parse, store_error};
+use super::version::PublishAsked;
+use super::{Found, PageOf, empty, finish, marker, parse, revision_error, store_error};
 use crate::answer::Answer;
 use crate::engine::{Engine, PrepareFailed};
 use crate::error::{ApiError, ErrorKind};
@@ -9,11 +10,11 @@ use crate::reference::{Reference, is_latest};
 use crate::route::PACKAGES;
 use crate::settings;
 use crate::shape::{
-    AbsentSettings, CodeLocation, CodeRequest, Configuration, CreateRequest, GetAnswer, ListAnswer,
-    SettingsRequest, UpdateCodeRequest,
+    AbsentSettings, CodeLocation, CodeRequest, Concurrency, Configuration, CreateRequest,
+    GetAnswer, ListAnswer, SettingsRequest, UpdateCodeRequest,
 };
 use crate::signature::Presign;
-use crate::validation::Violations;
+use crate::validation::{Constraint, Violations};
 use crate::{canonical, code};
 use catalog::{
     CreateError, Function, NewFunction, SettingsChange, State, UpdateError, UpdateOf, Updated,
@@ -28,6 +29,19 @@ use std::time::SystemTime;
 const PAGE_MAX: usize = 50;
 /// Functions that may be asked for at once (service model, 2026-11).
 const ITEMS_MAX: i64 = 10_000;
+
+/// Whether a version is to be published of what an operation leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Publish {
+    No,
+    Yes,
+}
+
+impl Publish {
+    fn asked(asked: Option<bool>) -> Self {
+        if asked == Some(true) { Self::Yes } else { Self::No }
+    }
+}
 
 /// What an update is to change.
 enum Change {
@@ -44,12 +58,14 @@ impl<E: Engine> Inner<E> {
         let work = async move {
             let reader = inner.clone();
             let body = call.body;
-            let (new, zip) = blocking(move || reader.read_create(tenant, &body)).await??;
+            let (new, zip, publish) = blocking(move || reader.read_create(tenant, &body)).await??;
             let keeper = inner.clone();
             let created = blocking(move || {
                 if keeper.catalog.get(tenant, &new.name).is_some() {
                     return Err(create_error(CreateError::Exists { name: new.name }));
                 }
+                let times = if publish == Publish::Yes { 2 } else { 1 };
+                keeper.check_code_storage(tenant, zip.len() as u64 * times)?;
                 let package = code::store(&keeper.catalog, &zip)?;
                 keeper.catalog.create(new, package).map_err(create_error)
             })
@@ -57,8 +73,14 @@ impl<E: Engine> Inner<E> {
             if let Some(entry) = inner.catalog.entry(tenant, &created.name) {
                 inner.share_any(&entry);
             }
-            tokio::spawn(inner.clone().deploy_and_mark(created.clone()));
-            json_answer(StatusCode::CREATED, &Configuration::whole(&created))
+            let shown = match publish {
+                Publish::No => Ok(created.clone()),
+                Publish::Yes => {
+                    inner.publish(tenant, created.name.clone(), PublishAsked::default()).await
+                }
+            };
+            tokio::spawn(inner.clone().deploy_and_mark(created));
+            json_answer(StatusCode::CREATED, &Configuration::whole(&shown?))
         };
         finish(work).await
     }
@@ -67,7 +89,7 @@ impl<E: Engine> Inner<E> {
         &self,
         tenant: TenantId,
         body: &[u8],
-    ) -> Result<(NewFunction, Vec<u8>), ApiError> {
+    ) -> Result<(NewFunction, Vec<u8>, Publish), ApiError> {
         let request: CreateRequest = parse(body)?;
         let asked: SettingsRequest = parse(body)?;
         let absent: AbsentSettings = parse(body)?;
@@ -99,7 +121,6 @@ impl<E: Engine> Inner<E> {
                 "PackageType Image is not supported by this platform: send a zip.",
             ));
         }
-        refuse_publish(request.publish)?;
         settings::refuse_absent(&absent)?;
         let tags = request.tags.unwrap_or_default();
         settings::check_tags(&tags)?;
@@ -108,7 +129,8 @@ impl<E: Engine> Inner<E> {
         let zip = code::decode(request.code.unwrap_or_default())?;
         let (name, region) = (reference.name.to_owned(), self.region.clone());
         let architecture = own.to_owned();
-        Ok((NewFunction { tenant, name, region, architecture, tags, settings }, zip))
+        let new = NewFunction { tenant, name, region, architecture, tags, settings };
+        Ok((new, zip, Publish::asked(request.publish)))
     }
 
     pub(crate) fn get_function(&self, call: &Call<'_>, name: &str) -> Result<Answer, ApiError> {
@@ -130,8 +152,12 @@ impl<E: Engine> Inner<E> {
         let code = CodeLocation { repository_type: "S3", location };
         let configuration = Configuration::whole(&function).qualified(qualifier.as_deref());
         let entry = self.catalog.entry(call.tenant(), &function.name);
-        let tags = entry.as_ref().map(|entry| &entry.attachments.tags);
-        json_answer(StatusCode::OK, &GetAnswer { configuration, code, tags })
+        let attachments = entry.as_ref().map(|entry| &entry.attachments);
+        let tags = attachments.map(|it| &it.tags);
+        let concurrency = attachments
+            .and_then(|it| it.reserved_concurrency)
+            .map(|reserved| Concurrency { reserved_concurrent_executions: reserved });
+        json_answer(StatusCode::OK, &GetAnswer { configuration, code, tags, concurrency })
     }
 
     pub(crate) fn get_configuration(
@@ -146,6 +172,20 @@ impl<E: Engine> Inner<E> {
 
     pub(crate) fn list_functions(&self, call: &Call<'_>) -> Result<Answer, ApiError> {
         let of = PageOf::read(call, ITEMS_MAX, PAGE_MAX)?;
+        match call.query("FunctionVersion").as_deref() {
+            None => {}
+            Some("ALL") => return self.list_states(call, &of),
+            Some(other) => {
+                let mut violations = Violations::default();
+                violations.add(other, "functionVersion", Constraint::OneOf("ALL"));
+                violations.finish()?;
+            }
+        }
+        // Functions of another region are none of this platform's.
+        let region = call.query("MasterRegion");
+        if region.is_some_and(|region| region != "ALL" && region != self.region) {
+            return json_answer(StatusCode::OK, &ListAnswer::default());
+        }
         let page = self.catalog.list(call.tenant(), of.after.as_deref(), of.limit);
         let latest = page.entries.iter().map(|entry| &entry.latest);
         let functions = latest.map(|function| Configuration::listed(function)).collect();
@@ -174,7 +214,19 @@ impl<E: Engine> Inner<E> {
                 blocking(move || code::store(&keeper.catalog, &zip).map(drop)).await??;
                 return json_answer(StatusCode::OK, &Configuration::whole(&current));
             }
-            inner.update(tenant, name, request.revision_id, Change::Code(zip)).await
+            let change = Change::Code(zip);
+            let updating = inner.clone();
+            let function =
+                updating.update(tenant, name.clone(), request.revision_id, change).await?;
+            if Publish::asked(request.publish) == Publish::No
+                || matches!(function.last_update, State::Failed { .. })
+            {
+                return json_answer(StatusCode::OK, &Configuration::whole(&function));
+            }
+            let version = inner.publish(tenant, name, PublishAsked::default()).await?;
+            let qualifier = version.version.to_string();
+            let configuration = Configuration::whole(&version).qualified(Some(&qualifier));
+            json_answer(StatusCode::OK, &configuration)
         };
         finish(work).await
     }
@@ -194,22 +246,29 @@ impl<E: Engine> Inner<E> {
         let revision_id = asked.revision_id.clone();
         let change = Change::Settings(Box::new(settings::change(asked, &self.engine.runtimes())?));
         let (inner, tenant) = (self.clone(), call.tenant());
-        finish(async move { inner.update(tenant, name, revision_id, change).await }).await
+        let work = async move {
+            let function = inner.update(tenant, name, revision_id, change).await?;
+            json_answer(StatusCode::OK, &Configuration::whole(&function))
+        };
+        finish(work).await
     }
 
-    /// Makes an update durable and effective; the answer tells of either.
+    /// Makes an update durable and effective; what it returns tells how either went.
     async fn update(
         self: Arc<Self>,
         tenant: TenantId,
         name: String,
         revision_id: Option<String>,
         change: Change,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<Arc<Function>, ApiError> {
         let keeper = self.clone();
         let updated = blocking(move || {
             let of = UpdateOf { tenant, name: &name, revision_id: revision_id.as_deref() };
             let updated = match change {
                 Change::Code(zip) => {
+                    let before = keeper.catalog.get(tenant, &name).map_or(0, |f| f.code_size);
+                    let more = (zip.len() as u64).saturating_sub(before);
+                    keeper.check_code_storage(tenant, more)?;
                     keeper.catalog.update_code(of, code::store(&keeper.catalog, &zip)?)
                 }
                 Change::Settings(change) => keeper.catalog.update_settings(of, *change),
@@ -223,8 +282,7 @@ impl<E: Engine> Inner<E> {
         };
         self.deployed.send_modify(|count| *count += 1);
         self.collect().await;
-        let function = function?;
-        json_answer(StatusCode::OK, &Configuration::whole(&function))
+        function
     }
 
     /// After an update that could not be made ready: the function goes on as it was, where it was ready before.
@@ -271,13 +329,27 @@ impl<E: Engine> Inner<E> {
         let (inner, tenant) = (self.clone(), call.tenant());
         let asked = call.query("Qualifier");
         let qualifier = reference.check(tenant, &self.region, asked.as_deref())?;
+        if is_latest(qualifier) && qualifier.is_some() {
+            return Err(ApiError::parameter(
+                "$LATEST version cannot be deleted without deleting the function.",
+            ));
+        }
         if let Some(qualifier) = qualifier {
-            return Err(match is_latest(Some(qualifier)) {
-                true => ApiError::parameter(
-                    "$LATEST version cannot be deleted without deleting the function.",
-                ),
-                false => ApiError::no_function(&self.arn(tenant, reference.name, Some(qualifier))),
-            });
+            let Ok(Version::Number(number)) = qualifier.parse() else {
+                return Err(ApiError::parameter(
+                    "Deletion of aliases is not currently supported by DeleteFunction: use \
+                     DeleteAlias.",
+                ));
+            };
+            let entry = self.catalog.entry(tenant, reference.name);
+            let entry = entry
+                .ok_or_else(|| ApiError::no_function(&self.arn(tenant, reference.name, None)))?;
+            let work = async move {
+                inner.delete_version(tenant, entry, number).await?;
+                inner.collect().await;
+                Ok(empty(StatusCode::NO_CONTENT))
+            };
+            return finish(work).await;
         }
         let name = reference.name.to_owned();
         let work = async move {
@@ -305,11 +377,7 @@ impl<E: Engine> Inner<E> {
             UpdateError::NoFunction { name } => {
                 ApiError::no_function(&self.arn(tenant, &name, None))
             }
-            UpdateError::Revision { .. } => ApiError::new(
-                ErrorKind::PreconditionFailed,
-                "The Revision Id provided does not match the latest Revision Id. Call the \
-                 GetFunction/GetAlias API to retrieve the latest Revision Id",
-            ),
+            UpdateError::Revision { .. } => revision_error(),
             UpdateError::Pending { function, .. } => ApiError::new(
                 ErrorKind::ResourceConflict,
                 match function.state {
@@ -337,18 +405,7 @@ fn read_update_code(body: &[u8]) -> Result<(UpdateCodeRequest, Vec<u8>), ApiErro
     let fits = settings::check_architectures(asked, architecture(), &mut violations);
     violations.finish()?;
     fits?;
-    refuse_publish(request.publish)?;
     Ok((request, code::decode(code)?))
-}
-
-fn refuse_publish(publish: Option<bool>) -> Result<(), ApiError> {
-    match publish {
-        Some(true) => Err(ApiError::parameter(
-            "Publish is not supported by this platform, which has no versions but $LATEST: leave \
-             it out.",
-        )),
-        _ => Ok(()),
-    }
 }
 
 fn create_error(error: CreateError) -> ApiError {

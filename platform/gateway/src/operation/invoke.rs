@@ -13,8 +13,9 @@ use crate::validation::{Constraint, Violations};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use catalog::{Function, State, Version};
+use catalog::{Access, Entry, Function, State, Version};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use model::TenantId;
 use serde::de::IgnoredAny;
 use std::sync::Arc;
 
@@ -87,10 +88,16 @@ impl<E: Engine> Inner<E> {
     ) -> Result<Prepared, ApiError> {
         let reference = Reference::parse(name)?;
         let asked = call.query("Qualifier");
-        let qualifier = reference.check(call.tenant(), &self.region, asked.as_deref())?;
+        let owner = reference.owner(call.tenant());
+        let qualifier = reference.check(owner, &self.region, asked.as_deref())?;
         let options = Options::read(&call.parts.headers, streams)?;
-        let none = || ApiError::no_function(&self.arn(call.tenant(), reference.name, qualifier));
-        let entry = self.catalog.entry(call.tenant(), reference.name).ok_or_else(none)?;
+        let none = || ApiError::no_function(&self.arn(owner, reference.name, qualifier));
+        let entry = self.catalog.entry(owner, reference.name);
+        if owner != call.tenant() {
+            let arn = self.arn(owner, reference.name, qualifier);
+            check_permission(call.tenant(), entry.as_deref(), qualifier, &arn)?;
+        }
+        let entry = entry.ok_or_else(none)?;
         let function = entry.pick(qualifier, random_share).ok_or_else(none)?;
         let function = self.settled(function).await.ok_or_else(none)?;
         check_state(&function)?;
@@ -189,6 +196,30 @@ fn trace_id(headers: &HeaderMap) -> Option<Arc<str>> {
     let sampled = u8::from_str_radix(flags, 16).ok()? & 1;
     let (seconds, rest) = trace.split_at(8);
     Some(format!("Root=1-{seconds}-{rest};Parent={parent};Sampled={sampled}").into())
+}
+
+/// Refuses an account that is not the owner, unless the policy of just this qualifier lets it in. A function that is not
+/// there is refused in the same words.
+fn check_permission(
+    caller: TenantId,
+    entry: Option<&Entry>,
+    qualifier: Option<&str>,
+    arn: &str,
+) -> Result<(), ApiError> {
+    let action = "lambda:InvokeFunction";
+    let access = Access { account: Some(caller), action, function_url_auth_type: None };
+    let of = qualifier.filter(|qualifier| *qualifier != Version::LATEST).unwrap_or("");
+    let policy = entry.and_then(|entry| entry.attachments.policies.get(of));
+    if policy.is_some_and(|policy| policy.allows(&access)) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        ErrorKind::AccessDenied,
+        format!(
+            "User: arn:aws:iam::{caller}:root is not authorized to perform: {action} on resource: {arn} \
+             because no resource-based policy allows the {action} action"
+        ),
+    ))
 }
 
 fn decode_context(text: &str) -> Result<Arc<str>, ApiError> {
