@@ -80,7 +80,8 @@ impl<E: Engine> Inner<E> {
                 }
             };
             tokio::spawn(inner.clone().deploy_and_mark(created));
-            json_answer(StatusCode::CREATED, &Configuration::whole(&shown?))
+            let shown = shown?;
+            json_answer(StatusCode::CREATED, &Configuration::whole(&shown))
         };
         finish(work).await
     }
