@@ -309,11 +309,9 @@ async fn conflicts() {
     }
     "#);
     let mut lines = Vec::new();
-    for (method, target) in [
-        ("DELETE", "f?Qualifier=%24LATEST"),
-        ("GET", "f?Qualifier=1"),
-        ("GET", "f:1?Qualifier=2"),
-    ] {
+    for (method, target) in
+        [("DELETE", "f?Qualifier=%24LATEST"), ("GET", "f?Qualifier=1"), ("GET", "f:1?Qualifier=2")]
+    {
         lines.push(line(server.ask(method, &format!("{FUNCTIONS}/{target}"), "").await));
     }
     assert_snapshot!(lines.join("\n"), @"
