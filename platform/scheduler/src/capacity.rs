@@ -10,7 +10,7 @@ use crate::policy::{Choice, Company, Growth, Want};
 use crate::rooms::{Owner, Owners};
 use crate::scheduler::Scheduler;
 use crate::timers::{Alarm, Slot};
-use crate::{Action, Epoch, HostPhase, Purpose, Rejection, StopReason};
+use crate::{Action, Epoch, FunctionSettings, HostPhase, Purpose, Rejection, StopReason};
 use model::{FunctionId, HostId, InstanceId, MemoryMib, Span, Time};
 
 /// Hosts looked at in search of idle instances to evict, on a machine that is full.
@@ -79,9 +79,13 @@ impl Scheduler {
         }
         let past = self.outdated_start(function);
         let Some(state) = self.functions.get(function) else { return false };
-        // One of the version before has the place of that version's role.
-        let settings = past.as_ref().map_or(&state.details.settings, |(_, settings)| settings);
-        let (owners, memory) = (self.profile.owners(settings), settings.memory.max(MemoryMib(1)));
+        let present = &state.details.settings;
+        // One of the version before has the place of that version's role; whom it puts up with is said for all at once.
+        let settings = past.as_ref().map_or_else(
+            || present.clone(),
+            |(_, before)| FunctionSettings { isolation: present.isolation, ..before.clone() },
+        );
+        let (owners, memory) = (self.profile.owners(&settings), settings.memory.max(MemoryMib(1)));
         let make = past.map_or(Make::OnDemand, |(epoch, _)| Make::Past(epoch, memory));
         self.make_room(memory);
         match self.find_room(owners, memory) {
