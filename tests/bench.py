@@ -1,6 +1,6 @@
 """The speed of the platform beside peers and limits, all measured in this one run; prints ratios.
 
-Usage: tests/bench [start] [scheduler] [replay] [warm] [cold] [burst] [idle] [emulator]; all without arguments.
+Usage: tests/bench [start] [scheduler] [replay] [warm] [cold] [burst] [async] [idle] [emulator]; all without arguments.
 """
 
 import http.client
@@ -22,6 +22,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import intake  # noqa: E402
 import replay_peer  # noqa: E402
 from conftest import BINARY, PYTHON, ROOT, Platform  # noqa: E402
 
@@ -36,10 +37,12 @@ def hello_binary():
     return (HELLO / "target" / "release" / "hello").read_bytes()
 
 
-def signed(platform, path, body):
+def signed(platform, path, body, more=()):
     """Headers for one POST; they hold for five minutes, as signatures do."""
     request = AWSRequest("POST", platform.endpoint + path, data=body)
     request.headers["Content-Type"] = "application/json"
+    for name, value in dict(more).items():
+        request.headers[name] = value
     keys = platform.credentials
     SigV4Auth(
         Credentials(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"]),
@@ -310,7 +313,7 @@ def emulator():
 
 def main():
     global HELLO_BYTES
-    chosen = sys.argv[1:] or ["start", "scheduler", "replay", "warm", "cold", "burst", "idle", "emulator"]
+    chosen = sys.argv[1:] or ["start", "scheduler", "replay", "warm", "cold", "burst", "async", "idle", "emulator"]
     for name, crate, bench in (("start", "sandbox", "start"), ("scheduler", "scheduler", "events"),
                                ("replay", "replay", "invocations")):
         if name in chosen:
@@ -320,7 +323,7 @@ def main():
         replay_peer.compare(BINARY, row)
     if "emulator" in chosen:
         emulator()
-    if not {"warm", "cold", "burst", "idle"} & set(chosen):
+    if not {"warm", "cold", "burst", "async", "idle"} & set(chosen):
         return
     HELLO_BYTES = hello_binary()
     if {"warm", "cold", "burst"} & set(chosen):
@@ -333,6 +336,9 @@ def main():
                         what(platform)
             finally:
                 platform.stop()
+    if "async" in chosen:
+        local = (ROOT / "profiles" / "local.toml").read_text()
+        intake.measure(Platform, HELLO_BYTES, local, (row, signed, wrk, invocations, SECONDS))
     if "idle" in chosen:
         idle()
 

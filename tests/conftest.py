@@ -52,10 +52,13 @@ class Platform:
             text=True,
         )
         said = {}
+        self.host_address = None
         for line in self.process.stdout:
             line = line.strip()
             if line.startswith("endpoint "):
                 self.endpoint = line.split(" ", 1)[1]
+            elif line.startswith("host_address "):
+                self.host_address = line.split(" ", 1)[1]
             elif line.startswith("AWS_") and "=" in line:
                 key, value = line.split("=", 1)
                 said[key] = value

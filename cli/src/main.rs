@@ -1,10 +1,12 @@
 //! `peek`, the one binary: measures function platforms, and is one.
 
 mod analyse;
+mod bill;
 mod calibrate;
 mod clean;
 mod client;
 mod configuration;
+mod dev;
 mod directory;
 mod doctor;
 mod draw;
@@ -15,6 +17,7 @@ mod progress;
 mod reading;
 mod replay;
 mod serve;
+mod shell;
 mod spent;
 mod study;
 mod terminal;
@@ -74,6 +77,8 @@ enum Command {
     Study(study::Arguments),
     /// Run the platform alone: the AWS Lambda API on this machine.
     Serve(serve::Arguments),
+    /// Run a platform of one's own on which what is saved runs, and print what it logs.
+    Dev(dev::Arguments),
     /// Deploy, invoke, list and delete functions, and read their logs, on any endpoint of the Lambda API.
     #[command(name = "fn")]
     Function(function::Arguments),
@@ -89,12 +94,30 @@ enum Command {
     Replay(replay::Arguments),
     /// Analyse measurements that Peek did not make: tables of latencies or of idle pools.
     Analyse(analyse::Arguments),
+    /// Say what was billed and what was really used, per tenant, function and day.
+    Bill(bill::Arguments),
     /// Say what this machine offers to sandboxes, and the remedy for what is missing.
     Doctor,
-    /// Find and remove what a killed study left on a target.
+    /// Find and remove what a killed study left on a target, or killed servers on this machine.
     Clean(clean::Arguments),
     /// Show every flag's value where the command line does not name it, and where it comes from.
     Config(configuration::ShowArguments),
+    /// Print completions for a shell.
+    Completions(shell::CompletionsArguments),
+    /// Print a manual page, or write those of all commands.
+    Man(shell::ManArguments),
+    /// Print a systemd unit that runs the platform.
+    Unit,
+    /// Say which version this is, built from what and for what.
+    Version(shell::VersionArguments),
+    /// Lead a debugger into a sandbox; started by `peek dev` itself.
+    #[command(hide = true)]
+    Tunnel {
+        /// A process in the sandbox.
+        pid: u32,
+        /// The port there.
+        port: u16,
+    },
     /// Own the sandboxes of a server; started by `peek serve` itself.
     #[command(hide = true)]
     Starter {
@@ -169,6 +192,12 @@ fn run(arguments: Arguments, configuration: &Configuration) -> ExitCode {
     let done = match arguments.command {
         Command::Study(arguments) => study::run(arguments),
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Dev(arguments) => dev::run(arguments),
+        Command::Completions(arguments) => shell::completions(&arguments, command()),
+        Command::Man(arguments) => shell::man(&arguments, &command()),
+        Command::Unit => shell::unit(),
+        Command::Version(arguments) => Ok(shell::version(&arguments)),
+        Command::Tunnel { pid, port } => dev::tunnel(pid, port),
         Command::Function(arguments) => function::run(arguments),
         Command::Logs(arguments) => function::logs(&arguments),
         Command::Report(arguments) => draw::run(&arguments),
@@ -176,6 +205,7 @@ fn run(arguments: Arguments, configuration: &Configuration) -> ExitCode {
         Command::Profile(arguments) => profile::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Analyse(arguments) => analyse::run(&arguments),
+        Command::Bill(arguments) => bill::run(arguments),
         Command::Doctor => doctor::run(),
         Command::Clean(arguments) => clean::run(&arguments),
         Command::Config(arguments) => configuration::show(&arguments, &command(), configuration),

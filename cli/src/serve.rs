@@ -19,6 +19,28 @@ pub struct Arguments {
     /// Accounts that have an access key; those that DIR/credentials.json lacks are made and kept there.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     tenants: u32,
+    /// File with the access keys, of the form of DIR/credentials.json and of mode 0600, instead of that one.
+    #[arg(long, value_name = "FILE", conflicts_with = "access_key_id")]
+    credentials: Option<PathBuf>,
+    /// Id of the one access key, instead of those in DIR. Its secret is better in a variable, PEEK_SERVE_SECRET_ACCESS_KEY:
+    /// command lines can be seen by all.
+    #[arg(long, value_name = "ID", requires = "secret_access_key")]
+    access_key_id: Option<String>,
+    /// Secret of that key.
+    #[arg(long, value_name = "SECRET", requires = "access_key_id")]
+    secret_access_key: Option<String>,
+    /// Take requests without a signature, and those of unknown keys, as the first account's. On loopback only.
+    #[arg(long)]
+    no_auth: bool,
+    /// Serve through TLS by this certificate, with those between it and its root, in PEM form.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of that certificate, in PEM form.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Serve through TLS by a certificate that is made and kept in DIR; clients have to be told to trust it.
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
+    tls_self_signed: bool,
     /// How the platform behaves: `local`, `study`, or a TOML file.
     #[arg(long, value_name = "NAME|FILE", default_value = "local", env = "PEEK_PROFILE")]
     profile: String,
@@ -28,6 +50,24 @@ pub struct Arguments {
     /// An address (host:port) on this machine that instances may reach all the same; may be repeated.
     #[arg(long, value_name = "ADDR")]
     allow: Vec<SocketAddr>,
+    /// Address to serve Prometheus's metrics on, at /metrics; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", env = "PEEK_METRICS_LISTEN")]
+    metrics_listen: Option<SocketAddr>,
+    /// File with the bearer token that reads the metrics; needed where ADDR is not a loopback one.
+    #[arg(long, value_name = "FILE", requires = "metrics_listen")]
+    metrics_token: Option<PathBuf>,
+    /// OpenTelemetry collector that spans of invocations are sent to, by OTLP over HTTP, as http://127.0.0.1:4318.
+    #[arg(long, value_name = "URL", env = "PEEK_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<server::OtlpEndpoint>,
+    /// Megabytes of log lines that are kept of one function; the oldest go.
+    #[arg(long, value_name = "MB", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    log_megabytes: u64,
+    /// The same of all functions together.
+    #[arg(long, value_name = "MB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    log_megabytes_total: u64,
+    /// Days for which log lines are kept.
+    #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u64).range(1..=3653))]
+    log_days: u64,
     /// Write what the platform really does, as JSON lines, for holding measurements against it.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
@@ -39,13 +79,39 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(data) => data,
         None => default_data()?,
     };
+    let observe = server::Observe {
+        log_bounds: server::LogBounds {
+            group_bytes: arguments.log_megabytes << 20,
+            total_bytes: arguments.log_megabytes_total << 20,
+            age: model::Span::from_secs(arguments.log_days * 24 * 3600),
+            ..server::LogBounds::default()
+        },
+        metrics_listen: arguments.metrics_listen,
+        metrics_token: arguments.metrics_token,
+        otlp_endpoint: arguments.otlp_endpoint,
+    };
     let options = server::Options {
         listen: arguments.listen,
         data,
         tenants: arguments.tenants,
+        keys: match (arguments.credentials, arguments.access_key_id, arguments.secret_access_key) {
+            (Some(file), ..) => server::Keys::File(file),
+            (None, Some(id), Some(secret)) => server::Keys::Given { id, secret },
+            _ => server::Keys::Own,
+        },
+        unsigned: match arguments.no_auth {
+            true => server::Unsigned::First,
+            false => server::Unsigned::Refused,
+        },
+        tls: match (arguments.tls_cert, arguments.tls_key) {
+            (Some(certificate), Some(key)) => server::Tls::Files { certificate, key },
+            _ if arguments.tls_self_signed => server::Tls::SelfSigned,
+            _ => server::Tls::None,
+        },
         profile: profile(&arguments.profile)?,
         network: arguments.network,
         allow: arguments.allow,
+        observe,
         journal: arguments.journal,
         starter: starter_command()?,
     };
@@ -99,10 +165,16 @@ fn announce(ready: &server::Ready) {
     if let Some(address) = ready.host_address {
         println!("host_address {address}");
     }
+    if let Some(metrics) = &ready.metrics {
+        println!("metrics {metrics}");
+    }
     println!("AWS_DEFAULT_REGION={}", ready.region);
     println!("AWS_REGION={}", ready.region);
     println!("AWS_ENDPOINT_URL={}", ready.endpoint);
     println!("endpoint {}", ready.endpoint);
+    if let Some(bundle) = &ready.bundle {
+        println!("AWS_CA_BUNDLE={}", bundle.display());
+    }
     for key in &ready.access_keys {
         println!("AWS_ACCESS_KEY_ID={}", key.id);
         println!("AWS_SECRET_ACCESS_KEY={}", key.secret);

@@ -85,7 +85,6 @@ PARAMETERS = {
     "code elsewhere": ({"Code": {"S3Bucket": "bucket", "S3Key": "key"}}, "S3Bucket is not supported"),
     "reserved variable": ({"Environment": {"Variables": {"AWS_REGION": "x"}}}, "Reserved keys used in this request: AWS_REGION"),
     "large environment": ({"Environment": {"Variables": {"BIG": "x" * 4096}}}, "exceeded the 4KB limit"),
-    "publish": ({"Publish": True}, "Publish is not supported"),
     "layers": ({"Layers": ["arn:aws:lambda:us-east-1:123456789012:layer:l:1"]}, "Layers"),
     "not a zip": ({"Code": {"ZipFile": b"hello"}}, "Could not unzip uploaded file"),
     "empty zip": ({"Code": {"ZipFile": package({})}}, "non-empty zip"),
@@ -154,24 +153,20 @@ def test_payloads(client, make, python):
         assert message.startswith("Could not parse request body into json: ")
 
 
-# Invocation types and contexts that cannot be are refused; what is not here yet is told, not swallowed.
+# Invocation types and contexts that cannot be are refused.
 def test_invoke_options(unchecked, make, python):
     name = make(python, {"app.py": ECHO_PYTHON})["FunctionName"]
     assert refused(unchecked.invoke, FunctionName=name, InvocationType="Later")[:2] == (400, "ValidationException")
     assert refused(unchecked.invoke, FunctionName=name, LogType="Head")[:2] == (400, "ValidationException")
     assert refused(unchecked.invoke, FunctionName=name, ClientContext="{}")[:2] == (400, "InvalidRequestContentException")
-    assert refused(unchecked.invoke, FunctionName=name, InvocationType="Event")[:2] == (501, "NotImplementedException")
 
 
 # Operations that this platform does not have say so.
 def test_absent_operations(client, make, python):
     name = make(python, {"app.py": ECHO_PYTHON})["FunctionName"]
     calls = [
-        (client.publish_version, {}), (client.list_aliases, {}), (client.list_versions_by_function, {}),
-        (client.create_alias, {"Name": "a", "FunctionVersion": "1"}),
-        (client.put_function_concurrency, {"ReservedConcurrentExecutions": 1}),
-        (client.get_policy, {}), (client.create_function_url_config, {"AuthType": "NONE"}),
-        (client.invoke_with_response_stream, {}),
+        (client.get_function_code_signing_config, {}), (client.get_function_scaling_config, {"Qualifier": "$LATEST"}),
+        (client.list_durable_executions_by_function, {}),
     ]
     for call, more in calls:
         status, code, message = refused(call, FunctionName=name, **more)

@@ -153,11 +153,11 @@ def test_no_platform(tmp_path):
 
 
 # The variables of every other client work too, and the file that holds endpoint and keys is its owner's alone.
-def test_exported_variables(platform, tmp_path):
+def test_exported_variables(platform):
     exported = {**platform.credentials, "AWS_ENDPOINT_URL": platform.endpoint}
-    done = run("fn", "ls", PEEK_DATA=str(tmp_path), **exported)
+    done = run("fn", "ls", **exported)
     assert done.returncode == 0, done.stderr
-    done = run("fn", "ls", PEEK_DATA=str(tmp_path), **{**exported, "AWS_SECRET_ACCESS_KEY": "wrong"})
+    done = run("fn", "ls", **{**exported, "AWS_SECRET_ACCESS_KEY": "wrong"})
     assert done.returncode == 2 and "signature" in done.stderr.lower()
     for file in ("endpoint.json", "credentials.json"):
         assert os.stat(platform.data / file).st_mode & 0o777 == 0o600

@@ -258,3 +258,14 @@ def test_network_reaches_the_sink(findings):
         assert any("no sink" in it["text"] for it in findings["problems"])
     disk = found(findings, "disk.throughput_mib_s", colevel=1)
     assert disk["value"] > 1
+
+
+# Updates of code, memory, environment and role are found to be atomic: nothing outdated of all that was sent after the
+# acknowledgement, with an interval, as the profile says.
+def test_updates_are_found_atomic(findings):
+    outdated = [it for it in findings["findings"] if it["metric"] == "consistency.outdated_fraction"]
+    assert {it["setting"]["kind"] for it in outdated} == {"code", "memory", "env", "role"}
+    for finding in outdated:
+        assert (finding["value"], finding["truth"]) == (0, 0), finding
+        assert finding["n"] > 0
+        assert finding["ci95"][0] == 0 < finding["ci95"][1] < 1, finding

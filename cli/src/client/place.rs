@@ -52,6 +52,8 @@ struct Running {
     region: String,
     #[serde(default)]
     ca: Option<PathBuf>,
+    /// The file with its keys; None where they were given in another way.
+    credentials: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,16 +90,15 @@ impl Where {
             let running = running?;
             let keys = match &self.aws_profile {
                 Some(name) => Some(profile(name).await?),
-                None => Some(stored(&data)?),
+                None => Some(stored(&running)?),
             };
-            let Running { endpoint, region: own, ca } = running;
+            let Running { endpoint, region: own, ca, .. } = running;
             return Ok(Place { endpoint, region: self.region.clone().unwrap_or(own), keys, ca });
         };
         let endpoint = checked(&named)?;
         let running = running.ok().filter(|running| running.endpoint == endpoint);
         let region = region.unwrap_or_else(|| REGION.to_owned());
-        let keys =
-            self.keys(&endpoint, &region, running.is_some().then_some(data.as_path())).await?;
+        let keys = self.keys(&endpoint, &region, running.as_ref()).await?;
         Ok(Place { endpoint, region, keys, ca: running.and_then(|running| running.ca) })
     }
 
@@ -105,7 +106,7 @@ impl Where {
         &self,
         endpoint: &str,
         region: &str,
-        own: Option<&Path>,
+        own: Option<&Running>,
     ) -> anyhow::Result<Option<Credentials>> {
         if let Some(name) = &self.aws_profile {
             return profile(name).await.map(Some);
@@ -116,8 +117,8 @@ impl Where {
             let token = variable("AWS_SESSION_TOKEN");
             return Ok(Some(Credentials::from_keys(id, secret, token)));
         }
-        if let Some(data) = own {
-            return stored(data).map(Some);
+        if let Some(running) = own {
+            return stored(running).map(Some);
         }
         if let Some(name) = variable("AWS_PROFILE") {
             return profile(&name).await.map(Some);
@@ -185,10 +186,15 @@ fn running(data: &Path) -> anyhow::Result<Running> {
     serde_json::from_str(&text).with_context(|| format!("{} says no endpoint", path.display()))
 }
 
-/// The first key of a data directory.
-fn stored(data: &Path) -> anyhow::Result<Credentials> {
-    let path = data.join("credentials.json");
-    let text = fs::read_to_string(&path).with_context(|| {
+/// The first key of a server on this machine.
+fn stored(running: &Running) -> anyhow::Result<Credentials> {
+    let path = running.credentials.as_ref().with_context(|| {
+        format!(
+            "{} keeps its keys to itself: set AWS_ENDPOINT_URL to it, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            running.endpoint
+        )
+    })?;
+    let text = fs::read_to_string(path).with_context(|| {
         format!(
             "cannot read {}: only its owner may; or name keys with --aws-profile",
             path.display()

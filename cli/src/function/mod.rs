@@ -19,7 +19,12 @@ use anyhow::Context;
 use std::future::Future;
 use std::process::ExitCode;
 
+pub use deploy::{Settings, TemplateFlags, TimeLimit, put_item};
+pub use items::{Item, Several, items};
 pub use logs::Arguments as LogsArguments;
+pub use put::Action;
+pub use source::{Language, left_out};
+pub use tail::{Printer, Tail};
 
 /// Status where the function itself failed.
 const FUNCTION_FAILED: u8 = 1;

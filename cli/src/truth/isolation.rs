@@ -85,6 +85,9 @@ mod tests {
 
     const SHARING: &str = "sharing = \"per_tenant\"";
 
+    /// The first account of an emulated platform.
+    const ACCOUNT: &str = "100000000001";
+
     fn measured(sharing: &str) -> Vec<Finding> {
         let target = platform(&[(SHARING, sharing)]);
         found(&target, &study(&target, &[Kind::Identity, Kind::Isolation]))
@@ -145,6 +148,28 @@ mod tests {
         let findings = measured("sharing = \"per_role\"");
         for metric in ["isolation.cross_tenant_coresident", "isolation.cross_role_coresident"] {
             assert_eq!(numbers(one(&findings, metric)), (0.0, 0.0), "{metric}");
+        }
+    }
+
+    // Everybody shares hosts but one account, which asks for hosts of one role each: nobody meets it, nor do its roles meet.
+    // Where it asks for its own hosts only, its roles do.
+    #[test]
+    fn an_account_keeps_apart() {
+        let measured = |isolation: &str| {
+            let account = format!("[accounts.\"{ACCOUNT}\"]\nisolation = \"{isolation}\"\n\n");
+            let target = platform(&[
+                (SHARING, "sharing = \"shared\""),
+                ("[emulated]\n", &format!("{account}[emulated]\n")),
+            ]);
+            found(&target, &study(&target, &[Kind::Identity, Kind::Isolation]))
+        };
+        for (isolation, together) in [("role", 0.0), ("function", 0.0), ("tenant", 0.5)] {
+            let findings = measured(isolation);
+            let tenants = one(&findings, "isolation.cross_tenant_coresident");
+            assert_eq!(numbers(tenants), (0.0, 0.0), "{isolation}");
+            let roles = one(&findings, "isolation.cross_role_coresident");
+            assert!(holds(roles) && numbers(roles).0 >= together, "{isolation}: {roles:?}");
+            assert!(together > 0.0 || numbers(roles) == (0.0, 0.0), "{isolation}: {roles:?}");
         }
     }
 }

@@ -12,6 +12,7 @@ pub(super) fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
         Placement::BinPack(_) => "bin_pack",
         Placement::Spread(it) if it.max_hosts >= largest_burst(profile, records) => "one_per_host",
         Placement::Spread(_) => "spread",
+        Placement::LeastContention(_) => "unknown",
         Placement::Random(_) => "random",
         Placement::OnePerHost(_) => "one_per_host",
     };

@@ -238,6 +238,7 @@ fn drop_unread(record: &mut Record) {
     record.request_id = String::new();
     record.role = String::new();
     record.version = String::new();
+    record.initialization = String::new();
     if record.experiment != consistency::EXPERIMENT {
         record.mark = String::new();
         record.mark_acknowledged = String::new();

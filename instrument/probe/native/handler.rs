@@ -18,6 +18,7 @@ pub struct Handler {
     mark: String,
     version: String,
     memory_mib: u32,
+    initialization: String,
     invocations: u64,
     work: Option<Work>,
 }
@@ -36,6 +37,7 @@ impl Handler {
             mark: format!("{}.{}", variable("PEEK_MARK"), code_mark.trim()),
             version: variable("AWS_LAMBDA_FUNCTION_VERSION"),
             memory_mib: variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").parse().unwrap_or_default(),
+            initialization: variable("AWS_LAMBDA_INITIALIZATION_TYPE"),
             invocations: 0,
             work: None,
         }
@@ -60,6 +62,7 @@ impl Handler {
             version: self.version.clone(),
             mark: self.mark.clone(),
             memory_mib: self.memory_mib,
+            initialization: self.initialization.clone(),
             background: self.work.take().map(Work::stop),
             ..Response::default()
         };

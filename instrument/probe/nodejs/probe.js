@@ -107,6 +107,7 @@ exports.handler = async (event) => {
     version: process.env.AWS_LAMBDA_FUNCTION_VERSION || '',
     mark: MARK,
     memory_mib: Number(process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE) || 0,
+    initialization: process.env.AWS_LAMBDA_INITIALIZATION_TYPE || '',
   };
   if (work !== null) {
     response.background = work.stop();

@@ -122,6 +122,7 @@ def handler(event, context):
         "version": os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
         "mark": MARK,
         "memory_mib": _number(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")),
+        "initialization": os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
     }
     work, _state["work"] = _state["work"], None
     if work is not None:

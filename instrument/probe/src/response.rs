@@ -30,6 +30,9 @@ pub struct Response {
     pub mark: String,
     /// The memory size that the platform says this has (AWS_LAMBDA_FUNCTION_MEMORY_SIZE), MiB.
     pub memory_mib: u32,
+    /// Why the platform says it was initialized (AWS_LAMBDA_INITIALIZATION_TYPE): `on-demand`, `provisioned-concurrency`,
+    /// `snap-start`; empty where it does not say.
+    pub initialization: String,
     /// Who runs where.
     pub identity: Option<Identity>,
     /// What of the host can be read.

@@ -44,7 +44,7 @@ pub enum ColumnError {
 }
 
 /// Columns that records have not always had: a file without them has their default in each row.
-const LATER: [&str; 1] = ["connect_ns"];
+const LATER: [&str; 2] = ["connect_ns", "initialization"];
 
 /// A type of values that a column can hold.
 trait Cell: Sized + Clone + Default {
@@ -182,7 +182,7 @@ columns! {
     outcome, http_status, error, forced_by, request_id,
     duration_ms, billed_ms, init_duration_ms, max_memory_mib,
     started_unix_ns, finished_unix_ns, function_ns, init_unix_ns, instance, instance_invocations,
-    version, mark, memory_seen_mib, host_ids, uptime_s, cpu_model, cpu_count, host_memory_mib, detail,
+    version, mark, memory_seen_mib, initialization, host_ids, uptime_s, cpu_model, cpu_count, host_memory_mib, detail,
 }
 
 fn field<C: Cell>(name: &str, _: fn(&Record) -> &C) -> Field {
@@ -268,6 +268,7 @@ mod tests {
         version Utf8
         mark Utf8
         memory_seen_mib UInt32
+        initialization Utf8
         host_ids Utf8
         uptime_s Float64
         cpu_model Utf8

@@ -100,6 +100,8 @@ pub struct Record {
     pub mark: String,
     /// Memory size that the instance says it has, MiB.
     pub memory_seen_mib: u32,
+    /// Why the platform says that the instance was initialized: `on-demand`, `provisioned-concurrency`, `snap-start`.
+    pub initialization: String,
     /// Candidates for the host's name, by source (see the probe's `Identity::host_ids`).
     pub host_ids: BTreeMap<String, String>,
     /// Host uptime, s.

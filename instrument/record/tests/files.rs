@@ -99,6 +99,7 @@ fn any_record() -> impl Strategy<Value = Record> {
                 version: text(),
                 mark: text(),
                 memory_seen_mib: s[5],
+                initialization: text(),
                 host_ids,
                 uptime_s: r[4],
                 cpu_model: text(),

@@ -237,6 +237,7 @@ pub(crate) fn fill_response(response: Response, record: &mut Record) {
     record.version = response.version;
     record.mark = response.mark;
     record.memory_seen_mib = response.memory_mib;
+    record.initialization = response.initialization;
     if let Some(identity) = response.identity {
         record.host_ids = identity.host_ids;
         record.uptime_s = identity.uptime_s;

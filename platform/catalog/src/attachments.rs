@@ -2,6 +2,7 @@
 //!
 //! One document for each function, written whole with each change. Deliberately knows nothing of who may change it.
 
+use crate::event_invoke::EventInvoke;
 use crate::function::Version;
 use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ pub struct Attachments {
     pub aliases: BTreeMap<String, Alias>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+    /// How asynchronous events are treated, by qualifier; `$LATEST` where none is named.
+    pub event_invokes: BTreeMap<String, EventInvoke>,
     /// Who else may do what, by qualifier; that of the function itself has none, which is the empty text.
     pub policies: BTreeMap<String, Policy>,
     /// Invocations at once that are set aside for the function, and that it is held to.
@@ -117,5 +120,6 @@ impl Attachments {
         self.aliases.remove(qualifier);
         self.policies.remove(qualifier);
         self.provisioned.remove(qualifier);
+        self.event_invokes.remove(qualifier);
     }
 }

@@ -13,6 +13,7 @@ use crate::attachments::Attachments;
 use crate::entry::Entry;
 use crate::function::{Function, NewFunction, SettingsChange, State, Version};
 use crate::package::{PackageError, PackageLimits};
+use crate::schedules::Schedules;
 use crate::shelf::{Shelf, StoredPackage};
 use crate::store::{Batch, Durable, OpenStoreError, Store, StoreError, Table, number};
 use model::{FunctionId, TenantId};
@@ -42,6 +43,7 @@ const NAME_LOCKS: usize = 64;
 #[derive(Debug)]
 pub struct Catalog {
     store: Store,
+    schedules: Schedules,
     shelf: Shelf,
     memory: RwLock<Memory>,
     last_function: AtomicU64,
@@ -116,8 +118,10 @@ impl Catalog {
         let shelf = Shelf::open(&data, limits).map_err(failed)?;
         let memory = load(&store, &shelf)?;
         let last = store.get(COUNTERS, LAST_FUNCTION.as_bytes())?;
+        let schedules = Schedules::open(&store)?;
         let catalog = Self {
             store,
+            schedules,
             shelf,
             memory: RwLock::new(memory),
             last_function: AtomicU64::new(last.map_or(0, |last| number(&last))),
@@ -131,6 +135,11 @@ impl Catalog {
     /// The store in which the catalog keeps what it has, for whatever else must be as durable.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What is started by the clock.
+    pub fn schedules(&self) -> &Schedules {
+        &self.schedules
     }
 
     /// The function's latest state. Never waits for the disk.

@@ -7,9 +7,11 @@
 mod attachments;
 mod catalog;
 mod entry;
+mod event_invoke;
 mod function;
 mod package;
 mod policy;
+mod schedules;
 mod shelf;
 mod store;
 
@@ -19,11 +21,16 @@ pub use catalog::{
     PublishOf, Published, UpdateError, UpdateOf, Updated,
 };
 pub use entry::{Entry, Target};
+pub use event_invoke::EventInvoke;
 pub use function::{
     Function, NewFunction, Settings, SettingsChange, State, Tracing, Version, VersionError,
 };
 pub use package::{PackageError, PackageLimits};
 pub use policy::{Access, Policy, Statement};
+pub use schedules::{
+    SCHEDULES_MAX, ScheduleEntry, ScheduleError, ScheduleKey, ScheduleKind, ScheduleTarget,
+    Schedules,
+};
 pub use shelf::StoredPackage;
 pub use store::{
     Batch, Durable, Entry as StoredEntry, OpenStoreError, Receipt, Store, StoreError, Table, number,

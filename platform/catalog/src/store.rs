@@ -5,6 +5,8 @@
 
 mod backing;
 mod batch;
+#[cfg(test)]
+mod faults;
 mod format;
 mod receipt;
 mod writer;
@@ -115,6 +117,11 @@ impl Store {
     /// either made whole or not at all. Errors: [`OpenStoreError`].
     pub fn open(path: &Path) -> Result<Self, OpenStoreError> {
         let database = format::open(path)?;
+        Self::over(path, database)
+    }
+
+    /// A store over a database, which is opened again at `path` after an I/O error.
+    fn over(path: &Path, database: Database) -> Result<Self, OpenStoreError> {
         let shared = Arc::new(Shared::new(path.to_owned(), database));
         let writing = Arc::clone(&shared);
         let writer = std::thread::Builder::new()

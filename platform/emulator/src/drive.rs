@@ -13,7 +13,7 @@ use model::{FunctionId, HostId, InstanceId, InvocationId, MemoryMib, Span, Time}
 use probe::Response;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
-use scheduler::{Action, Epoch, Event, Rejection};
+use scheduler::{Action, Epoch, Event, Purpose, Rejection};
 
 /// Lowest part of an instance's ceiling of CPU that its own variation leaves.
 const CPU_FACTOR_MIN: f64 = 0.1;
@@ -133,8 +133,8 @@ impl State {
         match action {
             Action::StartHost { host, memory, .. } => self.start_host(host, memory),
             Action::StopHost { host } => drop(self.hosts.remove(&host)),
-            Action::Start { instance, host, function, epoch, .. } => {
-                self.start(instance, host, (function, epoch));
+            Action::Start { instance, host, function, epoch, purpose } => {
+                self.start((instance, host), (function, epoch), purpose);
             }
             Action::Dispatch { instance, invocation, cold, .. } => {
                 self.dispatch(instance, invocation, cold);
@@ -176,9 +176,9 @@ impl State {
 
     fn start(
         &mut self,
-        instance: InstanceId,
-        host: HostId,
+        (instance, host): (InstanceId, HostId),
         (function, epoch): (FunctionId, Epoch),
+        purpose: Purpose,
     ) {
         let version = self.functions.versions.get(&(function, epoch)).cloned();
         let Some(version) = version else {
@@ -202,6 +202,7 @@ impl State {
         let it = Instance {
             function,
             version,
+            purpose,
             host,
             name: format!("{high:016x}{low:016x}"),
             start_rest: Span::from_secs_f64((latency_ms - serial_ms).max(0.0) / 1e3),
@@ -216,6 +217,7 @@ impl State {
         let memory = it.version.state.memory;
         self.instances.insert(instance, it);
         self.take_memory(host, memory);
+        self.watch_load(host);
         if serial_ms > 0.0 {
             let share = Share { ceiling: 1.0, weight: 1.0, work: serial_ms / 1e3 };
             self.join(start_of(instance), Resource::Starter, share);
@@ -358,6 +360,7 @@ impl State {
             }
             pool.join(now, user, share);
             self.announce(host, resource);
+            self.watch_load(host);
         }
     }
 

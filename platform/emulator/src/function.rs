@@ -118,6 +118,19 @@ impl Region {
         self.state.borrow_mut().delete(name)
     }
 
+    /// Has so many instances of a function kept ready from now on; returns when the platform acknowledges it, before they
+    /// are.
+    ///
+    /// # Errors
+    /// [`Refused`], by rate, or since there is no such function.
+    pub async fn provision(&self, name: &str, count: u32) -> Result<(), Refused> {
+        self.control(|model| model.control.update).await?;
+        let mut state = self.state.borrow_mut();
+        let function = state.functions.by_name.get(name).ok_or_else(|| unknown(name))?.id;
+        state.feed(Event::ProvisionedChanged { function, count });
+        Ok(())
+    }
+
     /// Passes the rate limit and lets the operation's time pass.
     async fn control(
         &self,

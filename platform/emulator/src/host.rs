@@ -2,6 +2,7 @@
 //!
 //! Deliberately knows nothing of where instances are placed.
 
+use crate::load::Measured;
 use crate::pool::Pool;
 use crate::profile::{ClockModel, HostType, Model};
 use model::{HostId, MemoryMib, Time};
@@ -38,6 +39,8 @@ pub(crate) struct Host {
     pub(crate) disk_read: Pool,
     pub(crate) network: Pool,
     pub(crate) starter: Pool,
+    /// When its load was last measured, where somebody asks.
+    pub(crate) measured: Option<Measured>,
 }
 
 /// Which of a host's resources.
@@ -72,6 +75,7 @@ impl Host {
             disk_read: Pool::new(model.disk.read_mib_s),
             network: Pool::new(model.network.mbit_s),
             starter: Pool::new(1.0),
+            measured: None,
             kind,
         }
     }

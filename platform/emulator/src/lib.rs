@@ -14,6 +14,7 @@ mod profile;
 mod drive;
 mod function;
 mod host;
+mod load;
 mod pool;
 mod region;
 mod reveal;

@@ -23,6 +23,8 @@ pub(crate) struct Pool {
     /// Most instances at one time since there were none.
     most: u32,
     updated: Time,
+    /// Units that were given to anybody so far.
+    moved: f64,
     /// Grows whenever rates change: an announcement of an earlier generation is void.
     generation: u64,
 }
@@ -64,6 +66,7 @@ impl Pool {
             crowded: false,
             most: 0,
             updated: Time::ZERO,
+            moved: 0.0,
             generation: 0,
         }
     }
@@ -75,6 +78,12 @@ impl Pool {
     /// Whether nobody uses it.
     pub(crate) fn is_idle(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// Units that were given to anybody until now.
+    pub(crate) fn moved(&mut self, now: Time) -> f64 {
+        self.advance(now);
+        self.moved
     }
 
     /// Most instances at one time since nobody used it, the last time with any included.
@@ -154,6 +163,7 @@ impl Pool {
         if seconds > 0.0 {
             for it in &mut self.members {
                 it.served += it.rate * seconds;
+                self.moved += it.rate * seconds;
             }
         }
     }

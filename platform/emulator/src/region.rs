@@ -67,6 +67,8 @@ pub(crate) enum Happening {
     Deliver(InvocationId),
     HostReady(HostId),
     Started(InstanceId),
+    /// A host's load is to be measured.
+    Load(HostId),
     /// The part of a run that takes until now.
     PartOver(InvocationId),
     /// Somebody is done at a resource, if nothing has changed there since.
@@ -281,6 +283,7 @@ impl State {
             Happening::Deliver(invocation) => self.deliver(invocation),
             Happening::HostReady(host) => self.feed(Event::HostReady { host }),
             Happening::Started(instance) => self.started(instance),
+            Happening::Load(host) => self.measure(host),
             Happening::PartOver(invocation) => self.part_over(invocation),
             Happening::Done(host, resource, generation) => self.done(host, resource, generation),
         }

@@ -7,6 +7,7 @@ use crate::counts::Updated;
 use crate::function::Version;
 use model::{FunctionId, HostId, InstanceId, InvocationId, Span, Time};
 use probe::{BackgroundResult, Request, Response};
+use scheduler::Purpose;
 use std::rc::Rc;
 
 /// One function instance.
@@ -14,6 +15,7 @@ use std::rc::Rc;
 pub(crate) struct Instance {
     pub(crate) function: FunctionId,
     pub(crate) version: Rc<Version>,
+    pub(crate) purpose: Purpose,
     pub(crate) host: HostId,
     /// Its own id: 32 hexadecimal digits.
     pub(crate) name: String,

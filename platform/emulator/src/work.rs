@@ -11,6 +11,7 @@ use crate::reveal;
 use crate::run::Part;
 use model::{InstanceId, InvocationId, MemoryMib, Span, Time};
 use probe::{BackgroundResult, CpuResult, DiskResult, FillResult, NetworkResult};
+use scheduler::Purpose;
 
 /// What the handler takes beside what it is asked: assumed, as a warm native probe takes on a machine of ours.
 const HANDLER: Span = Span::from_micros(100);
@@ -329,6 +330,11 @@ impl State {
         response.finished_unix_ns = finished;
         response.duration_ns = now.since(since).as_nanos();
         response.init_unix_ns = init;
+        response.initialization = match it.purpose {
+            Purpose::OnDemand => "on-demand",
+            Purpose::Provisioned => "provisioned-concurrency",
+        }
+        .to_owned();
         response.instance.clone_from(&it.name);
         response.instance_tmp.clone_from(&it.name);
         response.invocations = run.number;

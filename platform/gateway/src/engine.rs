@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use catalog::Function;
-use model::{FunctionId, Isolation, Span};
+use model::{FunctionId, Isolation, Span, TenantId};
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
@@ -21,6 +21,10 @@ pub trait Engine: Send + Sync + 'static {
 
     /// A function was deleted from the catalog. Returns when it takes no invocations any more.
     fn remove(&self, function: Arc<Function>) -> impl Future<Output = ()> + Send;
+
+    /// Takes an event in that is to be run later; it is on disk when this returns. Dropping the future does not take it
+    /// back.
+    fn accept(&self, event: Accept) -> impl Future<Output = Result<(), NotAccepted>> + Send;
 
     /// What all versions of a function share is this from now on, whether they are deployed already or come later; it ends
     /// with the last of them. `function` is the number of the function as a whole, that of its `$LATEST`. A limit changes
@@ -109,6 +113,47 @@ pub struct Sink {
     pub content_type: Arc<OnceLock<Option<Box<str>>>>,
     /// Takes the pieces, of 64 KiB at most. The first one is empty: the response has begun.
     pub pieces: mpsc::Sender<Bytes>,
+}
+
+/// An event of an asynchronous invocation.
+#[derive(Clone, Debug)]
+pub struct Accept {
+    /// The function that it is for.
+    pub function: EventTarget,
+    /// Request id (UUID), the one in the response header; the same at every try.
+    pub request_id: Arc<str>,
+    /// The event: JSON.
+    pub payload: Bytes,
+    /// Client context, decoded JSON.
+    pub client_context: Option<Arc<str>>,
+    /// X-Ray trace header of the caller, if it sent one.
+    pub trace_id: Option<Arc<str>>,
+}
+
+/// The function that an event is for; which version runs it is found out when it is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventTarget {
+    /// Owner.
+    pub tenant: TenantId,
+    /// Name.
+    pub name: String,
+    /// Number of its latest version, which tells it from a later one of the same name.
+    pub id: FunctionId,
+    /// Version or alias, if one was named.
+    pub qualifier: Option<String>,
+}
+
+/// Why an event was not taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotAccepted {
+    /// 404 ResourceNotFoundException: it was deleted meanwhile.
+    NoFunction,
+    /// 400 RecursiveInvocationException: the function has invoked itself too often; in words.
+    Loop(String),
+    /// 429 TooManyRequestsException: too much waits already; in words.
+    Full(String),
+    /// 500 ServiceException: it could not be stored; in words.
+    Store(String),
 }
 
 /// Whether the caller asked for the last 4 KiB of the log.

@@ -51,6 +51,10 @@ enum Key {
 kinds! {
     /// Another account's function.
     AccessDenied: "AccessDeniedException", FORBIDDEN, Upper;
+    /// There is one of this name already, of a service other than Lambda.
+    Conflict: "ConflictException", CONFLICT, Upper;
+    /// There are as many as there may be.
+    LimitExceeded: "LimitExceededException", BAD_REQUEST, Upper;
     /// The disk is full.
     CodeStorageExceeded: "CodeStorageExceededException", BAD_REQUEST, Lower;
     /// A session token whose time is over.
@@ -71,6 +75,8 @@ kinds! {
     PolicyLengthExceeded: "PolicyLengthExceededException", BAD_REQUEST, Lower;
     /// Nothing is kept ready.
     ProvisionedConcurrencyConfigNotFound: "ProvisionedConcurrencyConfigNotFoundException", NOT_FOUND, Lower;
+    /// A function that invokes itself without end.
+    RecursiveInvocation: "RecursiveInvocationException", BAD_REQUEST, Upper;
     /// A revision that is not the latest.
     PreconditionFailed: "PreconditionFailedException", PRECONDITION_FAILED, Lower;
     /// A body that took too long.
@@ -120,6 +126,12 @@ impl ApiError {
     /// 429, with which limit was hit.
     pub fn throttled(reason: &'static str) -> Self {
         let message = "Rate Exceeded.".to_owned();
+        Self { kind: ErrorKind::TooManyRequests, message, reason: Some(reason) }
+    }
+
+    /// 429, with which limit was hit and in other words than usual.
+    pub fn throttled_because(reason: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
         Self { kind: ErrorKind::TooManyRequests, message, reason: Some(reason) }
     }
 

@@ -6,6 +6,7 @@ pub(crate) use crate::answer::Answer;
 use crate::answer::AnswerBody;
 use crate::body::{self, BodyError, BodyHash, BodyLimits};
 use crate::canonical;
+use crate::cloudwatch::{self, LogService};
 use crate::engine::{Engine, PrepareFailed, SharedSettings};
 use crate::error::{ApiError, ErrorKind};
 use crate::isolation;
@@ -36,8 +37,51 @@ pub struct GatewayConfig {
     pub access_keys: Vec<AccessKey>,
     /// What temporary access keys are made from; whoever has it can act as any tenant.
     pub session_secret: [u8; 32],
+    /// What functions wrote; None where nobody keeps it.
+    pub logs: Option<logs::Logs>,
+    /// Who is let in without a signature, and how the API is spoken to.
+    pub front: Front,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// How a gateway meets its clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Front {
+    /// What becomes of requests without a signature.
+    pub unsigned: Unsigned,
+    /// The scheme of URLs that are given out.
+    pub scheme: Scheme,
+}
+
+/// What becomes of requests without a signature, or with that of a key that nobody knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unsigned {
+    /// They are refused.
+    #[default]
+    Refused,
+    /// They are the first access key's, and the function named `function` is the only one there is. For loopback alone.
+    First,
+}
+
+/// How a URL begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// `http`
+    #[default]
+    Http,
+    /// `https`
+    Https,
+}
+
+impl Scheme {
+    /// As it is written.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
 }
 
 /// Bounds of what functions and clients may ask for.
@@ -104,6 +148,7 @@ pub(crate) struct Inner<E> {
     pub region: String,
     pub limits: Limits,
     pub credentials: Credentials,
+    pub scheme: Scheme,
     pub catalog: Arc<Catalog>,
     pub engine: Arc<E>,
     /// Counts the deployments that ended, whichever way.
@@ -112,6 +157,7 @@ pub(crate) struct Inner<E> {
     pub bodies: Room,
     /// Held while concurrency is set aside, so that two functions do not take the same last part of the account's.
     pub reserving: tokio::sync::Mutex<()>,
+    pub logs: Option<LogService>,
 }
 
 /// One signed request.
@@ -132,16 +178,22 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 impl<E: Engine> Gateway<E> {
     /// A gateway in front of this catalog and engine. Call [`Self::recover`] before serving.
     pub fn new(config: GatewayConfig, catalog: Arc<Catalog>, engine: Arc<E>) -> Self {
-        let GatewayConfig { region, access_keys, session_secret, limits } = config;
+        let GatewayConfig { region, access_keys, session_secret, logs, front, limits } = config;
+        let unsigned = match front.unsigned {
+            Unsigned::Refused => None,
+            Unsigned::First => access_keys.first().cloned(),
+        };
         let inner = Inner {
             region,
-            credentials: Credentials::new(access_keys, session_secret),
+            credentials: Credentials::new(access_keys, session_secret).with_unsigned(unsigned),
+            scheme: front.scheme,
             catalog,
             engine,
             deployed: watch::Sender::new(0),
             connections: Arc::new(Semaphore::new(limits.connections)),
             bodies: Room::new(limits.body_bytes),
             reserving: tokio::sync::Mutex::default(),
+            logs: logs.map(LogService::new),
             limits,
         };
         Self { inner: Arc::new(inner) }
@@ -172,7 +224,10 @@ impl<E: Engine> Gateway<E> {
         let request_id: Arc<str> =
             Arc::from(&*Uuid::new_v4().as_hyphenated().encode_lower(&mut buffer));
         let result = self.inner.answer_signed(&parts, body, &request_id).await;
-        let mut answer = result.unwrap_or_else(|error| error_answer(&error));
+        let mut answer = result.unwrap_or_else(|error| match cloudwatch::is_meant(&parts) {
+            true => cloudwatch::error_answer(&error),
+            false => error_answer(&error),
+        });
         let value = HeaderValue::from_str(&request_id).expect("a UUID is a header value");
         answer.headers_mut().insert(REQUEST_ID, value);
         answer
@@ -188,16 +243,23 @@ impl<E: Engine> Inner<E> {
     ) -> Result<Answer, ApiError> {
         let claim = self.credentials.claim(parts, SystemTime::now())?;
         let service = claim.service;
-        let route = route(&parts.method, parts.uri.path(), parts.uri.query());
+        let path = self.path_of_only(&claim, parts.uri.path())?;
+        let route = route(&parts.method, &path, parts.uri.query());
         let limit = self.body_limit(&route);
         let mut place = self.place(&body, limit).await?;
         let (body, hash) = self.read_body(body, &route, limit).await?;
         self.bodies.shrink(&mut place, body.len() as u64);
         let key = self.credentials.verify(claim, parts, &hash)?;
         let call = Call { key, parts, body, request_id: request_id.clone() };
-        if service == Service::Sts {
-            let answer = self.token_service(&call);
-            return Ok(answer.unwrap_or_else(|error| sts::error_answer(&error, request_id)));
+        match service {
+            Service::Lambda => {}
+            Service::Logs => return Ok(Box::pin(self.log_service(&call)).await),
+            Service::Events => return Ok(Box::pin(self.rules_service(call)).await),
+            Service::Scheduler => return Box::pin(self.schedules_service(call)).await,
+            Service::Sts => {
+                let answer = self.token_service(&call);
+                return Ok(answer.unwrap_or_else(|error| sts::error_answer(&error, request_id)));
+            }
         }
         match route {
             Route::Operation(Operation::Invoke, names) => self.invoke(call, &names.first).await,

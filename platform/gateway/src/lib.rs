@@ -8,12 +8,15 @@ mod absent;
 mod answer;
 mod body;
 mod canonical;
+mod cloudwatch;
 mod code;
 mod engine;
 mod error;
+mod eventbridge;
 mod eventstream;
 mod gateway;
 mod isolation;
+mod only;
 mod operation;
 mod policy;
 mod reference;
@@ -32,9 +35,9 @@ mod validation;
 
 pub use answer::{AnswerBody, Pieces};
 pub use engine::{
-    Engine, Failure, Invoke, Invoked, LogTail, PrepareFailed, ProvisionStatus, Provisioned, Reply,
-    SharedSettings, Sink,
+    Accept, Engine, EventTarget, Failure, Invoke, Invoked, LogTail, NotAccepted, PrepareFailed,
+    ProvisionStatus, Provisioned, Reply, SharedSettings, Sink,
 };
 pub use error::{ApiError, ErrorKind};
-pub use gateway::{Gateway, GatewayConfig, Limits};
+pub use gateway::{Front, Gateway, GatewayConfig, Limits, Scheme, Unsigned};
 pub use signature::{AccessKey, Credentials};

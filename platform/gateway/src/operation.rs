@@ -6,6 +6,8 @@
 mod account;
 mod alias;
 mod concurrency;
+mod event;
+mod event_invoke;
 mod function;
 mod invoke;
 mod invoke_stream;
@@ -43,6 +45,18 @@ impl<E: Engine> Inner<E> {
         let (first, second) = (names.first.as_ref(), names.second.as_ref());
         match operation {
             Operation::Invoke => self.invoke(call, first).await,
+            Operation::InvokeAsync => self.invoke_async(call, first).await,
+            Operation::PutFunctionEventInvokeConfig => {
+                self.change_event_invoke(call, first, event_invoke::Change::Put).await
+            }
+            Operation::UpdateFunctionEventInvokeConfig => {
+                self.change_event_invoke(call, first, event_invoke::Change::Update).await
+            }
+            Operation::GetFunctionEventInvokeConfig => self.get_event_invoke(&call, first),
+            Operation::DeleteFunctionEventInvokeConfig => {
+                self.delete_event_invoke(call, first).await
+            }
+            Operation::ListFunctionEventInvokeConfigs => self.list_event_invokes(&call, first),
             Operation::InvokeWithResponseStream => self.invoke_stream(call, first).await,
             Operation::CreateFunction => self.create_function(call).await,
             Operation::GetFunction => self.get_function(&call, first),

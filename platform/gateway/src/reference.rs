@@ -21,7 +21,7 @@ const PATTERN: &str = r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|
 const REFERENCE_MAX: usize = 256;
 /// Longest name of a function (AWS Lambda developer guide, quotas, 2026-11).
 const NAME_MAX: usize = 64;
-const LATEST: &str = catalog::Version::LATEST;
+pub(crate) const LATEST: &str = catalog::Version::LATEST;
 /// The service model's pattern of Qualifier, and its length.
 const QUALIFIER_PATTERN: &str = "(|[a-zA-Z0-9$_-]+)";
 const QUALIFIER_MAX: usize = 128;

@@ -46,6 +46,12 @@ macro_rules! operations {
 
 operations! {
     Invoke: "POST", "/2015-03-31/functions/*/invocations";
+    InvokeAsync: "POST", "/2014-11-13/functions/*/invoke-async";
+    PutFunctionEventInvokeConfig: "PUT", "/2019-09-25/functions/*/event-invoke-config";
+    UpdateFunctionEventInvokeConfig: "POST", "/2019-09-25/functions/*/event-invoke-config";
+    GetFunctionEventInvokeConfig: "GET", "/2019-09-25/functions/*/event-invoke-config";
+    DeleteFunctionEventInvokeConfig: "DELETE", "/2019-09-25/functions/*/event-invoke-config";
+    ListFunctionEventInvokeConfigs: "GET", "/2019-09-25/functions/*/event-invoke-config/list";
     InvokeWithResponseStream: "POST", "/2021-11-15/functions/*/response-streaming-invocations";
     GetFunction: "GET", "/2015-03-31/functions/*";
     GetFunctionConfiguration: "GET", "/2015-03-31/functions/*/configuration";

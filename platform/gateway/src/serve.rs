@@ -17,8 +17,9 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 /// Bytes of a request's header.
 const HEADER_BYTES: u32 = 64 << 10;
@@ -37,6 +38,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 impl<E: Engine> Gateway<E> {
     /// Serves the listener's connections until `shutdown` is done; then lets running requests end, for ten seconds.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        self.serve_by(listener, None, shutdown).await;
+    }
+
+    /// The same, through TLS where an acceptor is given.
+    pub async fn serve_by(
+        &self,
+        listener: TcpListener,
+        tls: Option<TlsAcceptor>,
+        shutdown: impl Future<Output = ()>,
+    ) {
         let (stop, stopped) = watch::channel(false);
         let mut shutdown = pin!(shutdown);
         loop {
@@ -54,9 +65,12 @@ impl<E: Engine> Gateway<E> {
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "cannot set TCP_NODELAY");
                     }
-                    let (gateway, stopped) = (self.clone(), stopped.clone());
+                    let (gateway, stopped, tls) = (self.clone(), stopped.clone(), tls.clone());
                     tokio::spawn(async move {
-                        gateway.serve_until(stream, stopped).await;
+                        match tls {
+                            None => gateway.serve_until(stream, stopped).await,
+                            Some(tls) => gateway.serve_tls(&tls, stream, stopped).await,
+                        }
                         drop(room);
                     });
                 }
@@ -68,6 +82,20 @@ impl<E: Engine> Gateway<E> {
         stop.send_replace(true);
         if tokio::time::timeout(SHUTDOWN_GRACE, stop.closed()).await.is_err() {
             tracing::warn!("connections are still busy: they are dropped");
+        }
+    }
+
+    /// Agrees on keys, in the time that a request's header may take, then serves.
+    async fn serve_tls(
+        &self,
+        tls: &TlsAcceptor,
+        stream: TcpStream,
+        stopped: watch::Receiver<bool>,
+    ) {
+        match tokio::time::timeout(self.inner.limits.header_time, tls.accept(stream)).await {
+            Ok(Ok(stream)) => Box::pin(self.serve_until(stream, stopped)).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a connection did not get through TLS"),
+            Err(_) => tracing::debug!("a connection took too long for TLS"),
         }
     }
 

@@ -5,17 +5,27 @@
 pub(crate) enum Service {
     /// AWS Lambda.
     Lambda,
+    /// Amazon CloudWatch Logs.
+    Logs,
+    /// Amazon EventBridge.
+    Events,
+    /// Amazon EventBridge Scheduler.
+    Scheduler,
     /// The Security Token Service.
     Sts,
 }
 
 impl Service {
-    const ALL: &'static [Self] = &[Self::Lambda, Self::Sts];
+    const ALL: &'static [Self] =
+        &[Self::Lambda, Self::Logs, Self::Events, Self::Scheduler, Self::Sts];
 
     /// The name in the scope of a signature.
     pub fn signing_name(self) -> &'static str {
         match self {
             Self::Lambda => "lambda",
+            Self::Logs => "logs",
+            Self::Events => "events",
+            Self::Scheduler => "scheduler",
             Self::Sts => "sts",
         }
     }

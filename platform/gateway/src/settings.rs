@@ -127,6 +127,12 @@ pub(crate) fn refuse_absent(asked: &AbsentSettings) -> Result<(), ApiError> {
     if names.is_empty() {
         return Ok(());
     }
+    if names.contains(&"DeadLetterConfig") {
+        return Err(ApiError::parameter(
+            "Not supported by this platform, which has no queues and topics: DeadLetterConfig. Name a function as OnFailure \
+             destination by PutFunctionEventInvokeConfig instead.",
+        ));
+    }
     Err(absent(&names.join(", ")))
 }
 

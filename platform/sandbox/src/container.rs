@@ -12,6 +12,7 @@ mod handle;
 mod init;
 mod instance;
 mod kind;
+pub mod left;
 mod mounts;
 pub mod network;
 mod networks;

@@ -11,6 +11,6 @@ mod seam;
 
 pub use log::{DroppedLines, LogLine, LogSink};
 pub use seam::{
-    End, Facts, Grace, HostError, HostSize, Identity, Instance, Invocation, Kind, Log, Outcome,
-    Package, PrepareError, Settings, Sink, StartError, Started, Tail, Usage,
+    End, Facts, Grace, HostError, HostSize, HostUse, Identity, Instance, InstanceUse, Invocation,
+    Kind, Log, Outcome, Package, PrepareError, Settings, Sink, StartError, Started, Tail, Usage,
 };

@@ -34,6 +34,9 @@ pub trait Kind: Send + Sync + 'static {
     /// Takes a host away on which no instance is left.
     fn remove_host(&self, host: HostId) -> impl Future<Output = ()> + Send;
 
+    /// What the instances of a host have used so far; None where that cannot be told.
+    fn host_use(&self, host: HostId) -> impl Future<Output = Option<HostUse>> + Send;
+
     /// Ends every instance and whatever owns them. Returns when nothing is left.
     fn close(&self) -> impl Future<Output = ()> + Send;
 
@@ -60,6 +63,24 @@ pub struct HostSize {
     pub memory: MemoryMib,
     /// CPUs, in thousandths.
     pub milli_cpus: u32,
+}
+
+/// What the instances of a host have used since it was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostUse {
+    /// CPU time, of instances that are gone as well.
+    pub cpu: Span,
+    /// What those that are there have used, by a name that each keeps.
+    pub instances: BTreeMap<String, InstanceUse>,
+}
+
+/// What an instance has used, as far as its processes are still there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InstanceUse {
+    /// Read from and written to disks.
+    pub disk_bytes: u64,
+    /// Received and sent, its loopback not included.
+    pub network_bytes: u64,
 }
 
 /// Why a host could not be made.

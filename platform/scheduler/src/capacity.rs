@@ -77,11 +77,12 @@ impl Scheduler {
         {
             return false;
         }
-        let owners = self.profile.owners(&state.details.settings);
-        let memory = state.details.settings.memory.max(MemoryMib(1));
         let past = self.outdated_start(function);
-        let make = past.map_or(Make::OnDemand, |(epoch, memory)| Make::Past(epoch, memory));
-        let memory = past.map_or(memory, |(_, memory)| memory);
+        let Some(state) = self.functions.get(function) else { return false };
+        // One of the version before has the place of that version's role.
+        let settings = past.as_ref().map_or(&state.details.settings, |(_, settings)| settings);
+        let (owners, memory) = (self.profile.owners(settings), settings.memory.max(MemoryMib(1)));
+        let make = past.map_or(Make::OnDemand, |(epoch, _)| Make::Past(epoch, memory));
         self.make_room(memory);
         match self.find_room(owners, memory) {
             Room::Here(host) => self.place(function, host, attempts, make),

@@ -32,6 +32,17 @@ pub struct FunctionSettings {
     pub isolation: Option<Isolation>,
 }
 
+/// How busy a host is: what all of its instances took together, per second, since it was last told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostLoad {
+    /// CPUs in use, in thousandths of one.
+    pub milli_cpus: u32,
+    /// Read from and written to disks, KiB/s.
+    pub disk_kib_s: u64,
+    /// Sent and received, kbit/s.
+    pub network_kbit_s: u64,
+}
+
 /// What can happen, failures included. Late ones (of an instance or attempt that is gone) are ignored and counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
@@ -151,6 +162,14 @@ pub enum Event {
     MemoryFree {
         /// Free, as `MemAvailable` of /proc/meminfo says it.
         free: MemoryMib,
+    },
+    /// How busy a host is. A driver tells it once or twice a second where [`crate::policy::Placement::weighs_load`]; others
+    /// need not.
+    HostLoad {
+        /// Host.
+        host: HostId,
+        /// What its instances take.
+        load: HostLoad,
     },
     /// Nothing but the passing of time.
     Timeout,

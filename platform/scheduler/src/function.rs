@@ -11,7 +11,7 @@ use crate::provision::Provision;
 use crate::scheduler::Scheduler;
 use crate::timers::Slot;
 use crate::{Epoch, FunctionSettings, Rejection, StopReason};
-use model::{FunctionId, InstanceId, InvocationId, MemoryMib, Span, Time};
+use model::{FunctionId, InstanceId, InvocationId, Span, Time};
 
 /// How long an instance that has answered counts as one that will soon be idle.
 ///
@@ -230,7 +230,7 @@ impl Scheduler {
         state.details.settings = new;
         if epoch > state.details.epoch {
             let before = std::mem::replace(&mut state.details.epoch, epoch);
-            self.outdate(function, revision, Some((before, old.memory.max(MemoryMib(1)))));
+            self.outdate(function, revision, Some((before, old)));
         } else if moved {
             self.outdate(function, revision, None);
         }
@@ -239,7 +239,12 @@ impl Scheduler {
 
     /// Turns away from all instances that are there: idle ones go, others when they can take an invocation. Where it is
     /// known what they were `before`, the profile may let them be used a little longer.
-    fn outdate(&mut self, function: FunctionId, revision: u64, before: Option<(Epoch, MemoryMib)>) {
+    fn outdate(
+        &mut self,
+        function: FunctionId,
+        revision: u64,
+        before: Option<(Epoch, FunctionSettings)>,
+    ) {
         self.retire(function, before);
         let Some(state) = self.functions.get_mut(function) else { return };
         state.revision = revision;

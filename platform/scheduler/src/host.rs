@@ -6,7 +6,7 @@ use crate::instance::{Idle, State};
 use crate::rooms::Owner;
 use crate::scheduler::Scheduler;
 use crate::timers::{Alarm, Slot};
-use crate::{Action, HostPhase, Purpose, Rejection, StopReason};
+use crate::{Action, HostLoad, HostPhase, Purpose, Rejection, StopReason};
 use model::{FunctionId, HostId, InstanceId, MemoryMib, Span, TenantId, Time};
 use rand::RngExt;
 use std::collections::BTreeSet;
@@ -111,6 +111,12 @@ impl Scheduler {
         self.lose(host, "the host is gone");
     }
 
+    pub(crate) fn host_load(&mut self, host: HostId, load: HostLoad) {
+        if !self.rooms.load(host, load) {
+            self.late();
+        }
+    }
+
     /// Forgets a host and all that is on it; what was to start there starts elsewhere.
     fn lose(&mut self, host: HostId, reason: &str) {
         let Some(gone) = self.remove_host(host) else { return };
@@ -168,6 +174,9 @@ impl Scheduler {
             empty_slot: Slot::default(),
         };
         let host = self.hosts.push(state);
+        if self.profile.placement.weighs_load() {
+            self.rooms.weigh(host, (memory, milli_cpus));
+        }
         self.machine.used_mib += u64::from(memory.0);
         self.counters.hosts_started += 1;
         match owner {
@@ -227,6 +236,7 @@ impl Scheduler {
             self.rooms.insert(owner, after, host);
         }
         self.rooms.mark_used(host);
+        self.rooms.add_start(host);
     }
 
     /// Gives the memory of an instance that is gone back to its host, where that is still there.
@@ -340,6 +350,7 @@ impl Scheduler {
     fn remove_host(&mut self, host: HostId) -> Option<Host> {
         let it = self.hosts.remove(host)?;
         self.machine.ahead.remove(&host);
+        self.rooms.forget(host);
         self.machine.used_mib -= u64::from(it.memory.0);
         if let Some(owner) = it.owner {
             self.rooms.remove(owner, it.free(), host);

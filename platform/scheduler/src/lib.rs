@@ -46,10 +46,10 @@ mod view;
 
 pub use action::{Action, Rejection, StopReason};
 pub use counters::Counters;
-pub use event::{Epoch, Event, FunctionSettings};
+pub use event::{Epoch, Event, FunctionSettings, HostLoad};
 pub use profile::{
-    Billing, Cpu, CpuCeiling, CpuWeight, Fault, Hosts, InitBilling, Limits, Profile, ProfileError,
-    ProfileText, Reveal, Sharing, nearest,
+    Billing, Cpu, CpuCeiling, CpuWeight, Events, Fault, Hosts, InitBilling, Limits, Prices,
+    Profile, ProfileError, ProfileText, Reveal, Sharing, nearest,
 };
 pub use provision::{ProvisionStatus, Provisioned, Purpose};
 pub use rooms::Owner;

@@ -7,8 +7,8 @@ use crate::instance::Age;
 use crate::lots::Lot;
 use crate::scheduler::Scheduler;
 use crate::timers::Alarm;
-use crate::{Epoch, StopReason};
-use model::{FunctionId, InstanceId, MemoryMib, Time};
+use crate::{Epoch, FunctionSettings, StopReason};
+use model::{FunctionId, InstanceId, Time};
 
 /// The version before the present one, as long as it is used.
 #[derive(Debug)]
@@ -16,14 +16,19 @@ pub(crate) struct Past {
     /// From when on it is not used.
     pub(crate) until: Time,
     pub(crate) epoch: Epoch,
-    pub(crate) memory: MemoryMib,
+    /// What was known of it, its role among it: where it may be.
+    pub(crate) settings: FunctionSettings,
     /// Its idle instances, the most recently idle last.
     pub(crate) idle: Chain,
 }
 
 impl Scheduler {
     /// Before a function's revision changes: turns away from its idle instances, or keeps them for the rest of the window.
-    pub(crate) fn retire(&mut self, function: FunctionId, before: Option<(Epoch, MemoryMib)>) {
+    pub(crate) fn retire(
+        &mut self,
+        function: FunctionId,
+        before: Option<(Epoch, FunctionSettings)>,
+    ) {
         self.forget_past(function);
         for instance in self.all_provisioned_idle(function) {
             self.reclaim(instance, StopReason::Outdated);
@@ -32,13 +37,13 @@ impl Scheduler {
         let window = updates.map(|it| it.draw(Lot::of(self.seed, self.last_sequence).next()));
         let Some(state) = self.functions.get_mut(function) else { return };
         let idle: Vec<InstanceId> = state.idle.iter(&self.instances).map(|(it, _)| it).collect();
-        let (Some(window), Some((epoch, memory))) = (window, before) else {
+        let (Some(window), Some((epoch, settings))) = (window, before) else {
             for instance in idle {
                 self.reclaim(instance, StopReason::Outdated);
             }
             return;
         };
-        let mut past = Past { until: self.now + window, epoch, memory, idle: Chain::default() };
+        let mut past = Past { until: self.now + window, epoch, settings, idle: Chain::default() };
         for instance in idle {
             state.idle.remove(&mut self.instances, instance);
             past.idle.push(&mut self.instances, instance);
@@ -78,12 +83,15 @@ impl Scheduler {
     }
 
     /// Which version an instance that is started now is of, where it is the one before.
-    pub(crate) fn outdated_start(&mut self, function: FunctionId) -> Option<(Epoch, MemoryMib)> {
+    pub(crate) fn outdated_start(
+        &mut self,
+        function: FunctionId,
+    ) -> Option<(Epoch, FunctionSettings)> {
         let chance = self.profile.updates?.start_chance;
         let lot = Lot::of(self.seed, self.sequence());
         let past = self.functions.get(function)?.details.past.as_ref()?;
         let used = past.until > self.now && lot.happens(chance);
-        used.then_some((past.epoch, past.memory))
+        used.then(|| (past.epoch, past.settings.clone()))
     }
 
     /// Whether an instance of the version before may not take another invocation.

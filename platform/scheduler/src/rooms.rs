@@ -2,6 +2,7 @@
 //!
 //! Deliberately knows nothing of instances, functions or time.
 
+use crate::event::HostLoad;
 use model::{FunctionId, HostId, MemoryMib, RoleId, TenantId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,9 +44,68 @@ pub(crate) struct Rooms {
     free: BTreeSet<(Owner, MemoryMib, HostId)>,
     empty: BTreeSet<HostId>,
     hosts: BTreeMap<Owner, u32>,
+    /// How busy hosts are, where placement asks.
+    burdens: BTreeMap<HostId, Burden>,
+}
+
+/// What a host has, and how much of that is in use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Burden {
+    /// Memory that its instances may add up to.
+    pub(crate) memory: MemoryMib,
+    /// Memory that new instances can have.
+    pub(crate) free: MemoryMib,
+    pub(crate) milli_cpus: u32,
+    /// As last measured.
+    pub(crate) load: HostLoad,
+    /// Instances placed since the measurement before the last one, and since the last one.
+    started: (u32, u32),
+}
+
+impl Burden {
+    /// Instances that no measurement has seen for a whole interval.
+    pub(crate) fn unmeasured(&self) -> u32 {
+        self.started.0 + self.started.1
+    }
 }
 
 impl Rooms {
+    /// Keeps account of how busy a host of this much memory and CPU is.
+    pub(crate) fn weigh(&mut self, host: HostId, (memory, milli_cpus): (MemoryMib, u32)) {
+        let load = HostLoad::default();
+        let it = Burden { memory, free: memory, milli_cpus, load, started: (0, 0) };
+        self.burdens.insert(host, it);
+    }
+
+    /// No longer keeps account of a host.
+    pub(crate) fn forget(&mut self, host: HostId) {
+        self.burdens.remove(&host);
+    }
+
+    /// How busy a host is, where account is kept of it.
+    pub(crate) fn burden(&self, host: HostId) -> Option<&Burden> {
+        self.burdens.get(&host)
+    }
+
+    /// Takes in a measurement. Returns whether account is kept of the host.
+    pub(crate) fn load(&mut self, host: HostId, load: HostLoad) -> bool {
+        let Some(it) = self.burdens.get_mut(&host) else { return false };
+        if self.empty.contains(&host) {
+            // It was measured while the last instance was still there.
+            return true;
+        }
+        it.load = load;
+        it.started = (it.started.1, 0);
+        true
+    }
+
+    /// An instance is to start on the host.
+    pub(crate) fn add_start(&mut self, host: HostId) {
+        if let Some(it) = self.burdens.get_mut(&host) {
+            it.started.1 += 1;
+        }
+    }
+
     /// Counts one more host of this owner.
     pub(crate) fn open(&mut self, owner: Owner) {
         *self.hosts.entry(owner).or_default() += 1;
@@ -63,6 +123,9 @@ impl Rooms {
 
     pub(crate) fn insert(&mut self, owner: Owner, free: MemoryMib, host: HostId) {
         self.free.insert((owner, free, host));
+        if let Some(it) = self.burdens.get_mut(&host) {
+            it.free = free;
+        }
     }
 
     pub(crate) fn remove(&mut self, owner: Owner, free: MemoryMib, host: HostId) {
@@ -71,6 +134,10 @@ impl Rooms {
 
     pub(crate) fn mark_empty(&mut self, host: HostId) {
         self.empty.insert(host);
+        if let Some(it) = self.burdens.get_mut(&host) {
+            // Where there is nobody, nobody takes anything, whatever was measured last.
+            (it.load, it.started) = (HostLoad::default(), (0, 0));
+        }
     }
 
     pub(crate) fn mark_used(&mut self, host: HostId) {

@@ -133,6 +133,7 @@ impl Scheduler {
             Event::Died { instance } => self.died(instance),
             Event::Reclaimed { instance } => self.reclaimed(instance),
             Event::MemoryFree { free } => self.memory_free(free),
+            Event::HostLoad { host, load } => self.host_load(host, load),
             Event::Timeout => {}
         }
         self.keep_promises();

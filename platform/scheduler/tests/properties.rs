@@ -10,10 +10,12 @@ use driver::{Answer, Driver};
 use model::{FunctionId, HostId, InvocationId, Isolation, MemoryMib, RoleId, Span, TenantId, Time};
 use proptest::prelude::*;
 use scheduler::policy::{
-    Bimodal, BinPack, Clock, Fixed, Halving, Histogram, KeepAlive, Lifetime, MemoryPressure,
-    Memoryless, NoKeeping, OnePerHost, Placement, Random, Scaling, Spread, Sweep, Updates,
+    Bimodal, BinPack, Clock, Fixed, Halving, Histogram, KeepAlive, LeastContention, Lifetime,
+    MemoryPressure, Memoryless, NoKeeping, OnePerHost, Placement, Random, Scaling, Spread, Sweep,
+    Updates, Weights,
 };
-use scheduler::{Action, Event, FunctionSettings, Profile, Scheduler, Sharing};
+use scheduler::{Action, Epoch, Event, FunctionSettings, HostLoad, Profile, Scheduler, Sharing};
+use std::collections::BTreeMap;
 
 /// Functions in a history.
 const FUNCTIONS: u64 = 5;
@@ -25,6 +27,7 @@ enum Step {
     Burst(u64, u8),
     Cancel(usize),
     Deploy(u64, u32),
+    Update(u64, Changed),
     Reserve(u64, Option<u32>),
     Limit(u64, Option<u32>),
     Provision(u64, u32),
@@ -35,6 +38,15 @@ enum Step {
     Repeat(usize),
     Lose(usize),
     MemoryFree(u32),
+    Load(usize, u32),
+}
+
+/// What an update changes. Code and environment are nothing that the scheduler knows of: it is told of a new epoch.
+#[derive(Clone, Copy, Debug)]
+enum Changed {
+    CodeOrEnvironment,
+    Memory(u32),
+    Role(u64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -52,6 +64,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (function.clone(), 2..12_u8).prop_map(|(function, n)| Step::Burst(function, n)),
         1 => any::<usize>().prop_map(Step::Cancel),
         2 => (function.clone(), 64..900_u32).prop_map(|(f, memory)| Step::Deploy(f, memory)),
+        2 => (function.clone(), changes()).prop_map(|(f, what)| Step::Update(f, what)),
         1 => (function.clone(), proptest::option::of(0..4_u32)).prop_map(|(f, r)| Step::Reserve(f, r)),
         1 => (function.clone(), proptest::option::of(0..4_u32)).prop_map(|(f, r)| Step::Limit(f, r)),
         2 => (function.clone(), 0..4_u32).prop_map(|(f, n)| Step::Provision(f, n)),
@@ -62,8 +75,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => any::<usize>().prop_map(Step::Repeat),
         1 => any::<usize>().prop_map(Step::Lose),
         1 => (0..600_u32).prop_map(Step::MemoryFree),
+        2 => (any::<usize>(), 0..3_000_u32).prop_map(|(which, load)| Step::Load(which, load)),
     ];
     prop::collection::vec(step, 1..160)
+}
+
+fn changes() -> impl Strategy<Value = Changed> {
+    prop_oneof![
+        Just(Changed::CodeOrEnvironment),
+        (64..900_u32).prop_map(Changed::Memory),
+        (0..3_u64).prop_map(Changed::Role),
+    ]
 }
 
 fn isolations() -> impl Strategy<Value = Isolation> {
@@ -77,6 +99,12 @@ fn placements() -> impl Strategy<Value = Placement> {
         (1..4_u32).prop_map(|max_hosts| Placement::Spread(Spread { max_hosts })),
         (1..4_u32).prop_map(|max_hosts| Placement::Random(Random { max_hosts })),
         Just(Placement::OnePerHost(OnePerHost)),
+        (1..4_u32, 0.1..=1.0).prop_map(|(max_hosts, load_limit)| {
+            let weights = Weights { memory: 1.0, cpu: 1.0, disk: 0.5, network: 0.5 };
+            let (disk_mib_s, network_mbit_s) = (100.0, 1000.0);
+            let it = LeastContention { max_hosts, load_limit, weights, disk_mib_s, network_mbit_s };
+            Placement::LeastContention(it)
+        }),
     ]
 }
 
@@ -224,6 +252,13 @@ fn take(driver: &mut Driver, step: &Step) {
             }
         }
         Step::Deploy(function, memory) => deploy(driver, function, memory),
+        Step::Update(function, changed) => {
+            driver.change(function, |it| match changed {
+                Changed::CodeOrEnvironment => it,
+                Changed::Memory(memory) => FunctionSettings { memory: MemoryMib(memory), ..it },
+                Changed::Role(role) => FunctionSettings { role: RoleId(role), ..it },
+            });
+        }
         Step::Reserve(function, reserved) => driver.reserve(function, reserved),
         Step::Provision(function, count) => driver.provision(function, count),
         Step::Isolate(function, isolation) => driver.isolate(function, isolation),
@@ -251,6 +286,13 @@ fn take(driver: &mut Driver, step: &Step) {
         Step::Lose(which) => {
             if let Some(host) = pick(&driver.hosts(), which) {
                 driver.send(Event::HostLost { host });
+            }
+        }
+        Step::Load(which, milli_cpus) => {
+            if let Some(host) = pick(&driver.hosts(), which) {
+                let (disk_kib_s, network_kbit_s) = (u64::from(milli_cpus) << 5, 1000);
+                let load = HostLoad { milli_cpus, disk_kib_s, network_kbit_s };
+                driver.send(Event::HostLoad { host, load });
             }
         }
         Step::MemoryFree(free) => {
@@ -327,6 +369,42 @@ proptest! {
             index.next() == Some(last) || !matches!(event, Event::Timeout)
         });
         prop_assert_eq!(&replay(&profile, seed, &driver.events), &driver.actions);
+    }
+
+    // Where updates are atomic: once the change of a function's code, environment, memory or role is handed in, no dispatch
+    // runs an older state, however many instances of that run, start, wait or rest at that moment.
+    #[test]
+    fn updates_are_atomic(profile in profiles(), seed: u64, steps in steps()) {
+        let profile = Profile { updates: None, ..profile };
+        let driver = play(&profile, seed, &steps);
+        let mut scheduler = Scheduler::new(profile, seed);
+        let mut present: BTreeMap<FunctionId, Epoch> = BTreeMap::new();
+        let mut functions = BTreeMap::new();
+        for (now, event) in driver.events {
+            if let Event::Deployed { function, epoch, .. }
+            | Event::ConfigChanged { function, epoch, .. } = event
+            {
+                let is_there = scheduler.functions().any(|it| it.function == function);
+                let is_new = matches!(event, Event::Deployed { .. });
+                let last = present.get(&function).copied().filter(|_| is_there);
+                if is_there || is_new {
+                    present.insert(function, last.map_or(epoch, |it| it.max(epoch)));
+                }
+            }
+            scheduler.handle(now, event);
+            while let Some(action) = scheduler.poll_action() {
+                match action {
+                    Action::Start { instance, function, epoch, .. } => {
+                        prop_assert_eq!(present[&function], epoch);
+                        functions.insert(instance, function);
+                    }
+                    Action::Dispatch { instance, epoch, .. } => {
+                        prop_assert_eq!(present[&functions[&instance]], epoch);
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 
     // What the scheduler says of itself adds up at any moment.

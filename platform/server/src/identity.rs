@@ -45,16 +45,24 @@ pub fn lock(data: &Path) -> anyhow::Result<Lock> {
 /// The id that stands in the names of all that this server makes on the machine: eight hexadecimal digits.
 pub fn server_id(data: &Path) -> anyhow::Result<String> {
     let path = data.join("server-id");
-    if let Ok(id) = fs::read_to_string(&path) {
-        let id = id.trim();
-        if id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Ok(id.to_owned());
-        }
-        bail!("{} does not hold eight hexadecimal digits: put back what it held", path.display());
+    if path.exists() {
+        return server_id_in(data);
     }
     let id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
     write_secret(&path, &id)?;
     Ok(id)
+}
+
+/// The id that a data directory has. Errors: it has none.
+pub fn server_id_in(data: &Path) -> anyhow::Result<String> {
+    let path = data.join("server-id");
+    let id =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let id = id.trim();
+    if id.len() != 8 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        bail!("{} does not hold eight hexadecimal digits: put back what it held", path.display());
+    }
+    Ok(id.to_owned())
 }
 
 /// What a running server says of itself to clients on this machine, in `endpoint.json`. Gone when it is dropped.
@@ -70,15 +78,18 @@ impl Drop for Said {
     }
 }
 
-/// Says where the API is: its URL, the region to sign for, and a certificate to trust where the system's are not enough.
+/// Says where the API is: its URL, the region to sign for, a certificate to trust where the system's are not enough, and
+/// the file with the keys where there is one.
 pub fn say_endpoint(
     data: &Path,
     endpoint: &str,
     region: &str,
-    certificate: Option<&Path>,
+    (certificate, credentials): (Option<&Path>, Option<&Path>),
 ) -> anyhow::Result<Said> {
     let path = data.join("endpoint.json");
-    let said = serde_json::json!({"endpoint": endpoint, "region": region, "ca": certificate});
+    let said = serde_json::json!({
+        "endpoint": endpoint, "region": region, "ca": certificate, "credentials": credentials,
+    });
     write_secret(&path, &said.to_string())?;
     Ok(Said { path })
 }
@@ -93,6 +104,86 @@ struct StoredKey {
 
 /// Account of the first access key that is made; further ones count up from it. AWS's own documents use it as an example.
 const FIRST_ACCOUNT: u64 = 123_456_789_012;
+
+/// Where access keys come from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Keys {
+    /// The data directory's own: made where they are missing, and kept.
+    Own,
+    /// A file of the user's, of the same form; nothing is written to it.
+    File(std::path::PathBuf),
+    /// One key, of the first account.
+    Given {
+        /// Its id.
+        id: String,
+        /// Its secret.
+        secret: String,
+    },
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Own => f.write_str("Own"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Given { id, .. } => f.debug_tuple("Given").field(id).finish(),
+        }
+    }
+}
+
+/// The access keys from there, of at least so many accounts, and the file that holds them.
+///
+/// Errors: a file that others may read, that is none, or that lacks accounts; a secret that is too short to be one.
+pub fn access_keys(
+    data: &Path,
+    keys: &Keys,
+    tenants: u32,
+) -> anyhow::Result<(Vec<AccessKey>, Option<std::path::PathBuf>)> {
+    match keys {
+        Keys::Own => Ok((credentials(data, tenants)?, Some(data.join("credentials.json")))),
+        Keys::Given { id, secret } => {
+            if tenants > 1 {
+                bail!(
+                    "one access key is one account's: leave --tenants out, or name a --credentials file"
+                );
+            }
+            if id.is_empty() || id.contains(['/', ',', ' ']) || secret.len() < SECRET_MIN {
+                bail!(
+                    "an access key id has no `/`, `,` or blank, and its secret at least {SECRET_MIN} letters"
+                );
+            }
+            let tenant = TenantId::from_number(FIRST_ACCOUNT);
+            Ok((vec![AccessKey { id: id.clone(), secret: secret.clone(), tenant }], None))
+        }
+        Keys::File(path) => {
+            let mode = fs::metadata(path).map(|file| std::os::unix::fs::MetadataExt::mode(&file));
+            let mode = mode.with_context(|| format!("cannot read {}", path.display()))?;
+            if mode & 0o077 != 0 {
+                bail!("{} can be read by others: chmod 600 {0}", path.display());
+            }
+            let text = fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            let stored: Vec<StoredKey> = serde_json::from_str(&text).with_context(|| {
+                format!(
+                    "{} is not a list of access keys, as in [{{\"access_key_id\": …, \"secret_access_key\": …, \"account\": …}}]",
+                    path.display()
+                )
+            })?;
+            let accounts: BTreeSet<TenantId> = stored.iter().map(|key| key.account).collect();
+            if accounts.len() < tenants.max(1) as usize {
+                bail!("{} has keys of {} accounts, not {tenants}", path.display(), accounts.len());
+            }
+            Ok((stored.into_iter().map(key).collect(), Some(path.clone())))
+        }
+    }
+}
+
+/// Least letters of a secret that is given: half of those that AWS's have.
+const SECRET_MIN: usize = 20;
+
+fn key(stored: StoredKey) -> AccessKey {
+    AccessKey { id: stored.access_key_id, secret: stored.secret_access_key, tenant: stored.account }
+}
 
 /// The access keys of this platform, of at least so many accounts. Those that are missing are made and kept; none is
 /// ever removed.
@@ -110,11 +201,6 @@ pub fn credentials(data: &Path, tenants: u32) -> anyhow::Result<Vec<AccessKey>> 
         let text = serde_json::to_string_pretty(&stored).context("keys have a JSON form")?;
         write_secret(&path, &text)?;
     }
-    let key = |it: StoredKey| AccessKey {
-        id: it.access_key_id,
-        secret: it.secret_access_key,
-        tenant: it.account,
-    };
     Ok(stored.into_iter().map(key).collect())
 }
 
@@ -174,7 +260,7 @@ pub fn session_secret(data: &Path) -> anyhow::Result<[u8; 32]> {
 }
 
 /// Writes a file that only its owner may read, whole or not at all.
-fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
+pub fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     let aside = path.with_extension("new");
     // What a crash left of an earlier attempt has the mode of that attempt.
     let _ = fs::remove_file(&aside);
@@ -214,8 +300,8 @@ mod tests {
     fn a_server_says_where_it_is() {
         let data = tempfile::tempdir().expect("a temporary directory");
         let path = data.path().join("endpoint.json");
-        let said =
-            say_endpoint(data.path(), "http://127.0.0.1:1", "us-east-1", None).expect("said");
+        let said = say_endpoint(data.path(), "http://127.0.0.1:1", "us-east-1", (None, None))
+            .expect("said");
         let text = fs::read_to_string(&path).expect("a file");
         assert!(text.contains(r#""endpoint":"http://127.0.0.1:1""#), "{text}");
         assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
@@ -233,6 +319,26 @@ mod tests {
         assert_eq!(fs::metadata(&path).expect("file").permissions().mode() & 0o777, 0o600);
         fs::write(&path, "short").expect("written");
         assert!(session_secret(data.path()).is_err());
+    }
+
+    // Keys of the user's are taken from a file that is nobody else's, or as they are given; what cannot be used is refused.
+    #[test]
+    fn keys_can_be_given() {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let own = credentials(data.path(), 2).expect("keys");
+        let path = data.path().join("mine.json");
+        fs::copy(data.path().join("credentials.json"), &path).expect("copied");
+        let keys = Keys::File(path.clone());
+        assert_eq!(access_keys(data.path(), &keys, 2).expect("keys"), (own, Some(path.clone())));
+        assert!(access_keys(data.path(), &keys, 3).is_err());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("changed");
+        let error = access_keys(data.path(), &keys, 1).expect_err("refused").to_string();
+        assert!(error.contains("chmod 600"), "{error}");
+        let given = |secret: &str| Keys::Given { id: "MINE".to_owned(), secret: secret.to_owned() };
+        let (keys, file) = access_keys(data.path(), &given(&"s".repeat(20)), 1).expect("a key");
+        assert_eq!((keys[0].id.as_str(), file), ("MINE", None));
+        assert!(access_keys(data.path(), &given("short"), 1).is_err());
+        assert!(!format!("{:?}", given("secret-secret-secret")).contains("secret-"));
     }
 
     // More tenants get keys of their own beside those that are there, and fewer take none away.

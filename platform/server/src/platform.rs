@@ -6,17 +6,25 @@
 
 mod dispatch;
 mod engine;
+mod events;
 mod group;
 mod instances;
+mod ledger;
+mod scrape;
 
 use crate::journal::Journal;
 use catalog::Function;
+use courier::Courier;
 use gateway::{Invoke, Invoked, SharedSettings};
-use model::{FunctionId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time};
+pub(crate) use ledger::Ledger;
+use ledger::{Finished, How, InstanceLog};
+use model::{
+    FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
+};
 use sandbox::runtime::ReservedError;
 use sandbox::{Grace, Kind, Settings, StartError};
-use scheduler::{Action, Epoch, Event, Profile, Scheduler};
-use std::collections::HashMap;
+use scheduler::{Action, Epoch, Event, HostLoad, HostPhase, HostView, Profile, Scheduler};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
@@ -34,6 +42,9 @@ struct Shared<K: Kind> {
     profile: Profile,
     began: Instant,
     state: Mutex<State<K>>,
+    ledger: Ledger,
+    /// Who keeps events of asynchronous invocations; None before [`Platform::keep_events`] and after the end.
+    courier: Mutex<Option<Courier<events::EventRunner<K>>>>,
     /// Woken when the scheduler wants to be woken earlier than the timer is set.
     timer: Notify,
     /// Woken when an instance is gone, for [`Self::drain`].
@@ -69,12 +80,26 @@ struct Running<K: Kind> {
     deployed: Arc<Deployed<K>>,
     init: Span,
     invocation: Option<InvocationId>,
+    log: Arc<InstanceLog>,
+    /// CPU time that is accounted for.
+    cpu_seen: Span,
+    /// When its start was ordered.
+    began: Instant,
+    /// An invocation that has its answer, and whose report comes once the instance has come to rest.
+    finished: Option<Box<Finished>>,
+}
+
+/// Why an instance did not start, and where its lines are.
+struct StartFailure {
+    error: StartError,
+    log: Option<Arc<InstanceLog>>,
 }
 
 /// An invocation that has no answer yet.
 struct Pending {
     invoke: Invoke,
     answer: oneshot::Sender<Invoked>,
+    arrived: Time,
     dispatched: Option<Time>,
     init: Option<Span>,
 }
@@ -94,7 +119,12 @@ struct Billed {
 
 impl<K: Kind> Platform<K> {
     /// A platform without functions that follows `profile`.
-    pub fn new(kind: K, profile: Profile, seed: u64, journal: Option<Journal>) -> Self {
+    pub fn new(
+        kind: K,
+        profile: Profile,
+        seed: u64,
+        (ledger, journal): (Ledger, Option<Journal>),
+    ) -> Self {
         let shared = Arc::new(Shared {
             kind: Arc::new(kind),
             began: Instant::now(),
@@ -111,6 +141,8 @@ impl<K: Kind> Platform<K> {
                 journal,
             }),
             profile,
+            ledger,
+            courier: Mutex::new(None),
             timer: Notify::new(),
             gone: Notify::new(),
         });
@@ -120,8 +152,27 @@ impl<K: Kind> Platform<K> {
 
     /// Ends every instance and waits, `limit` at most, until nothing is left of them; then ends the sandboxes' owner.
     pub async fn close(&self, limit: Duration) {
+        self.close_events(limit).await;
         self.0.drain(limit).await;
         self.0.kind.close().await;
+        self.0.ledger.close();
+    }
+
+    /// Hosts that are ready and have instances.
+    pub fn hosts_in_use(&self) -> HashSet<HostId> {
+        let state = self.0.lock();
+        let used = |it: &HostView| it.phase == HostPhase::Ready && it.instances > 0;
+        state.scheduler.hosts().filter(used).map(|it| it.host).collect()
+    }
+
+    /// What the instances of a host have used so far.
+    pub async fn host_use(&self, host: HostId) -> Option<sandbox::HostUse> {
+        self.0.kind.host_use(host).await
+    }
+
+    /// Tells the scheduler how busy a host is.
+    pub fn host_load(&self, host: HostId, load: HostLoad) {
+        self.0.drive(Event::HostLoad { host, load }, None);
     }
 
     /// Tells the scheduler how much memory the machine has left.
@@ -162,7 +213,7 @@ impl<K: Kind> Shared<K> {
     }
 
     /// Tells the scheduler what happened and carries out what it answers. `failure` goes with a `StartFailed`.
-    fn drive(self: &Arc<Self>, event: Event, failure: Option<StartError>) -> Turn {
+    fn drive(self: &Arc<Self>, event: Event, failure: Option<StartFailure>) -> Turn {
         let mut state = self.lock();
         self.turn(&mut state, event, failure)
     }
@@ -171,7 +222,7 @@ impl<K: Kind> Shared<K> {
         self: &Arc<Self>,
         state: &mut State<K>,
         event: Event,
-        failure: Option<StartError>,
+        failure: Option<StartFailure>,
     ) -> Turn {
         let now = self.now();
         if let Some(journal) = &mut state.journal {
@@ -197,7 +248,7 @@ impl<K: Kind> Shared<K> {
         state: &mut State<K>,
         now: Time,
         action: Action,
-        failure: Option<&StartError>,
+        failure: Option<&StartFailure>,
         turn: &mut Turn,
     ) {
         match action {
@@ -216,8 +267,16 @@ impl<K: Kind> Shared<K> {
             }
             Action::Rest { instance } => state.tell(instance, Command::Rest),
             Action::Reclaim { instance, .. } => state.tell(instance, Command::Reclaim(GRACE)),
-            Action::Reject { invocation, reason } => state.reject(invocation, reason, failure),
-            Action::Expire { invocation, timeout, .. } => state.expire(now, invocation, timeout),
+            Action::Reject { invocation, reason } => {
+                if let Some(pending) = state.pending.get(&invocation) {
+                    self.ledger.rejected(&pending.invoke.function, &reason);
+                }
+                state.reject(invocation, reason, failure);
+            }
+            Action::Expire { invocation, instance, timeout } => {
+                let billing = self.profile.billing;
+                state.expire(now, (instance, invocation), timeout, billing);
+            }
             Action::Bill { invocation, billed, init, .. } => {
                 turn.bill = Some(Billed { invocation, billed, init });
             }

@@ -1,12 +1,10 @@
 //! What a caller is told: results, Lambda's error JSON, and the log with its START, END and REPORT lines.
 
 use bytes::Bytes;
-use catalog::Version;
 use gateway::{Failure, Reply};
-use model::{MemoryMib, Span};
+use model::Span;
 use sandbox::{End, StartError};
 use scheduler::Rejection;
-use std::fmt::Write;
 
 /// Bytes of the log that go with an answer (Lambda API reference, `Invoke`, `X-Amz-Log-Result`, 2026).
 const LOG_TAIL_BYTES: usize = 4096;
@@ -16,43 +14,53 @@ const LOG_TAIL_BYTES: usize = 4096;
 ///
 /// Words and types as the service writes them (recorded answers of the service, 2026).
 pub fn ended(request_id: &str, end: &End) -> Reply {
-    let (kind, message) = match end {
-        End::InitError(payload) if !payload.is_empty() => {
-            return Reply::FunctionError(payload.clone());
-        }
-        End::InitError(_) => ("Runtime.ExitError", exit_message(request_id, None, None)),
-        End::Exited { status, signal } => {
-            ("Runtime.ExitError", exit_message(request_id, *status, *signal))
-        }
-        End::OutOfMemory => ("Runtime.OutOfMemory", exit_message(request_id, None, Some(9))),
-        End::InitTimedOut => (
-            "Sandbox.Timedout",
-            format!("RequestId: {request_id} Error: the init phase ran into its limit"),
-        ),
-        End::ResponseTooLarge { limit, .. } => (
-            "Function.ResponseSizeTooLarge",
-            format!("Response payload size exceeded maximum allowed payload size ({limit} bytes)."),
-        ),
-        End::Protocol(what) => (
-            "Runtime.ExitError",
-            format!("RequestId: {request_id} Error: Runtime broke its protocol: {what}"),
-        ),
-        End::Extension { name, kind, reason } => {
-            (*kind, format!("RequestId: {request_id} Error: extension {name}: {reason}"))
-        }
-        End::NoEntrypoint => (
-            "Runtime.InvalidEntrypoint",
-            format!(
-                "RequestId: {request_id} Error: Couldn't find valid bootstrap(s): \
-                 [/var/task/bootstrap /opt/bootstrap]"
-            ),
-        ),
+    match end {
+        End::InitError(payload) if !payload.is_empty() => Reply::FunctionError(payload.clone()),
         End::Stopped => {
             let why = "the platform's own process that runs functions has died: try again";
-            return Reply::Failure(Failure::Unavailable(why.to_owned()));
+            Reply::Failure(Failure::Unavailable(why.to_owned()))
         }
-    };
-    Reply::FunctionError(error_json(kind, &message))
+        end => Reply::FunctionError(error_json(kind(end), &message(request_id, end))),
+    }
+}
+
+/// Type of the error of an end.
+pub fn kind(end: &End) -> &'static str {
+    match end {
+        End::InitError(_) | End::Exited { .. } | End::Protocol(_) => "Runtime.ExitError",
+        End::OutOfMemory => "Runtime.OutOfMemory",
+        End::InitTimedOut => "Sandbox.Timedout",
+        End::ResponseTooLarge { .. } => "Function.ResponseSizeTooLarge",
+        End::NoEntrypoint => "Runtime.InvalidEntrypoint",
+        End::Extension { kind, .. } => kind,
+        End::Stopped => "Sandbox.Failure",
+    }
+}
+
+/// Words for an end.
+pub fn message(request_id: &str, end: &End) -> String {
+    match end {
+        End::InitError(_) => exit_message(request_id, None, None),
+        End::Exited { status, signal } => exit_message(request_id, *status, *signal),
+        End::OutOfMemory => exit_message(request_id, None, Some(9)),
+        End::InitTimedOut => {
+            format!("RequestId: {request_id} Error: the init phase ran into its limit")
+        }
+        End::ResponseTooLarge { limit, .. } => {
+            format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).")
+        }
+        End::Protocol(what) => {
+            format!("RequestId: {request_id} Error: Runtime broke its protocol: {what}")
+        }
+        End::Extension { name, reason, .. } => {
+            format!("RequestId: {request_id} Error: extension {name}: {reason}")
+        }
+        End::NoEntrypoint => format!(
+            "RequestId: {request_id} Error: Couldn't find valid bootstrap(s): \
+             [/var/task/bootstrap /opt/bootstrap]"
+        ),
+        End::Stopped => format!("RequestId: {request_id} Error: the platform's own process died"),
+    }
 }
 
 fn exit_message(request_id: &str, status: Option<i32>, signal: Option<i32>) -> String {
@@ -116,41 +124,13 @@ pub fn rejected(request_id: &str, rejection: Rejection, start: Option<&StartErro
     }
 }
 
-/// What a REPORT line says.
-#[derive(Clone, Copy, Debug)]
-pub struct Usage {
-    /// From dispatch to response.
-    pub duration: Span,
-    /// What is billed.
-    pub billed: Span,
-    /// Memory size.
-    pub memory: MemoryMib,
-    /// Highest memory use, bytes.
-    pub memory_peak_bytes: u64,
-    /// Init, where this invocation waited for it.
-    pub init: Option<Span>,
-}
-
-/// The log of one invocation as the service writes it, at most its last 4 KiB.
-pub fn log_tail(request_id: &str, version: Version, lines: &[u8], usage: Usage) -> Bytes {
-    let mut log = format!("START RequestId: {request_id} Version: {version}\n").into_bytes();
+/// The log of one invocation, from its START line to its report: at most its last 4 KiB.
+pub fn log_tail(start: &str, lines: &[u8], end: &str) -> Bytes {
+    let mut log = start.as_bytes().to_vec();
     log.extend_from_slice(lines);
     if !lines.is_empty() && !lines.ends_with(b"\n") {
         log.push(b'\n');
     }
-    let mut end = format!(
-        "END RequestId: {request_id}\nREPORT RequestId: {request_id}\tDuration: {:.2} ms\t\
-         Billed Duration: {} ms\tMemory Size: {} MB\tMax Memory Used: {} MB\t",
-        usage.duration.as_millis_f64(),
-        usage.billed.as_millis(),
-        usage.memory.0,
-        usage.memory_peak_bytes.div_ceil(1 << 20),
-    );
-    if let Some(init) = usage.init {
-        // Writing to a String cannot fail.
-        let _ = write!(end, "Init Duration: {:.2} ms\t", init.as_millis_f64());
-    }
-    end.push('\n');
     log.extend_from_slice(end.as_bytes());
     let from = log.len().saturating_sub(LOG_TAIL_BYTES);
     Bytes::from(log).slice(from..)
@@ -181,21 +161,12 @@ mod tests {
         assert!(matches!(ended("r", &End::Stopped), Reply::Failure(Failure::Unavailable(_))));
     }
 
-    // The tail keeps the REPORT line whatever the function wrote.
+    // The tail keeps the report whatever the function wrote, and begins a new line for it.
     #[test]
     fn the_report_survives_a_long_log() {
-        let usage = Usage {
-            duration: Span::from_micros(1_234),
-            billed: Span::from_millis(2),
-            memory: MemoryMib(128),
-            memory_peak_bytes: (30 << 20) + 1,
-            init: Some(Span::from_millis(5)),
-        };
-        let log = log_tail("r", Version::Latest, &vec![b'x'; 10_000], usage);
+        let log = log_tail("START\n", &vec![b'x'; 10_000], "END\nREPORT\n");
         assert_eq!(log.len(), LOG_TAIL_BYTES);
-        assert!(log.ends_with(
-            b"\nEND RequestId: r\nREPORT RequestId: r\tDuration: 1.23 ms\tBilled Duration: 2 ms\t\
-              Memory Size: 128 MB\tMax Memory Used: 31 MB\tInit Duration: 5.00 ms\t\n"
-        ));
+        assert!(log.ends_with(b"x\nEND\nREPORT\n"));
+        assert_eq!(log_tail("START\n", b"", "END\n"), "START\nEND\n");
     }
 }

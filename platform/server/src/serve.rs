@@ -1,12 +1,15 @@
 //! A server from its first line to its last: open, announce, serve, drain.
 
-use crate::identity;
+use crate::identity::{self, Keys};
 use crate::journal::Journal;
+use crate::load;
 use crate::memory;
+use crate::observe::{Observe, Observer};
 use crate::platform::Platform;
 use crate::secrecy;
+use crate::tls::{self, Tls};
 use anyhow::{Context, bail};
-use gateway::{AccessKey, Gateway, GatewayConfig};
+use gateway::{AccessKey, Front, Gateway, GatewayConfig, Scheme};
 use sandbox::Kind;
 use sandbox::container::network::{Allowed, NetworkConfig};
 use sandbox::container::{self, Container, ContainerConfig, Reveal};
@@ -18,6 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+
+pub use gateway::Unsigned;
 
 /// Region in the ARNs of the platform's functions.
 const REGION: &str = "us-east-1";
@@ -37,12 +42,20 @@ pub struct Options {
     pub data: PathBuf,
     /// Accounts that have an access key at least.
     pub tenants: u32,
+    /// Where their keys come from.
+    pub keys: Keys,
+    /// What becomes of requests without a signature.
+    pub unsigned: Unsigned,
+    /// Whether the API is spoken through TLS.
+    pub tls: Tls,
     /// How the platform behaves.
     pub profile: Profile,
     /// What instances can reach.
     pub network: Network,
     /// Addresses of this machine that instances may reach all the same.
     pub allow: Vec<SocketAddr>,
+    /// What is to be kept and shown of what happens.
+    pub observe: Observe,
     /// Where to write what the platform really does.
     pub journal: Option<PathBuf>,
     /// Command that becomes a starter of sandboxes.
@@ -58,6 +71,17 @@ pub enum Network {
     Routed,
     /// Nothing.
     None,
+}
+
+impl Network {
+    /// As it is written on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Routed => "routed",
+            Self::None => "none",
+        }
+    }
 }
 
 impl std::str::FromStr for Network {
@@ -79,6 +103,8 @@ pub struct Ready {
     pub endpoint: String,
     /// Who may use it: key, secret and account of each.
     pub access_keys: Vec<AccessKey>,
+    /// URL of the metrics, where there are some.
+    pub metrics: Option<String>,
     /// Region to sign for.
     pub region: &'static str,
     /// Kind of its sandboxes.
@@ -89,6 +115,8 @@ pub struct Ready {
     pub runtimes: Vec<String>,
     /// What cannot be enforced or offered here.
     pub limitations: Vec<String>,
+    /// File with the certificate that clients have to be told to trust.
+    pub bundle: Option<PathBuf>,
     /// This machine's address as instances reach the ports that they are allowed to; None where they have no network.
     pub host_address: Option<Ipv4Addr>,
 }
@@ -106,6 +134,28 @@ pub fn check(profile: &Profile) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Refuses to let everyone in from elsewhere, and warns of an API that is spoken in the open there.
+fn check_front(options: &Options) -> anyhow::Result<()> {
+    let listen = options.listen;
+    if listen.ip().is_loopback() {
+        return Ok(());
+    }
+    if options.unsigned == Unsigned::First {
+        bail!(
+            "--no-auth lets in whoever reaches {listen}, and has them act as the first account: leave it out, or listen on \
+             loopback, as in --listen 127.0.0.1:{}",
+            listen.port()
+        );
+    }
+    if options.tls == Tls::None {
+        tracing::warn!(
+            "{listen} is not loopback and the API is spoken in the open: code, events and variables can be read on the way; \
+             --tls-self-signed, or --tls-cert and --tls-key, prevent that"
+        );
+    }
+    Ok(())
+}
+
 /// Runs the platform until SIGTERM or SIGINT, then ends what runs and removes what it held.
 ///
 /// `announce` is called once, when the API answers.
@@ -113,18 +163,15 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     memory::keep_little();
     secrecy::keep_to_oneself()?;
     check(&options.profile).context("cannot serve this profile")?;
-    let Options { listen, data, tenants, mut profile, network, allow, journal, starter } = options;
+    check_front(&options)?;
+    let Options { listen, data, mut profile, network, allow, observe, journal, starter, .. } =
+        options;
+    let Options { tenants, keys, unsigned, tls, .. } = options;
     let _lock = identity::lock(&data)?;
     // Bound before anything else is made: a busy port costs nothing.
-    let listener = TcpListener::bind(listen).await.with_context(|| {
-        format!("cannot listen on {listen}: choose another address with --listen (port 0 takes a free one)")
-    })?;
-    let endpoint =
-        format!("http://{}", listener.local_addr().context("cannot read the own address")?);
-    let mut end = (
-        signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
-        signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
-    );
+    let (listener, address) = bind(listen).await?;
+    let observer = Observer::open(&data, observe).await?;
+    let stop = stop()?;
     let container = Container::open(ContainerConfig {
         data: data.clone(),
         server_id: identity::server_id(&data)?,
@@ -136,15 +183,20 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     })
     .await
     .context("cannot run functions in containers")?;
-    let access_keys = identity::credentials(&data, tenants)?;
+    let (access_keys, key_file) = identity::access_keys(&data, &keys, tenants)?;
+    let tls = tls::open(&tls, &data, address).context("cannot serve through TLS")?;
+    let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+    let (acceptor, bundle) = tls.map_or((None, None), |tls| (Some(tls.acceptor), tls.bundle));
     let catalog = catalog::Catalog::open(&data)
         .with_context(|| format!("cannot open the catalog in {}", data.display()))?;
     if profile.limits.memory.is_none() {
         profile.limits.memory = memory::total_and_available().map(|(total, _)| total);
     }
     let ready = Ready {
-        endpoint,
+        endpoint: format!("{}://{address}", scheme.word()),
+        metrics: observer.metrics_url()?,
         access_keys: access_keys.clone(),
+        bundle,
         region: REGION,
         sandbox: container.facts().name,
         memory_mib: (profile.limits.memory_min.0, profile.limits.memory_max.0),
@@ -154,23 +206,57 @@ pub async fn serve(options: Options, announce: impl FnOnce(&Ready)) -> anyhow::R
     };
     let journal = journal.as_deref().map(Journal::create).transpose()?;
     let session_secret = identity::session_secret(&data)?;
-    let config = gateway_config(&profile, access_keys, session_secret);
-    let platform = Arc::new(Platform::new(container, profile, seed(), journal));
-    let gateway = Gateway::new(config, Arc::new(catalog), Arc::clone(&platform));
+    let front = Front { unsigned, scheme };
+    let config =
+        gateway_config(&profile, access_keys, (session_secret, front), observer.logs.clone());
+    let weighs_load = profile.placement.weighs_load();
+    let books = (observer.ledger(REGION), journal);
+    let platform = Arc::new(Platform::new(container, profile, seed(), books));
+    let catalog = Arc::new(catalog);
+    let gateway = Gateway::new(config, Arc::clone(&catalog), Arc::clone(&platform));
     gateway.recover().await;
-    let _said = identity::say_endpoint(&data, &ready.endpoint, REGION, None)?;
+    platform.keep_events(catalog, REGION).context("cannot take over asynchronous events")?;
+    let files = (ready.bundle.as_deref(), key_file.as_deref());
+    let _said = identity::say_endpoint(&data, &ready.endpoint, REGION, files)?;
     announce(&ready);
-    let stop = async move {
-        tokio::select! {
-            _ = end.0.recv() => {}
-            _ = end.1.recv() => {}
-        }
-    };
-    let watched = tokio::spawn(watch_memory(Arc::clone(&platform)));
-    gateway.serve(listener, stop).await;
+    let watched = tokio::spawn(watch(Arc::clone(&platform), weighs_load));
+    let observed = observer.watch(&platform);
+    gateway.serve_by(listener, acceptor, stop).await;
     watched.abort();
+    drop(observed);
     platform.close(DRAIN).await;
     Ok(())
+}
+
+/// What is done once the server is told to end. From here on the signals do nothing else.
+fn stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Listens at an address; with port 0 it is another one.
+async fn bind(listen: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen}: choose another address with --listen (port 0 takes a free one)")
+    })?;
+    let address = listener.local_addr().context("cannot read the own address")?;
+    Ok((listener, address))
+}
+
+/// Tells the platform how the machine is, and where its placement asks, how busy hosts are.
+async fn watch<K: Kind>(platform: Arc<Platform<K>>, weighs_load: bool) {
+    let loads = async {
+        if weighs_load {
+            load::watch(Arc::clone(&platform)).await;
+        }
+    };
+    tokio::join!(watch_memory(Arc::clone(&platform)), loads);
 }
 
 /// Tells the platform, every second, how much memory is really free, and keeps none that it does not need.
@@ -219,12 +305,15 @@ fn reveal(reveal: scheduler::Reveal) -> Reveal {
 fn gateway_config(
     profile: &Profile,
     access_keys: Vec<AccessKey>,
-    session_secret: [u8; 32],
+    (session_secret, front): ([u8; 32], Front),
+    logs: logs::Logs,
 ) -> GatewayConfig {
     GatewayConfig {
         region: REGION.to_owned(),
         access_keys,
         session_secret,
+        logs: Some(logs),
+        front,
         limits: gateway::Limits {
             memory_min: profile.limits.memory_min,
             memory_max: profile.limits.memory_max,

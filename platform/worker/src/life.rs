@@ -2,7 +2,7 @@
 
 use model::{InstanceId, InvocationId, Span};
 use sandbox::{
-    End, Grace, Identity, Instance, Invocation, Kind, Outcome, Settings, StartError, Started,
+    End, Grace, Identity, Instance, Invocation, Kind, Outcome, Settings, StartError, Started, Usage,
 };
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -48,19 +48,21 @@ pub enum Report {
         creation: Span,
         /// From that exec to the runtime's first request for an event.
         init: Span,
+        /// What it has used by then.
+        usage: Usage,
     },
     /// It could not start. A [`Command::Reclaim`] is still due.
     StartFailed(StartError),
-    /// The runtime asked for its next event.
-    Idle,
+    /// The runtime asked for its next event; what the instance has used by then.
+    Idle(Usage),
     /// It is frozen.
     Rested,
-    /// It ended by itself. A [`Command::Reclaim`] is still due.
-    Died(End),
+    /// It ended by itself, and what it had used. A [`Command::Reclaim`] is still due.
+    Died(End, Usage),
     /// A dispatch came after its death: the function never saw the event, which may run elsewhere.
     Undelivered(InvocationId),
-    /// Nothing of it is left.
-    Reclaimed,
+    /// Nothing of it is left; what it had used when it was told to end, nothing where it never ran.
+    Reclaimed(Usage),
 }
 
 /// The way to tell an instance what to do.
@@ -105,19 +107,19 @@ async fn live<K: Kind>(start: Start<K>, mut orders: Orders, report: impl Fn(Repo
         started = starting => started,
         // The future is dropped, and with it what it made so far.
         _grace = reclaim_ordered(&mut orders) => {
-            report(Report::Reclaimed);
+            report(Report::Reclaimed(Usage::default()));
             return;
         }
     };
     match started {
         Ok(Started { instance, creation, init }) => {
-            report(Report::Started { creation, init });
+            report(Report::Started { creation, init, usage: instance.usage() });
             serve(instance, orders, report).await;
         }
         Err(error) => {
             report(Report::StartFailed(error));
             bury(&mut orders, &report).await;
-            report(Report::Reclaimed);
+            report(Report::Reclaimed(Usage::default()));
         }
     }
 }
@@ -153,7 +155,7 @@ async fn serve<I: Instance>(mut instance: I, mut orders: Orders, report: impl Fn
             biased;
             order = orders.recv() => order,
             end = instance.ended() => {
-                report(Report::Died(end));
+                report(Report::Died(end, instance.usage()));
                 break bury(&mut orders, &report).await;
             }
         };
@@ -164,9 +166,9 @@ async fn serve<I: Instance>(mut instance: I, mut orders: Orders, report: impl Fn
                     grace = reclaim_ordered(&mut orders) => break grace,
                 };
                 match ended {
-                    Ok(()) => report(Report::Idle),
+                    Ok(()) => report(Report::Idle(instance.usage())),
                     Err(end) => {
-                        report(Report::Died(end));
+                        report(Report::Died(end, instance.usage()));
                         break bury(&mut orders, &report).await;
                     }
                 }
@@ -179,6 +181,7 @@ async fn serve<I: Instance>(mut instance: I, mut orders: Orders, report: impl Fn
             None => break Grace(Span::ZERO),
         }
     };
+    let usage = instance.usage();
     instance.stop(grace).await;
-    report(Report::Reclaimed);
+    report(Report::Reclaimed(usage));
 }

@@ -12,6 +12,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use archive::Archive;
+pub use archive::left_out;
 pub use cargo_lambda::built;
 
 /// A language that runs functions here.
@@ -119,6 +120,15 @@ impl Source {
             archive.add(name, text.as_bytes(), 0o644)?;
         }
         archive.finish()
+    }
+
+    /// The files of it that can be looked into, with their paths; none of a zip.
+    pub fn files(&self) -> Vec<(String, PathBuf)> {
+        match &self.content {
+            Content::Directory(path) => archive::files(path).unwrap_or_default(),
+            Content::File(path, name) => vec![(name.clone(), path.clone())],
+            Content::Zip(_) | Content::Text(..) => Vec::new(),
+        }
     }
 
     /// A function whose one file has this text.

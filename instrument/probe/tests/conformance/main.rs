@@ -55,6 +55,7 @@ impl Function {
             .env("AWS_LAMBDA_RUNTIME_API", platform.address.to_string())
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency")
             .env("LAMBDA_TASK_ROOT", tmp.path())
             .env("PEEK_MARK", "settings")
             .env("WEBSITE_INSTANCE_ID", "host-7")
@@ -165,6 +166,7 @@ fn answers_everything(language: &str) {
     let kept = fs::read_to_string(function.tmp.path().join("peek-instance")).expect("kept");
     assert_eq!(kept, response.instance);
     assert_eq!((response.invocations, response.memory_mib), (1, 256));
+    assert_eq!(response.initialization, "provisioned-concurrency");
     assert_eq!((response.version.as_str(), response.mark.as_str()), ("$LATEST", "settings.code"));
     check_runtime(language, &response);
     check_identity(&response);

@@ -33,6 +33,12 @@ pub(super) fn placement(profile: &Profile) -> String {
         Placement::Random(random) => {
             format!("new instances go to any of at most {} hosts", random.max_hosts)
         }
+        Placement::LeastContention(it) => format!(
+            "new instances go to the host with the least contention, to another of at most {} while all use {:.0} % of \
+             CPU, disk or network",
+            it.max_hosts,
+            100.0 * it.load_limit
+        ),
         Placement::OnePerHost(_) => "each instance has a host of its own".to_owned(),
     };
     let whose = match profile.hosts.sharing {

@@ -80,7 +80,8 @@ impl<E: Engine> Inner<E> {
                 }
             };
             tokio::spawn(inner.clone().deploy_and_mark(created));
-            json_answer(StatusCode::CREATED, &Configuration::whole(&shown?))
+            let shown = shown?;
+            json_answer(StatusCode::CREATED, &Configuration::whole(&shown))
         };
         finish(work).await
     }
@@ -139,6 +140,7 @@ impl<E: Engine> Inner<E> {
         let location = self.credentials.presign(
             &call.key,
             &Presign {
+                scheme: self.scheme.word(),
                 host,
                 path: &match function.version {
                     Version::Latest => format!("{PACKAGES}{}", function.name),

@@ -4,7 +4,7 @@
 
 use super::empty;
 use crate::answer::Answer;
-use crate::engine::{Engine, Failure, Invoke, LogTail, Reply};
+use crate::engine::{Engine, EventTarget, Failure, Invoke, LogTail, Reply};
 use crate::error::{ApiError, ErrorKind};
 use crate::gateway::{Call, Inner, answer};
 use crate::reference::Reference;
@@ -101,31 +101,37 @@ impl<E: Engine> Inner<E> {
         let function = entry.pick(qualifier, random_share).ok_or_else(none)?;
         let function = self.settled(function).await.ok_or_else(none)?;
         check_state(&function)?;
-        let payload = check_payload(call.body)?;
+        let payload = check_payload(call.body.clone())?;
         match options.kind {
             InvocationType::RequestResponse => {}
             InvocationType::DryRun => {
                 return Ok(Prepared::Answered(empty(StatusCode::NO_CONTENT)));
             }
             InvocationType::Event => {
-                return Err(ApiError::new(
-                    ErrorKind::NotImplemented,
-                    "Asynchronous invocation (InvocationType Event) is not implemented by this \
-                     platform: use RequestResponse.",
-                ));
+                let target = EventTarget {
+                    tenant: call.tenant(),
+                    name: reference.name.to_owned(),
+                    id: entry.latest.id,
+                    qualifier: qualifier.map(str::to_owned),
+                };
+                let call = Call { body: payload, ..call };
+                return self
+                    .accept(call, target, options.client_context)
+                    .await
+                    .map(Prepared::Answered);
             }
         }
         let arn = match qualifier {
             None => function.arn(),
             Some(qualifier) => format!("{}:{qualifier}", function.arn()),
         };
-        let trace_id = call.parts.headers.get(TRACE_ID).and_then(|value| value.to_str().ok());
+        let trace_id = trace_id(&call.parts.headers);
         let invoke = Invoke {
             function,
             request_id: call.request_id,
             payload,
             client_context: options.client_context,
-            trace_id: trace_id.map(Arc::from),
+            trace_id,
             function_arn: arn.as_str().into(),
             log_tail: options.log_tail,
             stream: None,
@@ -197,6 +203,25 @@ fn check_permission(
     ))
 }
 
+/// The caller's trace as an X-Ray header: its own, or what its W3C `traceparent` says.
+fn trace_id(headers: &HeaderMap) -> Option<Arc<str>> {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(own) = header(TRACE_ID) {
+        return Some(own.into());
+    }
+    let mut parts = header("traceparent")?.split('-');
+    let (_, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    if !is_hex(trace, 32) || !is_hex(parent, 16) || !is_hex(flags, 2) {
+        return None;
+    }
+    let sampled = u8::from_str_radix(flags, 16).ok()? & 1;
+    let (seconds, rest) = trace.split_at(8);
+    Some(format!("Root=1-{seconds}-{rest};Parent={parent};Sampled={sampled}").into())
+}
+
 fn decode_context(text: &str) -> Result<Arc<str>, ApiError> {
     let bad = |message: String| ApiError::new(ErrorKind::InvalidRequestContent, message);
     if text.len() > CLIENT_CONTEXT_MAX {
@@ -213,7 +238,7 @@ fn decode_context(text: &str) -> Result<Arc<str>, ApiError> {
 }
 
 /// The event: what was sent, or `{}` for nothing.
-fn check_payload(payload: Bytes) -> Result<Bytes, ApiError> {
+pub(super) fn check_payload(payload: Bytes) -> Result<Bytes, ApiError> {
     if payload.is_empty() {
         return Ok(Bytes::from_static(b"{}"));
     }

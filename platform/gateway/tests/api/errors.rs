@@ -98,7 +98,6 @@ async fn invoke_headers() {
     let mut lines = Vec::new();
     for header in [
         ("x-amz-invocation-type", "Later"),
-        ("x-amz-invocation-type", "Event"),
         ("x-amz-log-type", "Head"),
         ("x-amz-client-context", "{}"),
         ("x-amz-client-context", "bm8ganNvbg=="),
@@ -110,7 +109,6 @@ async fn invoke_headers() {
     }
     assert_snapshot!(lines.join("\n"), @"
     400 ValidationException: 1 validation error detected: Value 'Later' at 'invocationType' failed to satisfy constraint: Member must satisfy enum value set: [Event, RequestResponse, DryRun]
-    501 NotImplementedException: Asynchronous invocation (InvocationType Event) is not implemented by this platform: use RequestResponse.
     400 ValidationException: 1 validation error detected: Value 'Head' at 'logType' failed to satisfy constraint: Member must satisfy enum value set: [None, Tail]
     400 InvalidRequestContentException: Client context must be a valid Base64-encoded JSON object.
     400 InvalidRequestContentException: Client context must be a valid Base64-encoded JSON object.
@@ -214,7 +212,6 @@ async fn settings_that_cannot_be() {
         json!({ "Runtime": null }),
         json!({ "Handler": null }),
         json!({ "Environment": { "Variables": { "AWS_REGION": "x", "_HANDLER": "y" } } }),
-        json!({ "Environment": { "Variables": { "BIG": "x".repeat(20) }, "x": 1 }, "Publish": true }),
         json!({ "Architectures": ["arm64"] }),
         json!({ "PackageType": "Image" }),
         json!({ "FunctionName": "f:1" }),
@@ -233,7 +230,6 @@ async fn settings_that_cannot_be() {
     400 InvalidParameterValueException: Runtime and Handler are mandatory parameters for functions created with deployment packages.
     400 InvalidParameterValueException: Runtime and Handler are mandatory parameters for functions created with deployment packages.
     400 InvalidParameterValueException: Lambda was unable to configure your environment variables because the environment variables you have provided contains reserved keys that are currently not supported for modification. Reserved keys used in this request: AWS_REGION, _HANDLER
-    400 InvalidParameterValueException: Publish is not supported by this platform, which has no versions but $LATEST: leave it out.
     400 InvalidParameterValueException: Architecture arm64 cannot run on this platform, which is x86_64.
     400 InvalidParameterValueException: PackageType Image is not supported by this platform: send a zip.
     400 InvalidParameterValueException: FunctionName f:1 names a version: leave the qualifier out.
@@ -313,11 +309,9 @@ async fn conflicts() {
     }
     "#);
     let mut lines = Vec::new();
-    for (method, target) in [
-        ("DELETE", "f?Qualifier=%24LATEST"),
-        ("DELETE", "f?Qualifier=1"),
-        ("GET", "f:1?Qualifier=2"),
-    ] {
+    for (method, target) in
+        [("DELETE", "f?Qualifier=%24LATEST"), ("GET", "f?Qualifier=1"), ("GET", "f:1?Qualifier=2")]
+    {
         lines.push(line(server.ask(method, &format!("{FUNCTIONS}/{target}"), "").await));
     }
     assert_snapshot!(lines.join("\n"), @"
@@ -367,21 +361,20 @@ async fn bad_bodies() {
 async fn absent_operations() {
     let server = Server::start().await;
     server.create("f").await;
-    assert_snapshot!(server.ask("POST", &format!("{FUNCTIONS}/f/aliases"), "{}").await.text(), @r#"
+    assert_snapshot!(server.ask("POST", "/2020-04-22/code-signing-configs", "{}").await.text(), @r#"
     501 Not Implemented
     content-type: application/json
     x-amzn-errortype: NotImplementedException
     x-amzn-requestid: (uuid)
     {
       "Type": "Service",
-      "message": "CreateAlias is not implemented by this platform."
+      "message": "CreateCodeSigningConfig is not implemented by this platform."
     }
     "#);
     let mut lines = Vec::new();
     for (method, target) in [
-        ("POST", "/2015-03-31/functions/f/versions"),
-        ("PUT", "/2017-10-31/functions/f/concurrency"),
-        ("GET", "/2017-03-31/tags/arn%3Aaws%3Alambda%3Aus-east-1%3A123456789012%3Afunction%3Af"),
+        ("POST", "/2025-12-01/durable-executions/arn/stop"),
+        ("PUT", "/2025-11-30/functions/f/function-scaling-config"),
         ("GET", "/2015-03-31/event-source-mappings/"),
         ("GET", "/"),
         ("PATCH", "/2015-03-31/functions/f"),
@@ -390,9 +383,8 @@ async fn absent_operations() {
         lines.push(line(server.ask(method, target, "").await));
     }
     assert_snapshot!(lines.join("\n"), @"
-    501 NotImplementedException: PublishVersion is not implemented by this platform.
-    501 NotImplementedException: PutFunctionConcurrency is not implemented by this platform.
-    501 NotImplementedException: ListTags is not implemented by this platform.
+    501 NotImplementedException: StopDurableExecution is not implemented by this platform.
+    501 NotImplementedException: PutFunctionScalingConfig is not implemented by this platform.
     501 NotImplementedException: ListEventSourceMappings is not implemented by this platform.
     404 UnknownOperationException: GET / is no operation of Lambda.
     404 UnknownOperationException: PATCH /2015-03-31/functions/f is no operation of Lambda.

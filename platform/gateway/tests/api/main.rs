@@ -2,6 +2,7 @@
 
 mod contract;
 mod errors;
+mod events;
 mod faults;
 mod hostile;
 mod lifecycle;
@@ -11,3 +12,4 @@ mod signatures;
 mod slow;
 mod streams;
 mod support;
+mod versions;

@@ -8,8 +8,8 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use catalog::{Catalog, Function};
 use gateway::{
-    AccessKey, Engine, Failure, Gateway, GatewayConfig, Invoke, Invoked, Limits, PrepareFailed,
-    ProvisionStatus, Provisioned, Reply, SharedSettings, Sink,
+    Accept, AccessKey, Engine, Failure, Gateway, GatewayConfig, Invoke, Invoked, Limits,
+    NotAccepted, PrepareFailed, ProvisionStatus, Provisioned, Reply, SharedSettings, Sink,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -68,6 +68,20 @@ impl Engine for MadeUp {
 
     async fn remove(&self, function: Arc<Function>) {
         self.note(format!("remove {}", function.name));
+    }
+
+    async fn accept(&self, event: Accept) -> Result<(), NotAccepted> {
+        let Accept { function, payload, trace_id, .. } = event;
+        let (name, qualifier) = (&function.name, &function.qualifier);
+        self.note(format!("accept {name} {qualifier:?} {trace_id:?} {payload:?}"));
+        let payload: Value = serde_json::from_slice(&payload).expect("JSON");
+        match payload["do"].as_str() {
+            Some("gone") => Err(NotAccepted::NoFunction),
+            Some("loop") => Err(NotAccepted::Loop("invoked 16 times".to_owned())),
+            Some("full") => Err(NotAccepted::Full("7 events wait".to_owned())),
+            Some("store") => Err(NotAccepted::Store("the disk is full".to_owned())),
+            _ => Ok(()),
+        }
     }
 
     fn share(&self, function: FunctionId, settings: SharedSettings) {
@@ -318,7 +332,9 @@ pub fn gateway(data: &Path, engine: Arc<MadeUp>, limits: Limits) -> Gateway<Made
     };
     let config = GatewayConfig {
         region: "us-east-1".to_owned(),
+        logs: None,
         session_secret: [7; 32],
+        front: gateway::Front::default(),
         access_keys: vec![key(KEY, 123_456_789_012), key("AKIDOTHER", 210_987_654_321)],
         limits,
     };

@@ -4,11 +4,12 @@
 
 mod detect;
 mod hand_down;
+mod host_use;
+mod meter;
 mod sweep;
 
 use super::protocol::{Failure, HostSpec, Step};
-use crate::Usage;
-use model::{MemoryMib, Span};
+use model::MemoryMib;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use detect::{Machine, detect};
 use hand_down::{hand_down, hand_down_missing};
+pub(super) use meter::Meter;
 pub(super) use sweep::sweep;
 
 /// CPU quotas are per this many microseconds; the kernel's default.
@@ -350,28 +352,19 @@ impl Cgroups {
         }
     }
 
-    /// What an instance has used.
-    pub(super) fn usage(&self, name: &GroupName) -> Usage {
-        let number = |controller: &str, file: &str| -> u64 {
-            self.with(controller, name)
-                .and_then(|directory| fs::read_to_string(directory.join(file)).ok())
-                .and_then(|text| text.trim().parse().ok())
-                .unwrap_or(0)
-        };
+    /// Files that say what CPU time an instance has used and what memory at most, where there are such.
+    pub(super) fn usage_files(&self, name: &GroupName) -> (Option<PathBuf>, Option<PathBuf>) {
         match self {
             Self::V2(hierarchy) => {
-                // Every group has this file, whatever its controllers.
+                // Every group has the first file, whatever its controllers.
                 let directory = hierarchy.directory.join(&name.host).join(&name.instance);
-                let cpu_us = field(&directory.join("cpu.stat"), "usage_usec");
-                Usage {
-                    cpu: Span::from_micros(cpu_us.unwrap_or(0)),
-                    memory_peak_bytes: number("memory", "memory.peak"),
-                }
+                let memory = self.with("memory", name).map(|memory| memory.join("memory.peak"));
+                (Some(directory.join("cpu.stat")), memory)
             }
-            _ => Usage {
-                cpu: Span::from_nanos(number("cpuacct", "cpuacct.usage")),
-                memory_peak_bytes: number("memory", "memory.max_usage_in_bytes"),
-            },
+            _ => (
+                self.with("cpuacct", name).map(|cpu| cpu.join("cpuacct.usage")),
+                self.with("memory", name).map(|memory| memory.join("memory.max_usage_in_bytes")),
+            ),
         }
     }
 

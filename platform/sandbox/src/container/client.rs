@@ -83,6 +83,12 @@ pub(super) async fn receive(channel: &AsyncFd<Channel>, buffer: &mut [u8]) -> io
     }
 }
 
+/// Whether a variable is the server's own, or names credentials.
+fn is_configuration(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    (name.starts_with("PEEK_") && name != "PEEK_LOG") || name.starts_with("AWS_")
+}
+
 impl Starter {
     /// Spawns the first process: `command`, with the connection as standard input.
     pub(super) async fn open(
@@ -201,7 +207,13 @@ impl Connection {
         let (program, arguments) = command
             .split_first()
             .ok_or_else(|| Failure { step: "no command for the starter".into(), errno: 0 })?;
-        let child = Command::new(program)
+        let mut starter = Command::new(program);
+        // A key may have come by a variable: the starter, which runs foreign code, has no need of any.
+        let names = std::env::vars_os().map(|(name, _)| name);
+        for name in names.filter(|name| is_configuration(name)) {
+            starter.env_remove(name);
+        }
+        let child = starter
             .args(arguments)
             .stdin(Stdio::from(theirs.into_descriptor()))
             .spawn()

@@ -2,7 +2,7 @@
 //!
 //! Deliberately knows nothing of the Runtime API.
 
-use super::cgroup::{FreezerWords, GroupName};
+use super::cgroup::{FreezerWords, GroupName, Meter};
 use super::channel::{Channel, Received};
 use super::client::{Connection, Starter, receive};
 use super::handle::{Cause, Control, Exit};
@@ -25,6 +25,7 @@ pub struct ContainerControl {
     pub(super) connection: Arc<Connection>,
     pub(super) instance: model::InstanceId,
     pub(super) group: GroupName,
+    pub(super) meter: Meter,
     /// None where there are no control groups.
     pub(super) freezer: Option<File>,
     pub(super) words: FreezerWords,
@@ -70,6 +71,7 @@ impl ContainerControl {
 
 impl Control for ContainerControl {
     fn freeze(&self) -> io::Result<()> {
+        self.meter.close();
         self.set_freezer(self.words.freeze)
     }
 
@@ -86,7 +88,7 @@ impl Control for ContainerControl {
     }
 
     fn usage(&self) -> Usage {
-        self.connection.cgroups.usage(&self.group)
+        self.meter.read(&self.connection.cgroups, &self.group)
     }
 
     async fn exited(&self) -> Exit {

@@ -2,7 +2,7 @@
 //!
 //! Deliberately knows nothing of how the starter does it.
 
-use super::cgroup::GroupName;
+use super::cgroup::{GroupName, Meter};
 use super::channel::{Channel, Received};
 use super::client::{Connection, Starter, receive};
 use super::control::{ContainerControl, Left};
@@ -16,8 +16,8 @@ use super::protocol::{
 use super::rootfs::{self, RootSpec};
 use crate::runtime::{InstallError, Launch, RUNTIME_DIRECTORY, Runtimes};
 use crate::{
-    End, Facts, HostError, HostSize, Identity, Kind, Package, PrepareError, Settings, StartError,
-    Started,
+    End, Facts, HostError, HostSize, HostUse, Identity, Kind, Package, PrepareError, Settings,
+    StartError, Started,
 };
 use bytes::Bytes;
 use model::{HostId, MemoryMib, Span};
@@ -278,6 +278,7 @@ impl Container {
             instance: identity.instance,
             words: connection.cgroups.freezer_words(),
             group,
+            meter: Meter::default(),
             freezer,
             ceiling_milli: settings.cpu_ceiling_milli.map(|ceiling| ceiling.min(most)),
             status,
@@ -406,6 +407,13 @@ impl Kind for Container {
             // What is left of it goes at the next sweep.
             eprintln!("peek: cannot remove {host}: {}: {}", failure.step, failure.error());
         }
+    }
+
+    async fn host_use(&self, host: HostId) -> Option<HostUse> {
+        let connection = self.starter.connection().await.ok()?;
+        let group = self.starter.group(host);
+        let read = move || connection.cgroups.host_use(&group);
+        tokio::task::spawn_blocking(read).await.ok().flatten()
     }
 
     async fn close(&self) {

@@ -15,6 +15,7 @@ mod rules;
 
 pub use rules::Obstacle;
 
+use super::left::Whose;
 use forwarder::Forwarder;
 use netlink::{Batch, End};
 use std::io;
@@ -280,24 +281,67 @@ impl Drop for Router {
 /// no other router needs it.
 pub fn sweep(server_id: &str) -> Result<(), NetworkError> {
     let Transit { table, link, .. } = Transit::new(server_id, 0);
-    let old = rules::ask(&["list", "table", "inet", &table]);
-    if !old.is_empty() {
-        rules::load(&format!("delete table inet {table}\n"))?;
-        let others = rules::ask(&["list", "tables"]).contains("table inet peek_");
-        if let (Some(uplink), false) = (rules::remembered_uplink(&old), others) {
-            let name = format!("ipv4/conf/{uplink}/forwarding");
-            // The uplink may be gone by now.
-            let _ = namespace::set(&name, "0");
-        }
+    remove_table(&table)?;
+    remove_link(&link)
+}
+
+/// Tables and links that routers have on the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Remains {
+    pub(super) tables: Vec<String>,
+    pub(super) links: Vec<String>,
+}
+
+/// Those of the servers that are meant.
+pub(super) fn remains(whose: Whose<'_>) -> Remains {
+    let names = |id: &String| {
+        let transit = Transit::new(id, 0);
+        [transit.table, transit.link]
+    };
+    let (known, is_of_known): (Vec<String>, bool) = match whose {
+        Whose::AllBut(running) => (running.iter().flat_map(names).collect(), false),
+        Whose::Of(id) => (names(&id.to_owned()).into(), true),
+    };
+    let is_hash = |text: &str| text.len() == 8 && text.bytes().all(|it| it.is_ascii_hexdigit());
+    let is_meant = |name: &String| known.contains(name) == is_of_known;
+    let tables = rules::ask(&["list", "tables"]);
+    let tables = tables.lines().filter_map(|line| line.strip_prefix("table inet "));
+    let tables = tables.filter(|name| name.strip_prefix("peek_").is_some_and(is_hash));
+    let links = std::fs::read_dir("/sys/class/net").into_iter().flatten().filter_map(Result::ok);
+    let links = links.filter_map(|entry| entry.file_name().into_string().ok());
+    let links = links.filter(|name| name.strip_prefix("pk").is_some_and(is_hash));
+    Remains {
+        tables: tables.map(str::to_owned).filter(is_meant).collect(),
+        links: links.filter(is_meant).collect(),
     }
-    if link_index(&link).is_ok() {
-        let socket = netlink::open()
-            .map_err(|source| NetworkError::Step { step: "open a netlink socket", source })?;
-        let mut batch = Batch::default();
-        batch.delete_link(&link);
-        apply(batch, &socket)?;
+}
+
+/// Removes a router's table, where it is there, and closes the forwarding that it opened.
+pub(super) fn remove_table(table: &str) -> Result<(), NetworkError> {
+    let old = rules::ask(&["list", "table", "inet", table]);
+    if old.is_empty() {
+        return Ok(());
+    }
+    rules::load(&format!("delete table inet {table}\n"))?;
+    let others = rules::ask(&["list", "tables"]).contains("table inet peek_");
+    if let (Some(uplink), false) = (rules::remembered_uplink(&old), others) {
+        let name = format!("ipv4/conf/{uplink}/forwarding");
+        // The uplink may be gone by now.
+        let _ = namespace::set(&name, "0");
     }
     Ok(())
+}
+
+/// Removes a router's link, where it is there.
+pub(super) fn remove_link(link: &str) -> Result<(), NetworkError> {
+    if link_index(link).is_err() {
+        return Ok(());
+    }
+    let socket = netlink::open()
+        .map_err(|source| NetworkError::Step { step: "open a netlink socket", source })?;
+    let mut batch = Batch::default();
+    batch.delete_link(link);
+    apply(batch, &socket)
 }
 
 /// What a router's own namespace needs, from within it. Returns a socket to change it, and one that names are asked at.

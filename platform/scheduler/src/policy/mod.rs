@@ -7,6 +7,7 @@ mod bin_pack;
 mod fixed;
 mod halving;
 mod histogram;
+mod least_contention;
 mod lifetime;
 mod memory_pressure;
 mod memoryless;
@@ -24,6 +25,7 @@ pub use fixed::Fixed;
 pub use halving::{Clock, Halving};
 pub use histogram::Histogram;
 pub(crate) use histogram::{Habit, Windows};
+pub use least_contention::{LeastContention, Weights};
 pub use lifetime::Lifetime;
 pub use memory_pressure::MemoryPressure;
 pub use memoryless::Memoryless;
@@ -50,6 +52,8 @@ pub enum Placement {
     Random(Random),
     /// See [`OnePerHost`].
     OnePerHost(OnePerHost),
+    /// See [`LeastContention`].
+    LeastContention(LeastContention),
 }
 
 /// How long idle instances are kept.
@@ -109,6 +113,11 @@ pub(crate) enum Choice {
 pub(crate) trait Place {
     /// The choice, in time no worse than logarithmic in the number of hosts where the policy does not say otherwise.
     fn choose(&self, rooms: &Rooms, want: &Want) -> Choice;
+
+    /// Whether it asks how busy hosts are, so that this is to be kept.
+    fn weighs_load(&self) -> bool {
+        false
+    }
 
     /// Whether an instance takes a whole host.
     fn company(&self) -> Company {
@@ -184,12 +193,18 @@ pub(crate) trait Keep {
 }
 
 impl Placement {
+    /// Whether it weighs the load of hosts, so that a driver is to tell it ([`crate::Event::HostLoad`]).
+    pub fn weighs_load(&self) -> bool {
+        self.policy().weighs_load()
+    }
+
     pub(crate) fn policy(&self) -> &dyn Place {
         match self {
             Self::BinPack(policy) => policy,
             Self::Spread(policy) => policy,
             Self::Random(policy) => policy,
             Self::OnePerHost(policy) => policy,
+            Self::LeastContention(policy) => policy,
         }
     }
 }

@@ -3,10 +3,12 @@
 //! Deliberately knows nothing of where the text came from.
 
 use super::error::Fault;
+use super::events::{EventsSection, events};
 use super::policies::{
     KeepAliveSection, PlacementSection, ScalingSection, UpdatesSection, keep_alive, lifetime,
     lifetime_cap, placement, scaling, share, updates,
 };
+use super::prices::{PricesSection, prices};
 use super::{
     Billing, Cpu, CpuCeiling, CpuWeight, Hosts, InitBilling, Limits, Profile, Reveal, Sharing,
 };
@@ -27,7 +29,10 @@ struct File {
     updates: Option<UpdatesSection>,
     cpu: CpuSection,
     limits: LimitsSection,
+    events: Option<EventsSection>,
     billing: BillingSection,
+    #[serde(default)]
+    prices: PricesSection,
     rest: RestSection,
     reveal: RevealSection,
     #[serde(default)]
@@ -122,7 +127,9 @@ pub(super) const SECTIONS: &[&str] = &[
     "updates",
     "cpu",
     "limits",
+    "events",
     "billing",
+    "prices",
     "rest",
     "reveal",
     "accounts",
@@ -152,10 +159,12 @@ fn check(file: &File) -> Result<Profile, Fault> {
         keep_alive: keep_alive(&file.keep_alive)?,
         cpu: cpu(&file.cpu)?,
         limits: limits(&file.limits)?,
+        events: events(file.events.as_ref())?,
         billing: Billing {
             grain: milliseconds("billing.grain_ms", file.billing.grain_ms)?,
             init: file.billing.init,
         },
+        prices: prices(&file.prices)?,
         rest_after: file
             .rest
             .after_ms

@@ -3,8 +3,10 @@
 //! Deliberately knows nothing of how a driver carries it out. [`Profile::from_toml`] documents the keys of the file.
 
 mod error;
+mod events;
 mod file;
 mod policies;
+mod prices;
 mod text;
 
 use crate::FunctionSettings;
@@ -15,6 +17,8 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 pub use error::{Fault, ProfileError};
+pub use events::Events;
+pub use prices::Prices;
 pub use text::{ProfileText, nearest};
 
 /// Everything in which one platform differs from another.
@@ -40,8 +44,12 @@ pub struct Profile {
     pub cpu: Cpu,
     /// Quotas.
     pub limits: Limits,
+    /// Asynchronous invocation.
+    pub events: Events,
     /// What is billed.
     pub billing: Billing,
+    /// What is charged for it; no policy looks at it.
+    pub prices: Prices,
     /// Idle time after which an instance rests; None for never.
     pub rest_after: Option<Span>,
     /// What instances may see of their host.

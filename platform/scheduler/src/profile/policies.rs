@@ -6,8 +6,9 @@
 use super::error::Fault;
 use super::file::{needed, positive, require};
 use crate::policy::{
-    Bimodal, BinPack, Clock, Fixed, Halving, Histogram, KeepAlive, Lifetime, MemoryPressure,
-    Memoryless, NoKeeping, OnePerHost, Placement, Random, Scaling, Spread, Sweep, Updates,
+    Bimodal, BinPack, Clock, Fixed, Halving, Histogram, KeepAlive, LeastContention, Lifetime,
+    MemoryPressure, Memoryless, NoKeeping, OnePerHost, Placement, Random, Scaling, Spread, Sweep,
+    Updates, Weights,
 };
 use model::{MemoryMib, Span};
 use serde::Deserialize;
@@ -19,6 +20,7 @@ enum PlacementName {
     Spread,
     Random,
     OnePerHost,
+    LeastContention,
 }
 
 #[derive(Deserialize)]
@@ -26,6 +28,13 @@ enum PlacementName {
 pub(super) struct PlacementSection {
     policy: PlacementName,
     max_hosts: Option<u32>,
+    load_limit: Option<f64>,
+    memory_weight: Option<f64>,
+    cpu_weight: Option<f64>,
+    disk_weight: Option<f64>,
+    network_weight: Option<f64>,
+    disk_mib_s: Option<f64>,
+    network_mbit_s: Option<f64>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -101,6 +110,7 @@ pub(super) fn placement(section: &PlacementSection) -> Result<Placement, Fault> 
         PlacementName::Spread => "placement.policy spread",
         PlacementName::Random => "placement.policy random",
         PlacementName::OnePerHost => "placement.policy one_per_host",
+        PlacementName::LeastContention => "placement.policy least_contention",
     };
     let max_hosts = || {
         let max_hosts = needed(section.max_hosts, KEY, choice)?;
@@ -111,12 +121,65 @@ pub(super) fn placement(section: &PlacementSection) -> Result<Placement, Fault> 
         Some(_) => Err(Fault::Foreign { key: KEY, policy: choice }),
         None => Ok(()),
     };
+    if !matches!(section.policy, PlacementName::LeastContention)
+        && let Some((key, _)) = section.load_keys().iter().find(|(_, value)| value.is_some())
+    {
+        return Err(Fault::Foreign { key, policy: choice });
+    }
     Ok(match section.policy {
         PlacementName::BinPack => alone().map(|()| Placement::BinPack(BinPack))?,
         PlacementName::Spread => Placement::Spread(Spread { max_hosts: max_hosts()? }),
         PlacementName::Random => Placement::Random(Random { max_hosts: max_hosts()? }),
         PlacementName::OnePerHost => alone().map(|()| Placement::OnePerHost(OnePerHost))?,
+        PlacementName::LeastContention => {
+            Placement::LeastContention(least_contention(section, max_hosts()?, choice)?)
+        }
     })
+}
+
+impl PlacementSection {
+    /// The keys that only the policy has which weighs load, and what they are.
+    fn load_keys(&self) -> [(&'static str, Option<f64>); 7] {
+        [
+            ("placement.load_limit", self.load_limit),
+            ("placement.memory_weight", self.memory_weight),
+            ("placement.cpu_weight", self.cpu_weight),
+            ("placement.disk_weight", self.disk_weight),
+            ("placement.network_weight", self.network_weight),
+            ("placement.disk_mib_s", self.disk_mib_s),
+            ("placement.network_mbit_s", self.network_mbit_s),
+        ]
+    }
+}
+
+fn least_contention(
+    section: &PlacementSection,
+    max_hosts: u32,
+    choice: &'static str,
+) -> Result<LeastContention, Fault> {
+    let [load_limit, memory, cpu, disk, network, disk_mib_s, network_mbit_s] = section.load_keys();
+    let value = |(key, value)| Ok((key, needed(value, key, choice)?));
+    let weight = |entry| {
+        let (key, weight) = value(entry)?;
+        require((0.0..=1e6).contains(&weight), key, weight, "a weight from 0 to 1000000")?;
+        Ok(weight)
+    };
+    let rate = |entry| {
+        let (key, rate) = value(entry)?;
+        require((1e-3..=1e9).contains(&rate), key, rate, "from 0.001 to 1000000000")?;
+        Ok(rate)
+    };
+    let (key, load_limit) = value(load_limit)?;
+    let holds = load_limit > 0.0 && load_limit <= 1.0;
+    require(holds, key, load_limit, "more than 0 and at most 1")?;
+    let weights = Weights {
+        memory: weight(memory)?,
+        cpu: weight(cpu)?,
+        disk: weight(disk)?,
+        network: weight(network)?,
+    };
+    let (disk_mib_s, network_mbit_s) = (rate(disk_mib_s)?, rate(network_mbit_s)?);
+    Ok(LeastContention { max_hosts, load_limit, weights, disk_mib_s, network_mbit_s })
 }
 
 pub(super) fn keep_alive(section: &KeepAliveSection) -> Result<KeepAlive, Fault> {
@@ -241,7 +304,7 @@ pub(super) fn share(key: &'static str, share: f64) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use crate::Profile;
-    use crate::policy::{Clock, KeepAlive, Lifetime, Placement};
+    use crate::policy::{Clock, KeepAlive, Lifetime, Placement, Weights};
 
     const LOCAL: &str = include_str!("../../../../profiles/local.toml");
     const FIXED: &str = "policy = \"fixed\"\nlimit_s = 600.0";
@@ -253,6 +316,32 @@ mod tests {
 
     fn complaint(from: &str, to: &str) -> String {
         with(from, to).expect_err(to)
+    }
+
+    // What weighs load has all of its keys, and no other policy has one of them; values have their limits.
+    #[test]
+    fn load_is_weighed_by_its_own_keys() {
+        const ALL: &str = "policy = \"least_contention\"\nmax_hosts = 7\nload_limit = 0.6\n\
+            memory_weight = 1.0\ncpu_weight = 2.0\ndisk_weight = 0.5\nnetwork_weight = 0.0\n\
+            disk_mib_s = 200.0\nnetwork_mbit_s = 1000.0";
+        const PACKED: &str = "policy = \"bin_pack\"";
+        let read = with(PACKED, ALL).expect("all keys are there").placement;
+        let Placement::LeastContention(it) = read else { panic!("{read:?}") };
+        let expected = Weights { memory: 1.0, cpu: 2.0, disk: 0.5, network: 0.0 };
+        assert_eq!((it.max_hosts, it.load_limit, it.weights), (7, 0.6, expected));
+        let lacks = complaint(PACKED, &ALL.replace("disk_weight = 0.5\n", ""));
+        let expected =
+            "placement.disk_weight is missing, placement.policy least_contention needs it";
+        assert!(lacks.ends_with(expected), "{lacks}");
+        let foreign = complaint(PACKED, &format!("{PACKED}\nload_limit = 0.5"));
+        let expected =
+            "placement.load_limit has no meaning with placement.policy bin_pack: remove it";
+        assert!(foreign.ends_with(expected), "{foreign}");
+        let large = complaint(PACKED, &ALL.replace("load_limit = 0.6", "load_limit = 1.5"));
+        let expected = "placement.load_limit is 1.5, must be more than 0 and at most 1";
+        assert!(large.ends_with(expected), "{large}");
+        let misspelt = complaint(PACKED, &ALL.replace("cpu_weight", "cpu_wieght"));
+        assert!(misspelt.contains("`cpu_wieght` is not known, `cpu_weight` is near"), "{misspelt}");
     }
 
     // Every policy can be chosen, with its own keys.

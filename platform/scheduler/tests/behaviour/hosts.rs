@@ -94,6 +94,20 @@ fn functions_and_accounts_isolate_themselves() {
     assert_eq!(fill(Sharing::PerFunction, Some(Isolation::Tenant), None), [3, 1]);
 }
 
+// With another role a function runs on that role's hosts from the next dispatch on.
+#[test]
+fn a_changed_role_moves_instances() {
+    let mut apart = profile();
+    apart.hosts.sharing = Sharing::PerRole;
+    let mut driver = driver(apart);
+    pool(&mut driver, 1);
+    driver.change(0, |it| FunctionSettings { role: RoleId(7), ..it });
+    driver.invoke(0);
+    driver.answer_all();
+    let hosts: Vec<HostId> = driver.scheduler.instances().map(|it| it.host).collect();
+    assert_eq!(hosts, [HostId(2)]);
+}
+
 // A function that changes its isolation leaves the hosts that it shared at once; what runs there ends there.
 #[test]
 fn changed_isolation_moves_instances() {

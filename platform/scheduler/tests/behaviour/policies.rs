@@ -1,7 +1,10 @@
 //! Policies that a profile can choose beside those of the built-in platforms.
 
 use crate::*;
-use scheduler::policy::{Histogram, MemoryPressure, OnePerHost, Scaling, Updates};
+use scheduler::HostLoad;
+use scheduler::policy::{
+    Histogram, LeastContention, MemoryPressure, OnePerHost, Scaling, Updates, Weights,
+};
 use std::collections::BTreeSet;
 
 fn pressure(pool: Option<u32>) -> KeepAlive {
@@ -52,6 +55,49 @@ fn one_per_host_is_alone() {
     assert!(driver.instances().is_empty());
     pool(&mut driver, 2);
     assert_eq!(driver.hosts().len(), 3);
+}
+
+// Least contention: simultaneous starts go apart, hosts that are busy get none, and load that is gone counts no more.
+#[test]
+fn contention_is_shunned() {
+    let weights = Weights { memory: 1.0, cpu: 1.0, disk: 1.0, network: 1.0 };
+    let (disk_mib_s, network_mbit_s) = (100.0, 1000.0);
+    let (max_hosts, load_limit) = (3, 0.5);
+    let policy = LeastContention { max_hosts, load_limit, weights, disk_mib_s, network_mbit_s };
+    let placement = Placement::LeastContention(policy);
+    let mut driver = driver(Profile { placement, ..profile() });
+    for _ in 0..6 {
+        driver.invoke(0);
+    }
+    let fill = |driver: &Driver| -> Vec<usize> {
+        driver.scheduler.hosts().map(|it| it.instances).collect()
+    };
+    assert_eq!(fill(&driver), [2, 2, 2]);
+    driver.answer_all();
+    let idle = HostLoad::default();
+    let busy = HostLoad { disk_kib_s: 90 << 10, ..idle };
+    let tell = |driver: &mut Driver, loads: [HostLoad; 3]| {
+        for (host, load) in (1..).map(HostId).zip(loads) {
+            driver.send(Event::HostLoad { host, load });
+        }
+    };
+    tell(&mut driver, [idle; 3]);
+    tell(&mut driver, [busy, idle, busy]);
+    driver.deploy(1, settings(128));
+    driver.invoke(1);
+    assert_eq!(fill(&driver), [2, 3, 2]);
+    tell(&mut driver, [idle, busy, busy]);
+    driver.invoke(1);
+    assert_eq!(fill(&driver), [3, 3, 2]);
+    driver.answer_all();
+    driver.wait(Span::from_secs(601));
+    driver.answer_all();
+    driver.send(Event::HostLoad { host: HostId(1), load: busy });
+    driver.invoke(1);
+    assert_eq!(fill(&driver), [1, 0, 0], "who is gone has left no load");
+    let late = driver.scheduler.counters().late_events;
+    driver.send(Event::HostLoad { host: HostId(9), load: idle });
+    assert_eq!(driver.scheduler.counters().late_events, late + 1);
 }
 
 // At most so many instances of a function: further requests wait for these, and none is lost.

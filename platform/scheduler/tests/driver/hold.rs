@@ -77,6 +77,7 @@ impl Driver {
         let most = match self.profile.placement {
             Placement::Spread(it) => it.max_hosts,
             Placement::Random(it) => it.max_hosts,
+            Placement::LeastContention(it) => it.max_hosts,
             Placement::BinPack(_) | Placement::OnePerHost(_) => return,
         };
         let mut hosts: BTreeMap<_, u32> = BTreeMap::new();

@@ -225,6 +225,17 @@ impl Driver {
         }
     }
 
+    /// Updates a function that is there.
+    pub fn change(
+        &mut self,
+        function: u64,
+        how: impl FnOnce(FunctionSettings) -> FunctionSettings,
+    ) {
+        if let Some((_, settings)) = self.functions.get(&FunctionId(function)).cloned() {
+            self.deploy_version(function, how(settings));
+        }
+    }
+
     /// Changes the reserved concurrency of a function with one of its versions, and nothing else.
     pub fn reserve(&mut self, function: u64, reserved_concurrency: Option<u32>) {
         let function = FunctionId(function);

@@ -1,12 +1,12 @@
 //! Invocations on their way: to an instance, and back to who waits for the answer.
 
-use super::{Shared, State};
+use super::{Finished, How, Pending, Shared, StartFailure, State};
 use crate::reply;
 use bytes::Bytes;
 use gateway::{Invoked, LogTail, Reply};
 use model::{InstanceId, InvocationId, Span, Time};
-use sandbox::{Kind, Log, Outcome, StartError};
-use scheduler::{Event, Rejection};
+use sandbox::{Kind, Log, Outcome, StartError, Usage};
+use scheduler::{Billing, Event, Rejection};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use worker::{Command, Dispatch};
@@ -25,6 +25,7 @@ impl<K: Kind> Shared<K> {
         pending.dispatched = Some(now);
         pending.init = cold.then_some(running.init);
         let invoke = &pending.invoke;
+        running.log.start(&invoke.request_id);
         let invocation = sandbox::Invocation {
             request_id: Arc::clone(&invoke.request_id),
             payload: invoke.payload.clone(),
@@ -55,38 +56,44 @@ impl<K: Kind> Shared<K> {
     ) {
         let mut state = self.lock();
         let pending = state.pending.remove(&id);
-        let memory = state.instances.get_mut(&instance).map(|running| {
-            running.invocation = None;
-            running.deployed.settings.memory
-        });
         let now = self.now();
         let event = Event::Finished { instance, invocation: id };
-        let bill = self.turn(&mut state, event, None).bill;
-        drop(state);
+        let bill = self.turn(&mut state, event, None).bill.filter(|bill| bill.invocation == id);
         let Some(pending) = pending else { return };
         let duration = pending.dispatched.map_or(Span::ZERO, |at| now.since(at));
+        let request_id = Arc::clone(&pending.invoke.request_id);
+        let how = match &outcome {
+            Outcome::Ended { end, .. } => How::of(&request_id, end),
+            Outcome::Error { .. } => How::Erred,
+            Outcome::Response { .. } | Outcome::Streamed { .. } => How::Answered,
+        };
+        let finished = Box::new(Finished {
+            request_id: Arc::clone(&request_id),
+            how,
+            queued: pending.queued(),
+            duration,
+            ended: SystemTime::now(),
+            billed: bill.as_ref().map_or(duration, |bill| bill.billed),
+            memory: pending.invoke.function.memory,
+            // What is billed as such, so that the line adds up.
+            init: bill.map_or(pending.init, |bill| bill.init),
+            trace: pending.invoke.trace_id.clone(),
+        });
         let (reply, tail) = match outcome {
             Outcome::Response { payload, tail } => (Reply::Payload(payload), tail),
             Outcome::Streamed { tail } => (Reply::Streamed, tail),
             Outcome::Error { payload, tail } => (Reply::FunctionError(payload), tail),
-            Outcome::Ended { end, tail } => (reply::ended(&pending.invoke.request_id, &end), tail),
+            Outcome::Ended { end, tail } => (reply::ended(&request_id, &end), tail),
         };
-        let log = match pending.invoke.log_tail {
-            LogTail::Skip => Bytes::new(),
-            LogTail::Ask => {
-                let bill = bill.filter(|it| it.invocation == id);
-                let usage = reply::Usage {
-                    duration,
-                    billed: bill.as_ref().map_or(duration, |it| it.billed),
-                    memory: memory.unwrap_or_default(),
-                    memory_peak_bytes: tail.memory_peak_bytes,
-                    // What is billed as such, so that the line adds up.
-                    init: bill.map_or(pending.init, |it| it.init),
-                };
-                let version = pending.invoke.function.version;
-                reply::log_tail(&pending.invoke.request_id, version, &tail.log, usage)
+        let mut log = Bytes::new();
+        if let Some(running) = state.instances.get_mut(&instance) {
+            running.invocation = None;
+            if pending.invoke.log_tail == LogTail::Ask {
+                log = running.log.tail(&tail.log, &finished, tail.memory_peak_bytes);
             }
-        };
+            running.finished = Some(finished);
+        }
+        drop(state);
         // A caller that is gone no longer listens.
         let _ = pending.answer.send(Invoked { reply, log, duration });
     }
@@ -102,42 +109,78 @@ impl<K: Kind> Shared<K> {
     }
 }
 
+impl Pending {
+    /// How long it waited for an instance.
+    fn queued(&self) -> Span {
+        self.dispatched.map_or(Span::ZERO, |at| at.since(self.arrived))
+    }
+}
+
 impl<K: Kind> State<K> {
     pub(super) fn reject(
         &mut self,
         id: InvocationId,
         reason: Rejection,
-        failure: Option<&StartError>,
+        failure: Option<&StartFailure>,
     ) {
         let Some(pending) = self.pending.remove(&id) else { return };
-        let reply = reply::rejected(&pending.invoke.request_id, reason, failure);
-        let log = match (pending.invoke.log_tail, failure) {
-            (LogTail::Ask, Some(StartError::Ended { log, .. })) => log.clone(),
-            _ => Bytes::new(),
-        };
+        let request_id = &pending.invoke.request_id;
+        let error = failure.map(|failure| &failure.error);
+        let reply = reply::rejected(request_id, reason, error);
+        let mut log = Bytes::new();
+        if let (Some(StartError::Ended { end, log: lines }), Some(own)) =
+            (error, failure.and_then(|failure| failure.log.as_ref()))
+        {
+            let finished = Finished {
+                request_id: Arc::clone(request_id),
+                how: How::of(request_id, end),
+                queued: Span::ZERO,
+                duration: Span::ZERO,
+                ended: SystemTime::now(),
+                billed: Span::ZERO,
+                memory: pending.invoke.function.memory,
+                init: None,
+                trace: pending.invoke.trace_id.clone(),
+            };
+            own.start(request_id);
+            own.end(&finished, Usage::default());
+            if pending.invoke.log_tail == LogTail::Ask {
+                log = lines.clone();
+            }
+        }
         // A caller that is gone no longer listens.
         let _ = pending.answer.send(Invoked { reply, log, duration: Span::ZERO });
     }
 
-    pub(super) fn expire(&mut self, now: Time, id: InvocationId, timeout: Span) {
+    pub(super) fn expire(
+        &mut self,
+        now: Time,
+        (instance, id): (InstanceId, InvocationId),
+        timeout: Span,
+        billing: Billing,
+    ) {
         let Some(pending) = self.pending.remove(&id) else { return };
         let duration = pending.dispatched.map_or(timeout, |at| now.since(at));
         let payload = reply::timed_out(&pending.invoke.request_id, timeout);
-        let log = match pending.invoke.log_tail {
-            LogTail::Skip => Bytes::new(),
-            LogTail::Ask => reply::log_tail(
-                &pending.invoke.request_id,
-                pending.invoke.function.version,
-                b"",
-                reply::Usage {
-                    duration,
-                    billed: timeout,
-                    memory: pending.invoke.function.memory,
-                    memory_peak_bytes: 0,
-                    init: pending.init,
-                },
-            ),
-        };
+        let finished = Box::new(Finished {
+            request_id: Arc::clone(&pending.invoke.request_id),
+            how: How::TimedOut(timeout),
+            queued: pending.queued(),
+            // What it took longer is the platform's time, not the function's.
+            duration: timeout,
+            ended: SystemTime::now(),
+            billed: billing.billed(timeout, pending.init),
+            memory: pending.invoke.function.memory,
+            init: pending.init,
+            trace: pending.invoke.trace_id.clone(),
+        });
+        let mut log = Bytes::new();
+        if let Some(running) = self.instances.get_mut(&instance) {
+            if pending.invoke.log_tail == LogTail::Ask {
+                log = running.log.tail(b"", &finished, 0);
+            }
+            running.finished = Some(finished);
+        }
         // A caller that is gone no longer listens.
         let _ =
             pending.answer.send(Invoked { reply: Reply::FunctionError(payload), log, duration });
@@ -145,7 +188,7 @@ impl<K: Kind> State<K> {
 }
 
 /// An X-Ray trace header for a caller that sent none: a root of its own, not sampled.
-fn new_trace_id() -> Arc<str> {
+pub(super) fn new_trace_id() -> Arc<str> {
     let seconds =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let id = uuid::Uuid::new_v4().simple().to_string();

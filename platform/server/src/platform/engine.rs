@@ -76,12 +76,17 @@ impl<K: Kind> gateway::Engine for Platform<K> {
         self.0.turn(&mut state, Event::Removed { function: function.id }, None);
     }
 
+    async fn accept(&self, event: gateway::Accept) -> Result<(), gateway::NotAccepted> {
+        self.accept_event(event).await
+    }
+
     async fn invoke(&self, invoke: Invoke) -> Invoked {
         let (answer, answered) = oneshot::channel();
         let id = {
             let mut state = self.0.lock();
             let (id, function) = (state.new_invocation(), invoke.function.id);
-            let pending = Pending { invoke, answer, dispatched: None, init: None };
+            let pending =
+                Pending { invoke, answer, arrived: self.0.now(), dispatched: None, init: None };
             state.pending.insert(id, pending);
             self.0.turn(&mut state, Event::Invoked { invocation: id, function }, None);
             id

@@ -2,14 +2,13 @@
 //!
 //! Deliberately knows nothing of who waits for an answer.
 
-use super::{Running, Shared, State, chain};
-use catalog::Version;
-use jiff::Timestamp;
+use super::{Running, Shared, StartFailure, State, chain};
 use model::{FunctionId, HostId, InstanceId, Span};
 use sandbox::runtime::{Initialization, instance_environment};
-use sandbox::{Identity, Kind};
+use sandbox::{Identity, Kind, StartError, Usage};
 use scheduler::{Epoch, Event, Purpose};
 use std::sync::Arc;
+use std::time::Instant;
 use worker::Report;
 
 impl<K: Kind> Shared<K> {
@@ -44,14 +43,12 @@ impl<K: Kind> Shared<K> {
             tracing::error!(%instance, %function, "no such state of the function");
             return;
         };
+        let log = self.ledger.begin(&deployed.function);
         let identity = Identity {
             instance,
             host,
-            environment: instance_environment(
-                &log_stream(deployed.function.version),
-                initialization,
-            ),
-            log: None,
+            environment: instance_environment(log.name(), initialization),
+            log: Some(Arc::clone(&log) as Arc<dyn sandbox::LogSink>),
         };
         let start = worker::Start {
             kind: Arc::clone(&self.kind),
@@ -62,39 +59,53 @@ impl<K: Kind> Shared<K> {
         let platform = Arc::clone(self);
         let handle =
             worker::launch(start, move |instance, report| platform.heard(instance, report));
-        state
-            .instances
-            .insert(instance, Running { handle, deployed, init: Span::ZERO, invocation: None });
+        let running = Running {
+            handle,
+            deployed,
+            init: Span::ZERO,
+            invocation: None,
+            log,
+            cpu_seen: Span::ZERO,
+            began: Instant::now(),
+            finished: None,
+        };
+        state.instances.insert(instance, running);
     }
 
     /// An instance tells what happened to it.
     pub(super) fn heard(self: &Arc<Self>, instance: InstanceId, report: Report) {
         match report {
-            Report::Started { creation, init } => {
+            Report::Started { creation, init, usage } => {
+                self.settle(instance, usage);
                 tracing::debug!(%instance, %creation, %init, "instance started");
                 let mut state = self.lock();
                 if let Some(running) = state.instances.get_mut(&instance) {
                     running.init = init;
+                    running.log.init_ended(init, None);
                 }
                 self.turn(&mut state, Event::Started { instance }, None);
             }
             Report::StartFailed(error) => {
                 let reason = chain(&error);
                 tracing::warn!(%instance, reason, "instance did not start");
-                self.drive(Event::StartFailed { instance, reason }, Some(error));
+                let failure = self.start_failed(instance, error);
+                self.drive(Event::StartFailed { instance, reason }, Some(failure));
             }
-            Report::Idle => {
+            Report::Idle(usage) => {
+                self.settle(instance, usage);
                 self.drive(Event::Idle { instance }, None);
             }
             Report::Rested => {
                 self.drive(Event::Rested { instance }, None);
             }
-            Report::Died(end) => {
+            Report::Died(end, usage) => {
+                self.settle(instance, usage);
                 tracing::debug!(%instance, ?end, "instance ended by itself");
                 self.drive(Event::Died { instance }, None);
             }
             Report::Undelivered(id) => self.again(id),
-            Report::Reclaimed => {
+            Report::Reclaimed(usage) => {
+                self.settle(instance, usage);
                 let mut state = self.lock();
                 state.instances.remove(&instance);
                 self.turn(&mut state, Event::Reclaimed { instance }, None);
@@ -103,10 +114,35 @@ impl<K: Kind> Shared<K> {
             }
         }
     }
-}
 
-/// A log stream's name: date and 32 hexadecimal digits, as the service makes it.
-fn log_stream(version: Version) -> String {
-    let today = Timestamp::now().strftime("%Y/%m/%d");
-    format!("{today}/[{version}]{}", uuid::Uuid::new_v4().simple())
+    /// Writes the report of the invocation that an instance has come to the end of, if there is one, and accounts for what
+    /// the instance has used since the last time.
+    fn settle(self: &Arc<Self>, instance: InstanceId, usage: Usage) {
+        let (log, finished, cpu) = {
+            let mut state = self.lock();
+            let Some(running) = state.instances.get_mut(&instance) else { return };
+            // An instance that is gone without a reading has used what was read before.
+            let cpu = usage.cpu - usage.cpu.min(running.cpu_seen);
+            running.cpu_seen += cpu;
+            (Arc::clone(&running.log), running.finished.take(), cpu)
+        };
+        match finished {
+            Some(finished) => {
+                log.end(&finished, usage);
+                log.count(&finished, cpu, usage);
+            }
+            None => log.count_unbilled(cpu, usage),
+        }
+    }
+
+    /// Notes in an instance's log that its init failed.
+    fn start_failed(self: &Arc<Self>, instance: InstanceId, error: StartError) -> StartFailure {
+        let state = self.lock();
+        let running = state.instances.get(&instance);
+        let log = running.map(|running| Arc::clone(&running.log));
+        if let (Some(running), StartError::Ended { end, .. }) = (running, &error) {
+            running.log.init_ended(Span::from(running.began.elapsed()), Some(end));
+        }
+        StartFailure { error, log }
+    }
 }
