@@ -125,7 +125,8 @@ def test_names(client, make, python):
     arn, name = created["FunctionArn"], created["FunctionName"]
     account = arn.split(":")[4]
     for text in [name, arn, f"{account}:function:{name}", f"{arn}:$LATEST", f"{name}:$LATEST"]:
-        assert client.get_function(FunctionName=text)["Configuration"]["FunctionArn"] == arn
+        qualifier = ":$LATEST" if text.endswith(":$LATEST") else ""
+        assert client.get_function(FunctionName=text)["Configuration"]["FunctionArn"] == arn + qualifier
         assert client.invoke(FunctionName=text)["ExecutedVersion"] == "$LATEST"
     assert client.get_function(FunctionName=name, Qualifier="$LATEST")
 
