@@ -6,4 +6,8 @@ fn main() {
     if std::env::var("TARGET").as_deref() == Ok("x86_64-unknown-linux-gnu") {
         println!("cargo::rustc-link-arg-bins=-Wl,--icf=all");
     }
+    // A crate with settings of its own in the profile, as this one, loses the profile's `strip`.
+    if std::env::var("PROFILE").as_deref() == Ok("release") {
+        println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
+    }
 }

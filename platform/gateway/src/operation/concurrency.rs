@@ -324,8 +324,8 @@ impl<E: Engine> Inner<E> {
         match entry.target(Some(&qualifier)) {
             Some(Target::Alias(alias)) if alias.version == Version::Latest => {
                 return Err(ApiError::parameter(
-                    "Alias with weight can not be used with Provisioned Concurrency and an alias \
-                     that means $LATEST neither: publish a version.",
+                    "Provisioned Concurrency Configs cannot be applied to an alias that means \
+                     $LATEST: publish a version and let the alias mean that.",
                 ));
             }
             _ => {}

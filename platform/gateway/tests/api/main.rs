@@ -13,3 +13,4 @@ mod slow;
 mod streams;
 mod support;
 mod urls;
+mod versions;
