@@ -104,13 +104,9 @@ pub enum Broken {
     Lifetimes,
     /// Only a part of concurrent requests have an instance started.
     PartStarts,
-    /// Idle instances are kept by another rule from some moment of the study on.
-    PolicyChange,
-    /// An instance serves several requests at once.
-    Several,
 }
 
-const BROKEN: [Broken; 13] = [
+const BROKEN: [Broken; 11] = [
     Broken::AsymmetricPath,
     Broken::Clocks,
     Broken::ClockStep,
@@ -122,8 +118,6 @@ const BROKEN: [Broken; 13] = [
     Broken::InstanceClocks,
     Broken::Lifetimes,
     Broken::PartStarts,
-    Broken::PolicyChange,
-    Broken::Several,
 ];
 
 /// Memory of the smallest instance, MiB.
