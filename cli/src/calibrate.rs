@@ -173,13 +173,7 @@ fn truths(
         ("idle.policy", calibration::idle_word(drawn, study)),
     ] {
         let Some(word) = word else { continue };
-        // A rule that changed before is not the profile's first one any more.
-        let changed = |truth: &analysis::Truth| {
-            drawn.broken == Some(calibration::Broken::PolicyChange)
-                && truth.metric == "idle.policy"
-                && truth.value != analysis::Value::Word("halving".to_owned())
-        };
-        for truth in truths.iter_mut().filter(|it| it.metric == metric && !changed(it)) {
+        for truth in truths.iter_mut().filter(|truth| truth.metric == metric) {
             truth.value = analysis::Value::Word(word.to_owned());
         }
     }
