@@ -156,6 +156,7 @@ fn add_void(answers: &mut Answers, study: &Study, sound: &[&Record]) {
         let reason = records.iter().find_map(|record| record.setting.get("void"));
         let reason = reason.map_or("nothing was sent", Text::as_str);
         let why = format!("each of its {} requests is void: {reason}", records.len());
+        let finding = finding.with_method("CPU time of busy threads over wall time", 0);
         answers.add_unknown(finding, &why);
     }
 }
