@@ -44,7 +44,7 @@ fn invocation(payload: &'static str) -> Invocation {
 
 /// Invokes an instance of the package's function some times, with rests between. Returns the last answer.
 async fn serve(world: &World, number: u64, settings: &Settings) -> String {
-    let package = Package { digest: "d".into(), directory: world.package() };
+    let package = Package { digest: "d".into(), directory: world.package(), layers: None };
     let image = world.container.prepare(&package, settings).await.expect("prepares");
     let identity = Identity {
         instance: InstanceId(number),
@@ -109,7 +109,7 @@ async fn missing_runtimes_are_refused() {
         return;
     }
     let world = World::new("noruntime").await;
-    let package = Package { digest: "d".into(), directory: world.package() };
+    let package = Package { digest: "d".into(), directory: world.package(), layers: None };
     let settings = function("python2.7", "app.handler");
     let error = world.container.prepare(&package, &settings).await.expect_err("no such runtime");
     let PrepareError::NoRuntime { runtime, found } = error else { panic!("{error:?}") };
