@@ -141,6 +141,20 @@ impl Format {
         }
     }
 
+    /// The line of an extension that has registered for these events.
+    pub fn extension(self, at: SystemTime, name: &str, events: &[String]) -> Option<String> {
+        match self {
+            Self::Text => {
+                let events = events.join(", ");
+                Some(format!("EXTENSION\tName: {name}\tState: Ready\tEvents: [{events}]\n"))
+            }
+            Self::Json(level) => {
+                let record = json!({ "name": name, "state": "Ready", "events": events });
+                event(level, SystemLevel::Info, at, "platform.extension", record)
+            }
+        }
+    }
+
     /// The line of an invocation that ran into its limit, before its end.
     pub fn timed_out(self, at: SystemTime, request_id: &str, timeout: Span) -> Option<String> {
         let seconds = timeout.as_secs_f64();

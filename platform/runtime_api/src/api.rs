@@ -37,6 +37,8 @@ pub struct ConnectionId(pub usize);
 pub enum Happened {
     /// It waits for an event, and so do all extensions.
     Ready,
+    /// The runtime waits for an event; extensions may not yet. Only where there are some.
+    RuntimeReady,
     /// All external extensions have registered: the runtime may be started. Only where there are some.
     ExtensionsRegistered,
     /// An extension says that it failed.
@@ -421,6 +423,9 @@ impl RuntimeApi {
         if matches!(self.state, State::Started | State::ResponseSent) && !self.parked.is_empty() {
             self.state = State::Ready;
             self.extensions.close_registration();
+            if self.extensions.registered().next().is_some() {
+                self.happened.push_back(Happened::RuntimeReady);
+            }
         }
         self.tell_ready();
     }

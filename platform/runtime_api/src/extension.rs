@@ -51,6 +51,33 @@ impl ShutdownReason {
     }
 }
 
+/// An extension that has registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered<'a> {
+    /// Its name; of an external one, its file's.
+    pub name: &'a str,
+    /// What it asked to be told of: `INVOKE`, `SHUTDOWN`.
+    pub events: &'a [String],
+    /// Whose process it is.
+    pub place: Place,
+}
+
+/// Where an extension runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the runtime's process.
+    Internal,
+    /// In a process of its own.
+    External,
+}
+
+impl Registered<'_> {
+    /// Whether it is to be told when the instance ends.
+    pub fn wants_shutdown(&self) -> bool {
+        self.events.iter().any(|event| event == SHUTDOWN)
+    }
+}
+
 /// The extensions that have registered.
 #[derive(Debug)]
 pub(crate) struct Extensions {
@@ -70,8 +97,8 @@ enum Registration {
 struct Extension {
     name: String,
     identifier: String,
-    wants_invoke: bool,
-    wants_shutdown: bool,
+    events: Vec<String>,
+    place: Place,
     state: State,
     /// The event in its hands, kept to be handed over again.
     event: Option<String>,
@@ -93,6 +120,12 @@ enum State {
     Lost,
     /// It said that it failed.
     Failed,
+}
+
+impl Extension {
+    fn wants(&self, event: &str) -> bool {
+        self.events.iter().any(|it| it == event)
+    }
 }
 
 /// What becomes of an extension's request.
@@ -132,6 +165,10 @@ impl Reply {
     }
 }
 
+/// The events of an invocation, and of the end.
+const INVOKE: &str = "INVOKE";
+const SHUTDOWN: &str = "SHUTDOWN";
+
 const BAD_REQUEST: &str = "400 Bad Request";
 const FORBIDDEN: &str = "403 Forbidden";
 
@@ -157,9 +194,13 @@ impl Extensions {
         self.registration = Registration::Closed;
     }
 
-    /// Whether one wants to be told of the shutdown.
-    pub fn want_shutdown(&self) -> bool {
-        self.registered.iter().any(|it| it.wants_shutdown && it.state != State::Failed)
+    /// Those that have registered.
+    pub fn registered(&self) -> impl Iterator<Item = Registered<'_>> {
+        self.registered.iter().map(|it| Registered {
+            name: &it.name,
+            events: &it.events,
+            place: it.place,
+        })
     }
 
     /// Takes in a registration.
@@ -186,9 +227,9 @@ impl Extensions {
         let is_external = self.setup.external.iter().any(|it| it == name);
         for event in &body.events {
             match event.as_str() {
-                "INVOKE" => {}
-                "SHUTDOWN" if is_external => {}
-                "SHUTDOWN" => {
+                INVOKE => {}
+                SHUTDOWN if is_external => {}
+                SHUTDOWN => {
                     let message = "SHUTDOWN event is not supported for internal extensions";
                     let kind = "ShutdownEventNotSupportedForInternalExtension";
                     return Err(Reply::error(BAD_REQUEST, kind, message));
@@ -213,12 +254,11 @@ impl Extensions {
             return Err(Reply::error(FORBIDDEN, "Extension.TooManyExtensions", &message));
         }
         let identifier = self.identifier();
-        let wants = |what: &str| body.events.iter().any(|event| event == what);
         self.registered.push(Extension {
             name: name.to_owned(),
             identifier: identifier.clone(),
-            wants_invoke: wants("INVOKE"),
-            wants_shutdown: wants("SHUTDOWN"),
+            events: body.events,
+            place: if is_external { Place::External } else { Place::Internal },
             state: State::Registered,
             event: None,
             queued: None,
@@ -324,7 +364,7 @@ impl Extensions {
             "tracing": { "type": "X-Amzn-Trace-Id", "value": &*event.trace_id },
         })
         .to_string();
-        for it in self.registered.iter_mut().filter(|it| it.wants_invoke) {
+        for it in self.registered.iter_mut().filter(|it| it.wants(INVOKE)) {
             it.queued = Some(told.clone());
         }
     }
@@ -338,7 +378,7 @@ impl Extensions {
         })
         .to_string();
         for it in &mut self.registered {
-            it.queued = it.wants_shutdown.then(|| told.clone());
+            it.queued = it.wants(SHUTDOWN).then(|| told.clone());
         }
     }
 

@@ -20,5 +20,5 @@ pub use api::{Closing, ConnectionId, Happened, NotReady, RuntimeApi};
 pub use body::{RESPONSE_LIMIT, STREAM_LIMIT};
 pub use connection::CONNECTIONS_LIMIT;
 pub use event::{Event, ResponseMode};
-pub use extension::{EXTENSIONS_LIMIT, Setup, ShutdownReason};
+pub use extension::{EXTENSIONS_LIMIT, Place, Registered, Setup, ShutdownReason};
 pub use head::HEAD_LIMIT;

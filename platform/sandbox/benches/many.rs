@@ -86,6 +86,7 @@ async fn platform(directory: &Path) -> (Container, ContainerImage, Settings) {
     let image = ContainerImage {
         package: directory.to_owned(),
         layers: None,
+        extensions: Vec::new(),
         launch: Launch { program: "/usr/bin/sleep".into(), arguments: vec!["600".into()] },
     };
     let settings = Settings {

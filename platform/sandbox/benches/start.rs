@@ -188,6 +188,7 @@ async fn main() {
     let image = ContainerImage {
         package: directory.path().to_owned(),
         layers: None,
+        extensions: Vec::new(),
         launch: Launch { program: "/usr/bin/true".into(), arguments: Vec::new() },
     };
     let apart = Duration::from_millis(300);

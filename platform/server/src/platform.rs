@@ -22,17 +22,13 @@ use model::{
     FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
 };
 use sandbox::runtime::ReservedError;
-use sandbox::{Grace, Kind, Settings, StartError};
+use sandbox::{Kind, Settings, StartError};
 use scheduler::{Action, Epoch, Event, HostLoad, HostPhase, HostView, Profile, Scheduler};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 use worker::{Command, Handle};
-
-/// Grace between SIGTERM and SIGKILL for an instance that is reclaimed (AWS: 500 ms with an internal extension, Lambda
-/// developer guide, "Shutdown phase", 2026).
-const GRACE: Grace = Grace(Span::from_millis(500));
 
 /// A platform that runs.
 pub struct Platform<K: Kind>(Arc<Shared<K>>);
@@ -266,7 +262,7 @@ impl<K: Kind> Shared<K> {
                 self.dispatch(state, now, (instance, invocation), cold);
             }
             Action::Rest { instance } => state.tell(instance, Command::Rest),
-            Action::Reclaim { instance, .. } => state.tell(instance, Command::Reclaim(GRACE)),
+            Action::Reclaim { instance, reason } => self.reclaim(state, instance, reason),
             Action::Reject { invocation, reason } => {
                 if let Some(pending) = state.pending.get(&invocation) {
                     self.ledger.rejected(&pending.invoke.function, &reason);

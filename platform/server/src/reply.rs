@@ -33,6 +33,7 @@ pub fn kind(end: &End) -> &'static str {
         End::ResponseTooLarge { .. } => "Function.ResponseSizeTooLarge",
         End::NoEntrypoint => "Runtime.InvalidEntrypoint",
         End::Extension { kind, .. } => kind,
+        End::ExtensionExited { .. } => "Extension.Crash",
         End::Stopped => "Sandbox.Failure",
     }
 }
@@ -52,8 +53,17 @@ pub fn message(request_id: &str, end: &End) -> String {
         End::Protocol(what) => {
             format!("RequestId: {request_id} Error: Runtime broke its protocol: {what}")
         }
+        End::Extension { kind: "Extension.LaunchError", reason, .. } => {
+            format!("RequestId: {request_id} Error: {reason}")
+        }
         End::Extension { name, reason, .. } => {
             format!("RequestId: {request_id} Error: extension {name}: {reason}")
+        }
+        End::ExtensionExited { signal: Some(signal), .. } => {
+            format!("RequestId: {request_id} Error: signal: {}", signal_name(*signal))
+        }
+        End::ExtensionExited { status, .. } => {
+            format!("RequestId: {request_id} Error: exit status {}", status.unwrap_or_default())
         }
         End::NoEntrypoint => format!(
             "RequestId: {request_id} Error: Couldn't find valid bootstrap(s): \

@@ -2,7 +2,8 @@
 
 use model::{InstanceId, InvocationId, Span};
 use sandbox::{
-    End, Grace, Identity, Instance, Invocation, Kind, Outcome, Settings, StartError, Started, Usage,
+    End, Extension, Identity, Instance, Invocation, Kind, Outcome, Settings, ShutdownReason,
+    StartError, Started, Usage,
 };
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -25,8 +26,8 @@ pub enum Command {
     Dispatch(Box<Dispatch>),
     /// Freeze until the next dispatch.
     Rest,
-    /// End, with this grace between SIGTERM and SIGKILL. Also in the middle of a start or an invocation.
-    Reclaim(Grace),
+    /// End, for this reason. Also in the middle of a start or an invocation.
+    Reclaim(ShutdownReason),
 }
 
 /// One invocation for an instance.
@@ -48,6 +49,8 @@ pub enum Report {
         creation: Span,
         /// From that exec to the runtime's first request for an event.
         init: Span,
+        /// The extensions that have registered.
+        extensions: Vec<Extension>,
         /// What it has used by then.
         usage: Usage,
     },
@@ -106,14 +109,14 @@ async fn live<K: Kind>(start: Start<K>, mut orders: Orders, report: impl Fn(Repo
     let started = tokio::select! {
         started = starting => started,
         // The future is dropped, and with it what it made so far.
-        _grace = reclaim_ordered(&mut orders) => {
+        _reason = reclaim_ordered(&mut orders) => {
             report(Report::Reclaimed(Usage::default()));
             return;
         }
     };
     match started {
-        Ok(Started { instance, creation, init }) => {
-            report(Report::Started { creation, init, usage: instance.usage() });
+        Ok(Started { instance, creation, init, extensions }) => {
+            report(Report::Started { creation, init, extensions, usage: instance.usage() });
             serve(instance, orders, report).await;
         }
         Err(error) => {
@@ -125,13 +128,13 @@ async fn live<K: Kind>(start: Start<K>, mut orders: Orders, report: impl Fn(Repo
 }
 
 /// Waits for the last order of an instance that is dead, and hands back what it can no longer run.
-async fn bury(orders: &mut Orders, report: &impl Fn(Report)) -> Grace {
+async fn bury(orders: &mut Orders, report: &impl Fn(Report)) -> ShutdownReason {
     loop {
         match orders.recv().await {
-            Some(Command::Reclaim(grace)) => return grace,
+            Some(Command::Reclaim(reason)) => return reason,
             Some(Command::Dispatch(dispatch)) => report(Report::Undelivered(dispatch.id)),
             Some(Command::Rest) => {}
-            None => return Grace(Span::ZERO),
+            None => return ShutdownReason::Spindown,
         }
     }
 }
@@ -139,18 +142,18 @@ async fn bury(orders: &mut Orders, report: &impl Fn(Report)) -> Grace {
 /// Passes over every order but the last one of an instance. A driver that is gone counts as that order.
 ///
 /// Only for an instance that starts or runs, which is never given a second invocation.
-async fn reclaim_ordered(orders: &mut Orders) -> Grace {
+async fn reclaim_ordered(orders: &mut Orders) -> ShutdownReason {
     loop {
         match orders.recv().await {
-            Some(Command::Reclaim(grace)) => return grace,
+            Some(Command::Reclaim(reason)) => return reason,
             Some(Command::Dispatch(_) | Command::Rest) => {}
-            None => return Grace(Span::ZERO),
+            None => return ShutdownReason::Spindown,
         }
     }
 }
 
 async fn serve<I: Instance>(mut instance: I, mut orders: Orders, report: impl Fn(Report) + Send) {
-    let grace = loop {
+    let reason = loop {
         let order = tokio::select! {
             biased;
             order = orders.recv() => order,
@@ -163,7 +166,7 @@ async fn serve<I: Instance>(mut instance: I, mut orders: Orders, report: impl Fn
             Some(Command::Dispatch(dispatch)) => {
                 let ended = tokio::select! {
                     ended = instance.invoke(dispatch.invocation, dispatch.respond) => ended,
-                    grace = reclaim_ordered(&mut orders) => break grace,
+                    reason = reclaim_ordered(&mut orders) => break reason,
                 };
                 match ended {
                     Ok(()) => report(Report::Idle(instance.usage())),
@@ -177,11 +180,11 @@ async fn serve<I: Instance>(mut instance: I, mut orders: Orders, report: impl Fn
                 instance.rest().await;
                 report(Report::Rested);
             }
-            Some(Command::Reclaim(grace)) => break grace,
-            None => break Grace(Span::ZERO),
+            Some(Command::Reclaim(reason)) => break reason,
+            None => break ShutdownReason::Spindown,
         }
     };
     let usage = instance.usage();
-    instance.stop(grace).await;
+    instance.stop(reason).await;
     report(Report::Reclaimed(usage));
 }

@@ -1,7 +1,7 @@
 //! The part of the API that extensions speak.
 
 use super::{Happened, RuntimeApi};
-use crate::extension::{Outcome, Reply, ShutdownReason};
+use crate::extension::{Outcome, Place, Registered, Reply, ShutdownReason};
 use crate::head::{ExtensionHeaders, ExtensionRoute};
 
 impl RuntimeApi {
@@ -11,9 +11,14 @@ impl RuntimeApi {
         self.hand_to_extensions();
     }
 
-    /// Whether an extension wants to be told of the shutdown.
-    pub fn wants_shutdown(&self) -> bool {
-        self.extensions.want_shutdown()
+    /// The extensions that have registered, in that order.
+    pub fn extensions(&self) -> impl Iterator<Item = Registered<'_>> {
+        self.extensions.registered()
+    }
+
+    /// Whether an extension has registered that runs within the runtime's process.
+    pub fn has_internal_extension(&self) -> bool {
+        self.extensions.registered().any(|it| it.place == Place::Internal)
     }
 
     /// A request of an extension came.

@@ -6,15 +6,18 @@
 mod lines;
 mod output;
 mod pieces;
+mod shutdown;
 mod wire;
 
-use crate::container::{Cause, Control, Exit, Running};
+use crate::container::image::EXTENSIONS;
+use crate::container::{Cause, Control, Exit, Process, Processes, Running};
 use crate::seam::{
-    End, Grace, Instance, Invocation, Log, Outcome, Settings, StartError, Tail, Usage,
+    End, Extension, Grace, Instance, Invocation, Log, Outcome, Settings, StartError, Tail, Usage,
 };
+use model::Span;
 use output::{Keep, Output};
 use pieces::Pieces;
-use runtime_api::{Event, Happened, ResponseMode, Setup};
+use runtime_api::{Event, Happened, Registered, ResponseMode, Setup, ShutdownReason};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -37,6 +40,18 @@ pub struct ContainerInstance<C: Control> {
     output: Output,
     rest: Rest,
     lost: Option<Pin<Box<Sleep>>>,
+    /// Names of the extensions that have processes.
+    names: Vec<String>,
+    extensions: Extensions,
+}
+
+/// What extensions do when the runtime has come to the end of an invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extensions {
+    /// They work since then.
+    Work(Instant),
+    /// They have worked for so long.
+    Worked(Span),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +71,12 @@ impl<C: Control> ContainerInstance<C> {
         settings: &Settings,
         started_at: Instant,
     ) -> Result<Self, StartError> {
-        let Running { listener, output, control, log } = running;
-        let parts = Wire::new(listener, setup(settings))
-            .and_then(|wire| Ok((wire, Output::new(output, log)?)));
+        let Running { listener, output, control, log, beside } = running;
+        let (names, beside) = beside.map_or((Vec::new(), None), |it| (it.names, Some(it.output)));
+        let parts = Wire::new(listener, setup(settings, &names)).and_then(|wire| {
+            let beside = beside.map(|pipe| Output::new(pipe, log.clone())).transpose()?;
+            Ok((wire, Output::new(output, log)?.beside(beside)))
+        });
         let (wire, output) = match parts {
             Ok(parts) => parts,
             Err(source) => {
@@ -66,12 +84,20 @@ impl<C: Control> ContainerInstance<C> {
                 return Err(abandon(control, step, source).await);
             }
         };
-        let mut instance = Self { control, wire, output, rest: Rest::Awake, lost: None };
+        let mut instance = Self {
+            control,
+            wire,
+            output,
+            rest: Rest::Awake,
+            lost: None,
+            names,
+            extensions: Extensions::Worked(Span::ZERO),
+        };
         let left = Duration::from(settings.init_timeout).saturating_sub(started_at.elapsed());
         let init = timeout(left, instance.init()).await.unwrap_or(Err(End::InitTimedOut));
         if let Err(end) = init {
             let log = instance.output.take();
-            instance.control.destroy(Grace(model::Span::ZERO)).await;
+            instance.stop(ShutdownReason::Failure).await;
             return Err(StartError::Ended { end, log });
         }
         if let Err(source) = instance.control.apply_ceiling() {
@@ -82,13 +108,26 @@ impl<C: Control> ContainerInstance<C> {
         Ok(instance)
     }
 
-    /// Waits for the first `next`.
+    /// The extensions that have registered.
+    pub fn extensions(&mut self) -> Vec<Extension> {
+        let own =
+            |it: Registered<'_>| Extension { name: it.name.to_owned(), events: it.events.to_vec() };
+        self.wire.api().extensions().map(own).collect()
+    }
+
+    /// Waits for the first `next` of runtime and extensions; the runtime is started when all of these have registered.
     async fn init(&mut self) -> Result<(), End> {
         let mut exited = pin!(self.control.exited());
-        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost);
+        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost, &self.names);
         loop {
             match turns.next(exited.as_mut()).await? {
                 Happened::Ready => return Ok(()),
+                Happened::ExtensionsRegistered => {
+                    let started = self.control.processes().map(Processes::start_runtime);
+                    started
+                        .transpose()
+                        .map_err(|error| End::Protocol(format!("it cannot be started: {error}")))?;
+                }
                 Happened::InitError(payload) => return Err(End::InitError(payload)),
                 Happened::Broken(reason) => return Err(End::Protocol(reason.to_owned())),
                 Happened::ExtensionFailed { name, kind, reason } => {
@@ -116,7 +155,7 @@ impl<C: Control> ContainerInstance<C> {
     ) -> Result<(), End> {
         self.thaw()?;
         let mut exited = pin!(self.control.exited());
-        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost);
+        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost, &self.names);
         let (event, mut sink) = event_of(invocation);
         let mut event = Some(event);
         loop {
@@ -124,7 +163,14 @@ impl<C: Control> ContainerInstance<C> {
                 event = turns.wire.invoke(sent).err();
             }
             let outcome = match turns.next(exited.as_mut()).await? {
-                Happened::Ready if respond.is_none() => return Ok(()),
+                Happened::Ready if respond.is_none() => {
+                    self.extensions = Extensions::Worked(self.extensions.time());
+                    return Ok(());
+                }
+                Happened::RuntimeReady => {
+                    self.extensions = Extensions::Work(Instant::now());
+                    continue;
+                }
                 Happened::Response(payload) => {
                     Outcome::Response { payload, tail: turns.tail(&self.control) }
                 }
@@ -178,6 +224,7 @@ impl<C: Control> Instance for ContainerInstance<C> {
             Log::Drop => Keep::Nothing,
         };
         self.output.begin(keep, Some(&invocation.request_id));
+        self.extensions = Extensions::Worked(Span::ZERO);
         let mut respond = Some(respond);
         let ended = self.run(invocation, &mut respond).await;
         if let (Err(end), Some(respond)) = (&ended, respond) {
@@ -199,12 +246,12 @@ impl<C: Control> Instance for ContainerInstance<C> {
     }
 
     fn usage(&self) -> Usage {
-        self.control.usage()
+        Usage { extensions: self.extensions.time(), ..self.control.usage() }
     }
 
     async fn ended(&mut self) -> End {
         let mut exited = pin!(self.control.exited());
-        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost);
+        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost, &self.names);
         loop {
             match turns.next(exited.as_mut()).await {
                 Err(end) => return end,
@@ -217,17 +264,8 @@ impl<C: Control> Instance for ContainerInstance<C> {
         }
     }
 
-    async fn stop(self, grace: Grace) {
-        let Self { control, mut output, wire, .. } = self;
-        let mut destroyed = pin!(control.destroy(grace));
-        // Its last lines must not hold it up.
-        poll_fn(|cx| {
-            output.poll(cx);
-            destroyed.as_mut().poll(cx)
-        })
-        .await;
-        output.drain();
-        drop(wire);
+    async fn stop(self, reason: ShutdownReason) {
+        shutdown::stop(self, reason).await;
     }
 }
 
@@ -236,6 +274,7 @@ struct Turns<'a> {
     wire: &'a mut Wire,
     output: &'a mut Output,
     lost: &'a mut Option<Pin<Box<Sleep>>>,
+    names: &'a [String],
     /// How the runtime ended, once it has; what it said before comes first.
     exit: Option<Exit>,
     /// What happened while a piece of a response waited for room, and the end that came then.
@@ -256,8 +295,9 @@ impl<'a> Turns<'a> {
         wire: &'a mut Wire,
         output: &'a mut Output,
         lost: &'a mut Option<Pin<Box<Sleep>>>,
+        names: &'a [String],
     ) -> Self {
-        Self { wire, output, lost, exit: None, kept: VecDeque::new(), end: None }
+        Self { wire, output, lost, names, exit: None, kept: VecDeque::new(), end: None }
     }
 
     fn tail(&mut self, control: &impl Control) -> Tail {
@@ -315,7 +355,7 @@ impl<'a> Turns<'a> {
             self.wire.last_words();
         }
         if let Some(exit) = self.exit {
-            return Poll::Ready(self.wire.poll_happened().ok_or(end_of(exit)));
+            return Poll::Ready(self.wire.poll_happened().ok_or(end_of(exit, self.names)));
         }
         let Some(reason) = self.wire.lost() else {
             *self.lost = None;
@@ -327,10 +367,10 @@ impl<'a> Turns<'a> {
 }
 
 /// What extensions are told of their function.
-fn setup(settings: &Settings) -> Setup {
+fn setup(settings: &Settings, external: &[String]) -> Setup {
     let variable = |name: &str| settings.environment.get(name).cloned().unwrap_or_default();
     Setup {
-        external: Vec::new(),
+        external: external.to_vec(),
         function_name: variable("AWS_LAMBDA_FUNCTION_NAME"),
         function_version: variable("AWS_LAMBDA_FUNCTION_VERSION"),
         handler: settings.handler.clone(),
@@ -345,15 +385,45 @@ fn setup(settings: &Settings) -> Setup {
 }
 
 async fn abandon(control: impl Control, step: String, source: io::Error) -> StartError {
-    control.destroy(Grace(model::Span::ZERO)).await;
+    control.destroy(Grace(Span::ZERO)).await;
     StartError::Create { step, source }
 }
 
-fn end_of(exit: Exit) -> End {
-    match exit.cause {
-        Cause::Own => End::Exited { status: exit.status, signal: exit.signal },
-        Cause::Memory => End::OutOfMemory,
-        Cause::Owner => End::Stopped,
+fn end_of(exit: Exit, names: &[String]) -> End {
+    let name = |index: usize| names.get(index).cloned().unwrap_or_default();
+    let Exit { process, status, signal, cause } = exit;
+    match (cause, process) {
+        (Cause::Memory, _) => End::OutOfMemory,
+        (Cause::Owner, _) => End::Stopped,
+        (Cause::Own, Process::Runtime) => End::Exited { status, signal },
+        (Cause::Own, Process::Extension(index)) => {
+            End::ExtensionExited { name: name(index), status, signal }
+        }
+        (Cause::NotStarted(_), Process::Runtime) => End::NoEntrypoint,
+        (Cause::NotStarted(errno), Process::Extension(index)) => {
+            let name = name(index);
+            let reason = format!("fork/exec {EXTENSIONS}/{name}: {}", not_started(errno));
+            End::Extension { name, kind: "Extension.LaunchError", reason }
+        }
+    }
+}
+
+/// The words that the service has for why a program was not started: those of Go's `syscall.Errno`.
+fn not_started(errno: i32) -> String {
+    match errno {
+        libc::ENOENT => "no such file or directory".to_owned(),
+        libc::EACCES => "permission denied".to_owned(),
+        libc::ENOEXEC => "exec format error".to_owned(),
+        other => format!("errno {other}"),
+    }
+}
+
+impl Extensions {
+    fn time(self) -> Span {
+        match self {
+            Self::Work(since) => Span::from(since.elapsed()),
+            Self::Worked(time) => time,
+        }
     }
 }
 

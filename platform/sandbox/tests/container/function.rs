@@ -1,10 +1,11 @@
 //! Whole functions through the seam: prepare, start, invoke, rest, stop.
 
 use crate::support::{HOST, World, is_root, settings};
-use model::{InstanceId, MemoryMib, Span};
+use model::{InstanceId, MemoryMib};
 use sandbox::runtime::{FunctionVariables, function_environment};
 use sandbox::{
-    Grace, Identity, Instance, Invocation, Kind, Log, Outcome, Package, PrepareError, Settings,
+    Identity, Instance, Invocation, Kind, Log, Outcome, Package, PrepareError, Settings,
+    ShutdownReason,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,7 +64,7 @@ async fn serve(world: &World, number: u64, settings: &Settings) -> String {
         answer = String::from_utf8(payload.to_vec()).expect("text");
         instance.rest().await;
     }
-    instance.stop(Grace(Span::ZERO)).await;
+    instance.stop(ShutdownReason::Spindown).await;
     answer
 }
 

@@ -95,6 +95,7 @@ impl World {
         ContainerImage {
             package: self.package.path().to_owned(),
             layers: None,
+            extensions: Vec::new(),
             launch: Launch {
                 program: PathBuf::from(command[0]),
                 arguments: command[1..].iter().map(|text| (*text).to_owned()).collect(),

@@ -5,11 +5,11 @@
 use super::{Running, Shared, StartFailure, State, chain};
 use model::{FunctionId, HostId, InstanceId, Span};
 use sandbox::runtime::{Initialization, instance_environment};
-use sandbox::{Identity, Kind, StartError, Usage};
-use scheduler::{Epoch, Event, Purpose};
+use sandbox::{Identity, Kind, ShutdownReason, StartError, Usage};
+use scheduler::{Epoch, Event, Purpose, StopReason};
 use std::sync::Arc;
 use std::time::Instant;
-use worker::Report;
+use worker::{Command, Report};
 
 impl<K: Kind> Shared<K> {
     pub(super) fn start_host(self: &Arc<Self>, host: HostId, size: sandbox::HostSize) {
@@ -72,16 +72,34 @@ impl<K: Kind> Shared<K> {
         state.instances.insert(instance, running);
     }
 
+    /// Ends an instance. Where its extensions have not come to the end of an invocation in time, that invocation ran into its
+    /// limit, though it was answered.
+    pub(super) fn reclaim(&self, state: &mut State<K>, instance: InstanceId, reason: StopReason) {
+        let Some(running) = state.instances.get_mut(&instance) else { return };
+        let reason = match reason {
+            StopReason::Expired => ShutdownReason::Timeout,
+            StopReason::Died | StopReason::StartFailed => ShutdownReason::Failure,
+            _ => ShutdownReason::Spindown,
+        };
+        if let Some(finished) = &mut running.finished
+            && reason == ShutdownReason::Timeout
+        {
+            finished.expire(running.deployed.function.timeout, self.profile.billing);
+        }
+        running.handle.send(Command::Reclaim(reason));
+    }
+
     /// An instance tells what happened to it.
     pub(super) fn heard(self: &Arc<Self>, instance: InstanceId, report: Report) {
         match report {
-            Report::Started { creation, init, usage } => {
+            Report::Started { creation, init, extensions, usage } => {
                 self.settle(instance, usage);
                 tracing::debug!(%instance, %creation, %init, "instance started");
                 let mut state = self.lock();
                 if let Some(running) = state.instances.get_mut(&instance) {
                     running.init = init;
                     running.log.init_ended(init, None);
+                    running.log.extensions(&extensions);
                 }
                 self.turn(&mut state, Event::Started { instance }, None);
             }
@@ -127,7 +145,8 @@ impl<K: Kind> Shared<K> {
             (Arc::clone(&running.log), running.finished.take(), cpu)
         };
         match finished {
-            Some(finished) => {
+            Some(mut finished) => {
+                finished.extend(usage.extensions, self.profile.billing);
                 log.end(&finished, usage);
                 log.count(&finished, cpu, usage);
             }

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use logs::lines::{Report, Status};
 use logs::{Format, Logs, Stream};
 use model::{MemoryMib, Span};
-use sandbox::{DroppedLines, End, LogLine, LogSink, Usage};
-use scheduler::Rejection;
+use sandbox::{DroppedLines, End, Extension, LogLine, LogSink, Usage};
+use scheduler::{Billing, Rejection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -160,6 +160,14 @@ impl InstanceLog {
         self.write(now, self.format.init_report(now, init, status));
     }
 
+    /// Extensions have registered.
+    pub fn extensions(&self, extensions: &[Extension]) {
+        let now = SystemTime::now();
+        for Extension { name, events } in extensions {
+            self.write(now, self.format.extension(now, name, events));
+        }
+    }
+
     /// An invocation has ended, and every line of it is written.
     pub fn end(&self, finished: &Finished, usage: Usage) {
         let now = SystemTime::now();
@@ -237,6 +245,21 @@ impl LogSink for InstanceLog {
 }
 
 impl Finished {
+    /// Its extensions went on for so long after the runtime: that is the function's time, and paid for.
+    pub fn extend(&mut self, extensions: Span, billing: Billing) {
+        if extensions > Span::ZERO && !matches!(self.how, How::TimedOut(_)) {
+            self.duration += extensions;
+            self.billed = billing.billed(self.duration, self.init);
+        }
+    }
+
+    /// Its extensions went on until its time was up.
+    pub fn expire(&mut self, timeout: Span, billing: Billing) {
+        self.how = How::TimedOut(timeout);
+        self.duration = timeout;
+        self.billed = billing.billed(timeout, self.init);
+    }
+
     fn traced(&self, function: &Function, log: &InstanceLog) -> Traced {
         Traced {
             tenant: function.tenant,

@@ -37,6 +37,8 @@ pub(super) struct Output {
     keep: Keep,
     /// None where nobody wants lines.
     lines: Option<Lines>,
+    /// That of extensions, which is in no tail.
+    beside: Option<Box<Self>>,
     window_start: Instant,
     window_bytes: usize,
     pause: Option<Pin<Box<Sleep>>>,
@@ -57,10 +59,17 @@ impl Output {
             tail: VecDeque::new(),
             keep: Keep::Tail,
             lines: log.map(Lines::new),
+            beside: None,
             window_start: Instant::now(),
             window_bytes: 0,
             pause: None,
         })
+    }
+
+    /// With the output of extensions beside it.
+    pub fn beside(mut self, extensions: Option<Self>) -> Self {
+        self.beside = extensions.map(Box::new);
+        self
     }
 
     /// What becomes of output now.
@@ -74,6 +83,9 @@ impl Output {
         self.keep = keep;
         if let Some(lines) = &mut self.lines {
             lines.begin(request_id.cloned());
+        }
+        if let Some(beside) = &mut self.beside {
+            beside.begin(Keep::Nothing, request_id);
         }
     }
 
@@ -97,10 +109,20 @@ impl Output {
                 Ok(count) => self.add(&buffer[..count]),
             }
         }
+        if let Some(beside) = &mut self.beside {
+            beside.drain();
+        }
     }
 
     /// Drains what is there, and wakes when there is more.
     pub fn poll(&mut self, cx: &mut Context<'_>) {
+        self.poll_own(cx);
+        if let Some(beside) = &mut self.beside {
+            beside.poll_own(cx);
+        }
+    }
+
+    fn poll_own(&mut self, cx: &mut Context<'_>) {
         let mut turn = 0;
         while !self.poll_paused(cx) {
             let Some(pipe) = &mut self.pipe else { return };
