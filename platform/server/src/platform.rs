@@ -74,7 +74,7 @@ struct Deployed<K: Kind> {
 struct Running<K: Kind> {
     handle: Handle,
     deployed: Arc<Deployed<K>>,
-    init: Span,
+    init: Init,
     invocation: Option<InvocationId>,
     log: Arc<InstanceLog>,
     /// CPU time that is accounted for.
@@ -83,6 +83,27 @@ struct Running<K: Kind> {
     began: Instant,
     /// An invocation that has its answer, and whose report comes once the instance has come to rest.
     finished: Option<Box<Finished>>,
+}
+
+/// How far the init of an instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Init {
+    /// It took so long, before any invocation.
+    Done(Span),
+    /// It failed, and is tried again in the first invocation.
+    Failed,
+    /// It succeeded in an invocation.
+    Again,
+}
+
+impl Init {
+    /// What of it an invocation waited for before it began.
+    fn before(self) -> Option<Span> {
+        match self {
+            Self::Done(init) => Some(init),
+            Self::Failed | Self::Again => None,
+        }
+    }
 }
 
 /// Why an instance did not start, and where its lines are.

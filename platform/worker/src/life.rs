@@ -1,12 +1,18 @@
 //! One task per instance: commands in, reports out.
 
+use bytes::Bytes;
 use model::{InstanceId, InvocationId, Span};
 use sandbox::{
-    End, Extension, Identity, Instance, Invocation, Kind, Outcome, Settings, ShutdownReason,
-    StartError, Started, Usage,
+    End, Extension, Identity, Instance, Invocation, Kind, Log, Outcome, Settings, ShutdownReason,
+    StartError, Started, Tail, Usage,
 };
+use std::error::Error;
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
+
+/// How long after an invocation's time limit an init within it is given up.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What an instance is started from.
 pub struct Start<K: Kind> {
@@ -18,6 +24,18 @@ pub struct Start<K: Kind> {
     pub settings: Arc<Settings>,
     /// Who it is, and where.
     pub identity: Identity,
+    /// What becomes of it where its init fails.
+    pub failed_init: FailedInit,
+}
+
+/// What becomes of an instance whose init failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedInit {
+    /// Its init is tried again in the invocation that comes, which the function's own time limit bounds (AWS Lambda developer
+    /// guide, "Failures during the Init phase", 2026-11).
+    Retry,
+    /// It has not started.
+    Final,
 }
 
 /// What an instance is told to do.
@@ -53,6 +71,22 @@ pub enum Report {
         extensions: Vec<Extension>,
         /// What it has used by then.
         usage: Usage,
+    },
+    /// Its init failed after so long. It can take a dispatch all the same, in which its init is tried again.
+    InitFailed {
+        /// How.
+        end: End,
+        /// How long it took.
+        init: Span,
+    },
+    /// Its init was tried again in an invocation, which it can serve now where there is no end.
+    InitAgain {
+        /// How it failed, where it did. Then [`Report::Died`] follows.
+        end: Option<End>,
+        /// How long it took.
+        init: Span,
+        /// The extensions that have registered.
+        extensions: Vec<Extension>,
     },
     /// It could not start. A [`Command::Reclaim`] is still due.
     StartFailed(StartError),
@@ -103,9 +137,10 @@ where
 type Orders = mpsc::UnboundedReceiver<Command>;
 
 async fn live<K: Kind>(start: Start<K>, mut orders: Orders, report: impl Fn(Report) + Send) {
-    let Start { kind, image, settings, identity } = start;
+    let Start { kind, image, settings, identity, failed_init } = start;
+    let began = Instant::now();
     // In a box of its own: what a start needs is not kept for the life of the instance.
-    let starting = Box::pin(kind.start(&image, &settings, identity));
+    let starting = Box::pin(kind.start(&image, &settings, identity.clone()));
     let started = tokio::select! {
         started = starting => started,
         // The future is dropped, and with it what it made so far.
@@ -117,7 +152,13 @@ async fn live<K: Kind>(start: Start<K>, mut orders: Orders, report: impl Fn(Repo
     match started {
         Ok(Started { instance, creation, init, extensions }) => {
             report(Report::Started { creation, init, extensions, usage: instance.usage() });
-            serve(instance, orders, report).await;
+            serve(instance, orders, report, None).await;
+        }
+        Err(StartError::Ended { end, .. }) if failed_init == FailedInit::Retry => {
+            report(Report::InitFailed { end, init: Span::from(began.elapsed()) });
+            let start = Start { kind, image, settings, identity, failed_init };
+            // In a box of its own, as few instances need it.
+            Box::pin(live_again(start, orders, report)).await;
         }
         Err(error) => {
             report(Report::StartFailed(error));
@@ -125,6 +166,52 @@ async fn live<K: Kind>(start: Start<K>, mut orders: Orders, report: impl Fn(Repo
             report(Report::Reclaimed(Usage::default()));
         }
     }
+}
+
+/// The life of an instance whose init has failed once: it begins with the next invocation.
+async fn live_again<K: Kind>(start: Start<K>, mut orders: Orders, report: impl Fn(Report) + Send) {
+    let dispatch = loop {
+        match orders.recv().await {
+            Some(Command::Dispatch(dispatch)) => break dispatch,
+            Some(Command::Rest) => report(Report::Rested),
+            Some(Command::Reclaim(_)) | None => {
+                return report(Report::Reclaimed(Usage::default()));
+            }
+        }
+    };
+    let Start { kind, image, settings, identity, .. } = start;
+    let left = dispatch.invocation.deadline.duration_since(SystemTime::now()).unwrap_or_default();
+    // Whoever ends invocations that take too long is first.
+    let settings = Settings { init_timeout: Span::from(left + LATE), ..(*settings).clone() };
+    let began = Instant::now();
+    let started = tokio::select! {
+        started = kind.start(&image, &settings, identity) => started,
+        _reason = reclaim_ordered(&mut orders) => {
+            report(Report::Reclaimed(Usage::default()));
+            return;
+        }
+    };
+    let (end, log) = match started {
+        Ok(Started { instance, init, extensions, .. }) => {
+            report(Report::InitAgain { end: None, init, extensions });
+            return serve(instance, orders, report, Some(dispatch)).await;
+        }
+        Err(StartError::Ended { end, log }) => (end, log),
+        Err(error @ StartError::Create { .. }) => {
+            tracing::error!(%error, source = ?error.source(), "cannot try an init again");
+            (End::Stopped, Bytes::new())
+        }
+    };
+    let init = Span::from(began.elapsed());
+    report(Report::InitAgain { end: Some(end.clone()), init, extensions: Vec::new() });
+    let tail = match dispatch.invocation.log {
+        Log::Tail => Tail { log, memory_peak_bytes: 0 },
+        Log::Drop => Tail::default(),
+    };
+    (dispatch.respond)(Outcome::Ended { end: end.clone(), tail });
+    report(Report::Died(end, Usage::default()));
+    bury(&mut orders, &report).await;
+    report(Report::Reclaimed(Usage::default()));
 }
 
 /// Waits for the last order of an instance that is dead, and hands back what it can no longer run.
@@ -152,10 +239,17 @@ async fn reclaim_ordered(orders: &mut Orders) -> ShutdownReason {
     }
 }
 
-async fn serve<I: Instance>(mut instance: I, mut orders: Orders, report: impl Fn(Report) + Send) {
+/// The life of an instance that can serve, `first` before all else.
+async fn serve<I: Instance>(
+    mut instance: I,
+    mut orders: Orders,
+    report: impl Fn(Report) + Send,
+    mut first: Option<Box<Dispatch>>,
+) {
     let reason = loop {
         let order = tokio::select! {
             biased;
+            () = std::future::ready(()), if first.is_some() => first.take().map(Command::Dispatch),
             order = orders.recv() => order,
             end = instance.ended() => {
                 report(Report::Died(end, instance.usage()));

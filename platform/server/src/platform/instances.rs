@@ -2,14 +2,15 @@
 //!
 //! Deliberately knows nothing of who waits for an answer.
 
-use super::{Running, Shared, StartFailure, State, chain};
+use super::{Init, Running, Shared, StartFailure, State, chain};
+use logs::lines::Phase;
 use model::{FunctionId, HostId, InstanceId, Span};
 use sandbox::runtime::{Initialization, instance_environment};
-use sandbox::{Identity, Kind, ShutdownReason, StartError, Usage};
+use sandbox::{End, Extension, Identity, Kind, ShutdownReason, StartError, Usage};
 use scheduler::{Epoch, Event, Purpose, StopReason};
 use std::sync::Arc;
 use std::time::Instant;
-use worker::{Command, Report};
+use worker::{Command, FailedInit, Report};
 
 impl<K: Kind> Shared<K> {
     pub(super) fn start_host(self: &Arc<Self>, host: HostId, size: sandbox::HostSize) {
@@ -55,6 +56,10 @@ impl<K: Kind> Shared<K> {
             image: Arc::clone(&deployed.image),
             settings: Arc::clone(&deployed.settings),
             identity,
+            failed_init: match purpose {
+                Purpose::OnDemand => FailedInit::Retry,
+                Purpose::Provisioned => FailedInit::Final,
+            },
         };
         let platform = Arc::clone(self);
         let handle =
@@ -62,7 +67,7 @@ impl<K: Kind> Shared<K> {
         let running = Running {
             handle,
             deployed,
-            init: Span::ZERO,
+            init: Init::Done(Span::ZERO),
             invocation: None,
             log,
             cpu_seen: Span::ZERO,
@@ -97,11 +102,23 @@ impl<K: Kind> Shared<K> {
                 tracing::debug!(%instance, %creation, %init, "instance started");
                 let mut state = self.lock();
                 if let Some(running) = state.instances.get_mut(&instance) {
-                    running.init = init;
-                    running.log.init_ended(init, None);
+                    running.init = Init::Done(init);
+                    running.log.init_ended(Phase::Init, init, None);
                     running.log.extensions(&extensions);
                 }
                 self.turn(&mut state, Event::Started { instance }, None);
+            }
+            Report::InitFailed { end, init } => {
+                tracing::debug!(%instance, ?end, "init failed, and is tried again");
+                let mut state = self.lock();
+                if let Some(running) = state.instances.get_mut(&instance) {
+                    running.init = Init::Failed;
+                    running.log.init_ended(Phase::Init, init, Some(&end));
+                }
+                self.turn(&mut state, Event::Started { instance }, None);
+            }
+            Report::InitAgain { end, init, extensions } => {
+                self.lock().init_again(instance, init, end.as_ref(), &extensions);
             }
             Report::StartFailed(error) => {
                 let reason = chain(&error);
@@ -160,8 +177,32 @@ impl<K: Kind> Shared<K> {
         let running = state.instances.get(&instance);
         let log = running.map(|running| Arc::clone(&running.log));
         if let (Some(running), StartError::Ended { end, .. }) = (running, &error) {
-            running.log.init_ended(Span::from(running.began.elapsed()), Some(end));
+            let init = Span::from(running.began.elapsed());
+            running.log.init_ended(Phase::Init, init, Some(end));
         }
         StartFailure { error, log }
+    }
+}
+
+impl<K: Kind> State<K> {
+    /// Notes that an instance's init was tried again in its first invocation, which begins in its log now.
+    pub(super) fn init_again(
+        &mut self,
+        instance: InstanceId,
+        init: Span,
+        end: Option<&End>,
+        extensions: &[Extension],
+    ) {
+        let Some(running) = self.instances.get_mut(&instance) else { return };
+        if running.init != Init::Failed {
+            return;
+        }
+        running.init = Init::Again;
+        running.log.init_ended(Phase::Invoke, init, end);
+        running.log.extensions(extensions);
+        let pending = running.invocation.and_then(|id| self.pending.get(&id));
+        if let Some(pending) = pending {
+            running.log.start(&pending.invoke.request_id);
+        }
     }
 }

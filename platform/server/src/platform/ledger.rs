@@ -9,7 +9,7 @@ use crate::reply;
 use crate::spans::{Spans, Traced};
 use catalog::Function;
 use jiff::Timestamp;
-use logs::lines::{Report, Status};
+use logs::lines::{InitReport, Phase, Report, Status};
 use logs::{Format, Logs, Stream};
 use model::{MemoryMib, Span};
 use sandbox::{DroppedLines, End, Extension, LogLine, LogSink, Usage};
@@ -147,7 +147,7 @@ impl InstanceLog {
     }
 
     /// An init has ended. `failure` is why where it failed.
-    pub fn init_ended(&self, init: Span, failure: Option<&End>) {
+    pub fn init_ended(&self, phase: Phase, init: Span, failure: Option<&End>) {
         let now = SystemTime::now();
         let status = match failure {
             None => {
@@ -157,7 +157,8 @@ impl InstanceLog {
             Some(End::InitTimedOut) => Status::Timeout,
             Some(end) => Status::Error(reply::kind(end)),
         };
-        self.write(now, self.format.init_report(now, init, status));
+        let report = InitReport { phase, duration: init, status };
+        self.write(now, self.format.init_report(now, &report));
     }
 
     /// Extensions have registered.
