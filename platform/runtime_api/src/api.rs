@@ -6,6 +6,7 @@ use crate::connection::{CONNECTIONS_LIMIT, Connection, Read};
 use crate::event::{Event, ResponseMode};
 use crate::extension::{Extensions, Setup};
 use crate::head::{Head, Route};
+use crate::subscription::Subscription;
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -50,6 +51,8 @@ pub enum Happened {
         /// What it calls its error.
         reason: String,
     },
+    /// An extension has subscribed to telemetry; what it subscribed to before is forgotten.
+    Subscribed(Box<Subscription>),
     /// It answered its event.
     Response(Bytes),
     /// It answered its event with an error: Lambda's error JSON.

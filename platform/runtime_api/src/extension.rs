@@ -5,6 +5,7 @@
 
 use crate::event::Event;
 use crate::head::ExtensionHeaders;
+use crate::subscription::{Api, Subscription};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -99,6 +100,7 @@ struct Extension {
     identifier: String,
     events: Vec<String>,
     place: Place,
+    subscribed_by: Option<Api>,
     state: State,
     /// The event in its hands, kept to be handed over again.
     event: Option<String>,
@@ -161,7 +163,11 @@ impl Reply {
     }
 
     pub fn accepted() -> Self {
-        Self { status: "202 Accepted", header: None, body: "{\"status\":\"OK\"}\n".to_owned() }
+        Self { status: ACCEPTED, header: None, body: "{\"status\":\"OK\"}\n".to_owned() }
+    }
+
+    pub fn subscribed() -> Self {
+        Self { status: "200 OK", header: None, body: "\"OK\"".to_owned() }
     }
 }
 
@@ -169,6 +175,7 @@ impl Reply {
 const INVOKE: &str = "INVOKE";
 const SHUTDOWN: &str = "SHUTDOWN";
 
+const ACCEPTED: &str = "202 Accepted";
 const BAD_REQUEST: &str = "400 Bad Request";
 const FORBIDDEN: &str = "403 Forbidden";
 
@@ -259,6 +266,7 @@ impl Extensions {
             identifier: identifier.clone(),
             events: body.events,
             place: if is_external { Place::External } else { Place::Internal },
+            subscribed_by: None,
             state: State::Registered,
             event: None,
             queued: None,
@@ -307,6 +315,35 @@ impl Extensions {
             let message = format!("Unknown extension {identifier}");
             Reply::error(FORBIDDEN, "Extension.UnknownExtensionIdentifier", &message)
         })
+    }
+
+    /// An extension asks for telemetry. Errors: what to answer.
+    pub fn subscribe(
+        &mut self,
+        api: Api,
+        headers: &ExtensionHeaders,
+        body: &[u8],
+    ) -> Result<Subscription, Reply> {
+        let index = self.find(headers)?;
+        if self.setup.external.is_empty() {
+            let message = format!("{} API is not supported", api.errors());
+            let kind = format!("{}.NotSupported", api.errors());
+            return Err(Reply::error(ACCEPTED, &kind, &message));
+        }
+        if self.registration == Registration::Closed {
+            let message = format!("{} API subscription is closed already", api.errors());
+            let kind = format!("{}.SubscriptionClosed", api.errors());
+            return Err(Reply::error(FORBIDDEN, &kind, &message));
+        }
+        let it = &mut self.registered[index];
+        if it.subscribed_by.is_some_and(|other| other != api) {
+            let message = "the extension has subscribed by the other API already";
+            return Err(Reply::error(BAD_REQUEST, api.invalid(), message));
+        }
+        let subscription = Subscription::read(api, &it.name, body)
+            .map_err(|wrong| Reply::error(BAD_REQUEST, api.invalid(), &wrong))?;
+        it.subscribed_by = Some(api);
+        Ok(subscription)
     }
 
     /// A `next` came over a connection. `is_read` tells whether all that was sent over another one was read.
@@ -450,6 +487,38 @@ mod tests {
         let identifiers = [one, two].map(|reply| reply.header.expect("an identifier").1);
         assert_ne!(identifiers[0], identifiers[1]);
         assert!(identifiers.iter().all(|it| it.len() == 36 && it.as_bytes()[14] == b'8'));
+    }
+
+    // Telemetry is for extensions that have registered, until the init is over, by one API, and where some have processes.
+    #[test]
+    fn subscriptions() {
+        let body = br#"{"schemaVersion": "2022-07-01", "types": ["platform"],
+            "destination": {"protocol": "TCP", "port": 80}}"#;
+        let registered = |external: &[&str]| {
+            let external = external.iter().map(|name| (*name).to_owned()).collect();
+            let mut extensions = Extensions::new(Setup { external, ..Setup::default() });
+            let identifier = extensions.register(&headers("out"), b"{}").header.expect("one").1;
+            let own = ExtensionHeaders { identifier: Some(identifier), ..headers("out") };
+            (extensions, own)
+        };
+        let (mut alone, own) = registered(&[]);
+        let reply = alone.subscribe(Api::Telemetry, &own, body).expect_err("no processes");
+        assert_eq!((reply.status, kind(&reply).as_str()), (ACCEPTED, "Telemetry.NotSupported"));
+        let (mut extensions, own) = registered(&["out"]);
+        let mut refused = |api, headers: &ExtensionHeaders, body: &[u8]| {
+            kind(&extensions.subscribe(api, headers, body).expect_err("refused"))
+        };
+        assert_eq!(refused(Api::Logs, &headers("out"), body), "Extension.MissingHeader");
+        assert_eq!(refused(Api::Logs, &own, body), "Logs.ValidationError", "a schema of the other");
+        assert_eq!(refused(Api::Telemetry, &own, b"{}"), "ValidationError");
+        let subscribed = extensions.subscribe(Api::Telemetry, &own, body).expect("valid");
+        assert_eq!(subscribed.extension, "out");
+        assert_eq!(extensions.subscribe(Api::Telemetry, &own, body), Ok(subscribed));
+        let reply = extensions.subscribe(Api::Logs, &own, body).expect_err("by the other");
+        assert!(reply.body.contains("other API"));
+        extensions.close_registration();
+        let reply = extensions.subscribe(Api::Telemetry, &own, body).expect_err("late");
+        assert_eq!(kind(&reply), "Telemetry.SubscriptionClosed");
     }
 
     // What cannot be registered is refused as the service refuses it.

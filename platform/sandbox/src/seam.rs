@@ -333,7 +333,7 @@ pub struct Usage {
     pub cpu: Span,
     /// Highest memory.
     pub memory_peak_bytes: u64,
-    /// Of the invocation that ended last: for how long extensions went on when the runtime asked for the next event.
+    /// Of the invocation that was answered last: how long it went on after that, where there are extensions.
     pub extensions: Span,
 }
 

@@ -46,6 +46,13 @@ impl RuntimeApi {
                 };
                 self.extensions.next(headers, id, is_read)
             }
+            ExtensionRoute::Subscribe(api) => match self.extensions.subscribe(api, headers, body) {
+                Ok(subscription) => {
+                    self.happened.push_back(Happened::Subscribed(Box::new(subscription)));
+                    Outcome::Reply(Reply::subscribed())
+                }
+                Err(reply) => Outcome::Reply(reply),
+            },
             ExtensionRoute::InitError | ExtensionRoute::ExitError => self.extensions.fail(headers),
         };
         match outcome {

@@ -45,12 +45,12 @@ pub struct ContainerInstance<C: Control> {
     extensions: Extensions,
 }
 
-/// What extensions do when the runtime has come to the end of an invocation.
+/// For how long an invocation goes on after its answer, where there are extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extensions {
-    /// They work since then.
+    /// It does since then.
     Work(Instant),
-    /// They have worked for so long.
+    /// It did for so long.
     Worked(Span),
 }
 
@@ -167,10 +167,6 @@ impl<C: Control> ContainerInstance<C> {
                     self.extensions = Extensions::Worked(self.extensions.time());
                     return Ok(());
                 }
-                Happened::RuntimeReady => {
-                    self.extensions = Extensions::Work(Instant::now());
-                    continue;
-                }
                 Happened::Response(payload) => {
                     Outcome::Response { payload, tail: turns.tail(&self.control) }
                 }
@@ -201,11 +197,16 @@ impl<C: Control> ContainerInstance<C> {
                 Happened::ExtensionFailed { name, kind, reason } => {
                     return Err(End::Extension { name, kind, reason });
                 }
-                Happened::Ready | Happened::InitError(_) | Happened::ExtensionsRegistered => {
-                    continue;
-                }
+                Happened::Ready
+                | Happened::RuntimeReady
+                | Happened::InitError(_)
+                | Happened::ExtensionsRegistered
+                | Happened::Subscribed(_) => continue,
             };
             sink = Pieces::Gone;
+            if turns.wire.api().extensions().next().is_some() {
+                self.extensions = Extensions::Work(Instant::now());
+            }
             if let Some(respond) = respond.take() {
                 respond(outcome);
             }
