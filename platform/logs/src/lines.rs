@@ -212,6 +212,11 @@ impl Format {
     }
 }
 
+/// The report of an invocation as extensions are told it, whatever their function's format: a JSON object.
+pub fn report_event(at: SystemTime, report: &Report<'_>) -> String {
+    json!({ "time": stamp(at), "type": "platform.report", "record": record(report) }).to_string()
+}
+
 impl<'a> Status<'a> {
     fn word(self) -> &'static str {
         match self {

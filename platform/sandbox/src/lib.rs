@@ -13,6 +13,6 @@ pub use log::{DroppedLines, LogLine, LogSink};
 pub use runtime_api::ShutdownReason;
 pub use seam::{
     End, Extension, Facts, Grace, HostError, HostSize, HostUse, Identity, Instance, InstanceUse,
-    Invocation, Kind, Log, Outcome, Package, PrepareError, Settings, Sink, StartError, Started,
-    Tail, Usage,
+    Invocation, Kind, Log, Outcome, Package, Phase, PrepareError, Settings, Sink, StartError,
+    Started, Tail, Usage,
 };

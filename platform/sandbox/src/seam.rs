@@ -110,6 +110,10 @@ pub trait Instance: Send + 'static {
     /// Freezes, pauses, or does nothing. The next `invoke` undoes it.
     fn rest(&mut self) -> impl Future<Output = ()> + Send;
 
+    /// Hands the platform's report of an invocation, as the JSON of a `platform.report`, to the extensions that have
+    /// subscribed to telemetry. They get it when they run next.
+    fn tell(&mut self, report: &str);
+
     /// What it has used so far.
     fn usage(&self) -> Usage;
 
@@ -166,6 +170,18 @@ pub struct Identity {
     pub environment: BTreeMap<String, String>,
     /// Takes every line that its processes write; None where nobody wants them.
     pub log: Option<Arc<dyn LogSink>>,
+    /// When its init happens.
+    pub phase: Phase,
+}
+
+/// When an init happens, as telemetry tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Before any invocation.
+    #[default]
+    Init,
+    /// In an invocation, since it failed before.
+    Invoke,
 }
 
 /// An instance and what its start cost.
@@ -320,6 +336,22 @@ pub enum End {
     Protocol(String),
     /// It was stopped from outside.
     Stopped,
+}
+
+impl End {
+    /// Lambda's type of error for it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::InitError(_) | Self::Exited { .. } | Self::Protocol(_) => "Runtime.ExitError",
+            Self::OutOfMemory => "Runtime.OutOfMemory",
+            Self::InitTimedOut => "Sandbox.Timedout",
+            Self::ResponseTooLarge { .. } => "Function.ResponseSizeTooLarge",
+            Self::NoEntrypoint => "Runtime.InvalidEntrypoint",
+            Self::Extension { kind, .. } => kind,
+            Self::ExtensionExited { .. } => "Extension.Crash",
+            Self::Stopped => "Sandbox.Failure",
+        }
+    }
 }
 
 /// How long an instance may take to end after SIGTERM.

@@ -75,6 +75,8 @@ struct Running<K: Kind> {
     handle: Handle,
     deployed: Arc<Deployed<K>>,
     init: Init,
+    /// How many have registered.
+    extensions: usize,
     invocation: Option<InvocationId>,
     log: Arc<InstanceLog>,
     /// CPU time that is accounted for.

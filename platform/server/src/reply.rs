@@ -20,21 +20,7 @@ pub fn ended(request_id: &str, end: &End) -> Reply {
             let why = "the platform's own process that runs functions has died: try again";
             Reply::Failure(Failure::Unavailable(why.to_owned()))
         }
-        end => Reply::FunctionError(error_json(kind(end), &message(request_id, end))),
-    }
-}
-
-/// Type of the error of an end.
-pub fn kind(end: &End) -> &'static str {
-    match end {
-        End::InitError(_) | End::Exited { .. } | End::Protocol(_) => "Runtime.ExitError",
-        End::OutOfMemory => "Runtime.OutOfMemory",
-        End::InitTimedOut => "Sandbox.Timedout",
-        End::ResponseTooLarge { .. } => "Function.ResponseSizeTooLarge",
-        End::NoEntrypoint => "Runtime.InvalidEntrypoint",
-        End::Extension { kind, .. } => kind,
-        End::ExtensionExited { .. } => "Extension.Crash",
-        End::Stopped => "Sandbox.Failure",
+        end => Reply::FunctionError(error_json(end.kind(), &message(request_id, end))),
     }
 }
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use model::{InstanceId, InvocationId, Span};
 use sandbox::{
-    End, Extension, Identity, Instance, Invocation, Kind, Log, Outcome, Settings, ShutdownReason,
-    StartError, Started, Tail, Usage,
+    End, Extension, Identity, Instance, Invocation, Kind, Log, Outcome, Phase, Settings,
+    ShutdownReason, StartError, Started, Tail, Usage,
 };
 use std::error::Error;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub enum FailedInit {
 pub enum Command {
     /// Run one invocation. In a box, since the queue of an instance at rest keeps room for commands.
     Dispatch(Box<Dispatch>),
+    /// Hand the platform's report of an invocation to extensions that listen: the JSON of a `platform.report`.
+    Tell(Box<str>),
     /// Freeze until the next dispatch.
     Rest,
     /// End, for this reason. Also in the middle of a start or an invocation.
@@ -162,7 +164,7 @@ async fn live<K: Kind>(start: Start<K>, mut orders: Orders, report: impl Fn(Repo
         }
         Err(error) => {
             report(Report::StartFailed(error));
-            bury(&mut orders, &report).await;
+            bury(&mut orders, &report, |_| {}).await;
             report(Report::Reclaimed(Usage::default()));
         }
     }
@@ -174,6 +176,7 @@ async fn live_again<K: Kind>(start: Start<K>, mut orders: Orders, report: impl F
         match orders.recv().await {
             Some(Command::Dispatch(dispatch)) => break dispatch,
             Some(Command::Rest) => report(Report::Rested),
+            Some(Command::Tell(_)) => {}
             Some(Command::Reclaim(_)) | None => {
                 return report(Report::Reclaimed(Usage::default()));
             }
@@ -183,6 +186,7 @@ async fn live_again<K: Kind>(start: Start<K>, mut orders: Orders, report: impl F
     let left = dispatch.invocation.deadline.duration_since(SystemTime::now()).unwrap_or_default();
     // Whoever ends invocations that take too long is first.
     let settings = Settings { init_timeout: Span::from(left + LATE), ..(*settings).clone() };
+    let identity = Identity { phase: Phase::Invoke, ..identity };
     let began = Instant::now();
     let started = tokio::select! {
         started = kind.start(&image, &settings, identity) => started,
@@ -210,16 +214,21 @@ async fn live_again<K: Kind>(start: Start<K>, mut orders: Orders, report: impl F
     };
     (dispatch.respond)(Outcome::Ended { end: end.clone(), tail });
     report(Report::Died(end, Usage::default()));
-    bury(&mut orders, &report).await;
+    bury(&mut orders, &report, |_| {}).await;
     report(Report::Reclaimed(Usage::default()));
 }
 
 /// Waits for the last order of an instance that is dead, and hands back what it can no longer run.
-async fn bury(orders: &mut Orders, report: &impl Fn(Report)) -> ShutdownReason {
+async fn bury(
+    orders: &mut Orders,
+    report: &impl Fn(Report),
+    mut tell: impl FnMut(&str),
+) -> ShutdownReason {
     loop {
         match orders.recv().await {
             Some(Command::Reclaim(reason)) => return reason,
             Some(Command::Dispatch(dispatch)) => report(Report::Undelivered(dispatch.id)),
+            Some(Command::Tell(json)) => tell(&json),
             Some(Command::Rest) => {}
             None => return ShutdownReason::Spindown,
         }
@@ -233,7 +242,7 @@ async fn reclaim_ordered(orders: &mut Orders) -> ShutdownReason {
     loop {
         match orders.recv().await {
             Some(Command::Reclaim(reason)) => return reason,
-            Some(Command::Dispatch(_) | Command::Rest) => {}
+            Some(Command::Dispatch(_) | Command::Tell(_) | Command::Rest) => {}
             None => return ShutdownReason::Spindown,
         }
     }
@@ -253,7 +262,7 @@ async fn serve<I: Instance>(
             order = orders.recv() => order,
             end = instance.ended() => {
                 report(Report::Died(end, instance.usage()));
-                break bury(&mut orders, &report).await;
+                break bury(&mut orders, &report, |json| instance.tell(json)).await;
             }
         };
         match order {
@@ -266,10 +275,11 @@ async fn serve<I: Instance>(
                     Ok(()) => report(Report::Idle(instance.usage())),
                     Err(end) => {
                         report(Report::Died(end, instance.usage()));
-                        break bury(&mut orders, &report).await;
+                        break bury(&mut orders, &report, |json| instance.tell(json)).await;
                     }
                 }
             }
+            Some(Command::Tell(json)) => instance.tell(&json),
             Some(Command::Rest) => {
                 instance.rest().await;
                 report(Report::Rested);

@@ -32,7 +32,7 @@ pub struct ContainerControl {
     pub(super) exit: OnceLock<Exit>,
     pub(super) left: Left,
     /// Where it has extensions.
-    pub(super) processes: Option<Processes>,
+    pub(super) processes: Option<Arc<Processes>>,
 }
 
 /// What is left of a sandbox.
@@ -92,7 +92,7 @@ impl Control for ContainerControl {
         self.meter.read(&self.connection.cgroups, &self.group)
     }
 
-    fn processes(&self) -> Option<&Processes> {
+    fn processes(&self) -> Option<&Arc<Processes>> {
         self.processes.as_ref()
     }
 

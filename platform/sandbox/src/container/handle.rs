@@ -4,7 +4,7 @@
 
 use super::processes::Processes;
 use super::protocol::Process;
-use crate::{Grace, LogSink, Usage};
+use crate::{Grace, LogSink, Phase, Usage};
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;
@@ -33,6 +33,10 @@ pub struct Beside {
     pub names: Vec<String>,
     /// Read end of their stdout and stderr. Nonblocking.
     pub output: OwnedFd,
+    /// Why the instance is initialized, as in `on-demand`.
+    pub initialization: String,
+    /// When.
+    pub phase: Phase,
 }
 
 /// How the runtime of a sandbox ended, or an extension beside it.
@@ -77,7 +81,7 @@ pub trait Control: Send + Sync + 'static {
     fn usage(&self) -> Usage;
 
     /// Its processes one by one, where it was created with extensions.
-    fn processes(&self) -> Option<&Processes>;
+    fn processes(&self) -> Option<&Arc<Processes>>;
 
     /// Returns when the runtime has ended, or an extension. Cancel-safe; every call returns the same.
     fn exited(&self) -> impl Future<Output = Exit> + Send;

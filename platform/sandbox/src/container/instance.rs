@@ -3,45 +3,43 @@
 //! Deliberately knows nothing of how the sandbox is made (`handle`), and has no task of its own: whoever awaits a
 //! method drives sockets, output and exit, so that an instance at rest costs nothing.
 
+mod feed;
 mod lines;
 mod output;
 mod pieces;
 mod shutdown;
+mod telemetry;
+mod turns;
 mod wire;
 
-use crate::container::image::EXTENSIONS;
-use crate::container::{Cause, Control, Exit, Process, Processes, Running};
+use crate::LogSink;
+use crate::container::{Beside, Control, Running};
 use crate::seam::{
-    End, Extension, Grace, Instance, Invocation, Log, Outcome, Settings, StartError, Tail, Usage,
+    End, Extension, Grace, Instance, Invocation, Log, Outcome, Settings, StartError, Usage,
 };
+use feed::{Feed, Tee};
 use model::Span;
 use output::{Keep, Output};
 use pieces::Pieces;
-use runtime_api::{Event, Happened, Registered, ResponseMode, Setup, ShutdownReason};
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use runtime_api::{Event, Happened, Registered, ResponseMode, Setup, ShutdownReason, Stream};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
-use tokio::time::{Sleep, sleep, timeout};
+use telemetry::Telemetry;
+use tokio::time::timeout;
+use turns::{Io, Turns, tail};
 use wire::Wire;
-
-/// How long a runtime whose connection was lost may take to exit, or to ask again.
-const LOST_GRACE: Duration = Duration::from_millis(500);
 
 /// A function instance in a container.
 #[derive(Debug)]
 pub struct ContainerInstance<C: Control> {
     control: C,
-    wire: Wire,
-    output: Output,
+    io: Io,
     rest: Rest,
-    lost: Option<Pin<Box<Sleep>>>,
-    /// Names of the extensions that have processes.
-    names: Vec<String>,
     extensions: Extensions,
 }
 
@@ -72,31 +70,26 @@ impl<C: Control> ContainerInstance<C> {
         started_at: Instant,
     ) -> Result<Self, StartError> {
         let Running { listener, output, control, log, beside } = running;
-        let (names, beside) = beside.map_or((Vec::new(), None), |it| (it.names, Some(it.output)));
-        let parts = Wire::new(listener, setup(settings, &names)).and_then(|wire| {
-            let beside = beside.map(|pipe| Output::new(pipe, log.clone())).transpose()?;
-            Ok((wire, Output::new(output, log)?.beside(beside)))
-        });
-        let (wire, output) = match parts {
-            Ok(parts) => parts,
+        let connected = match beside {
+            None => connect(listener, settings, (output, log)),
+            Some(beside) => connect_extensions(listener, settings, (output, log), beside, &control),
+        };
+        let io = match connected {
+            Ok(io) => io,
             Err(source) => {
                 let step = "cannot wait for the runtime; raise the limit of open files".to_owned();
                 return Err(abandon(control, step, source).await);
             }
         };
-        let mut instance = Self {
-            control,
-            wire,
-            output,
-            rest: Rest::Awake,
-            lost: None,
-            names,
-            extensions: Extensions::Worked(Span::ZERO),
-        };
+        let extensions = Extensions::Worked(Span::ZERO);
+        let mut instance = Self { control, io, rest: Rest::Awake, extensions };
         let left = Duration::from(settings.init_timeout).saturating_sub(started_at.elapsed());
         let init = timeout(left, instance.init()).await.unwrap_or(Err(End::InitTimedOut));
+        if let Some(telemetry) = &mut instance.io.telemetry {
+            telemetry.init_done(instance.io.wire.api().extensions(), init.as_ref().err());
+        }
         if let Err(end) = init {
-            let log = instance.output.take();
+            let log = instance.io.output.take();
             instance.stop(ShutdownReason::Failure).await;
             return Err(StartError::Ended { end, log });
         }
@@ -104,7 +97,7 @@ impl<C: Control> ContainerInstance<C> {
             let step = "cannot set the CPU ceiling".to_owned();
             return Err(abandon(instance.control, step, source).await);
         }
-        instance.output.begin(Keep::Nothing, None);
+        instance.io.output.begin(Keep::Nothing, None);
         Ok(instance)
     }
 
@@ -112,18 +105,28 @@ impl<C: Control> ContainerInstance<C> {
     pub fn extensions(&mut self) -> Vec<Extension> {
         let own =
             |it: Registered<'_>| Extension { name: it.name.to_owned(), events: it.events.to_vec() };
-        self.wire.api().extensions().map(own).collect()
+        self.io.wire.api().extensions().map(own).collect()
     }
 
     /// Waits for the first `next` of runtime and extensions; the runtime is started when all of these have registered.
     async fn init(&mut self) -> Result<(), End> {
         let mut exited = pin!(self.control.exited());
-        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost, &self.names);
+        let mut turns = Turns::of(&mut self.io);
         loop {
             match turns.next(exited.as_mut()).await? {
                 Happened::Ready => return Ok(()),
+                Happened::RuntimeReady => {
+                    if let Some(telemetry) = &mut turns.io.telemetry {
+                        telemetry.init_runtime_done();
+                    }
+                }
+                Happened::Subscribed(subscription) => {
+                    if let Some(telemetry) = &mut turns.io.telemetry {
+                        telemetry.subscribe(*subscription);
+                    }
+                }
                 Happened::ExtensionsRegistered => {
-                    let started = self.control.processes().map(Processes::start_runtime);
+                    let started = self.control.processes().map(|it| it.start_runtime());
                     started
                         .transpose()
                         .map_err(|error| End::Protocol(format!("it cannot be started: {error}")))?;
@@ -143,6 +146,9 @@ impl<C: Control> ContainerInstance<C> {
         if self.rest == Rest::Frozen {
             self.control.thaw().map_err(|error| End::Protocol(format!("cannot thaw: {error}")))?;
             self.rest = Rest::Awake;
+            if let Some(telemetry) = &mut self.io.telemetry {
+                telemetry.thaw();
+            }
         }
         Ok(())
     }
@@ -155,12 +161,15 @@ impl<C: Control> ContainerInstance<C> {
     ) -> Result<(), End> {
         self.thaw()?;
         let mut exited = pin!(self.control.exited());
-        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost, &self.names);
+        let mut turns = Turns::of(&mut self.io);
         let (event, mut sink) = event_of(invocation);
+        if let Some(telemetry) = &mut turns.io.telemetry {
+            telemetry.start(&event);
+        }
         let mut event = Some(event);
         loop {
             if let Some(sent) = event.take() {
-                event = turns.wire.invoke(sent).err();
+                event = turns.io.wire.invoke(sent).err();
             }
             let outcome = match turns.next(exited.as_mut()).await? {
                 Happened::Ready if respond.is_none() => {
@@ -179,7 +188,7 @@ impl<C: Control> ContainerInstance<C> {
                 }
                 Happened::StreamPiece(piece) => {
                     sink.put(piece, &mut turns, exited.as_mut()).await;
-                    turns.wire.resume_stream();
+                    turns.io.wire.resume_stream();
                     continue;
                 }
                 Happened::StreamEnded(error) => {
@@ -197,14 +206,22 @@ impl<C: Control> ContainerInstance<C> {
                 Happened::ExtensionFailed { name, kind, reason } => {
                     return Err(End::Extension { name, kind, reason });
                 }
+                Happened::RuntimeReady => {
+                    if let Some(telemetry) = &mut turns.io.telemetry {
+                        telemetry.runtime_done();
+                    }
+                    continue;
+                }
                 Happened::Ready
-                | Happened::RuntimeReady
                 | Happened::InitError(_)
                 | Happened::ExtensionsRegistered
                 | Happened::Subscribed(_) => continue,
             };
             sink = Pieces::Gone;
-            if turns.wire.api().extensions().next().is_some() {
+            if let Some(telemetry) = &mut turns.io.telemetry {
+                telemetry.answered(&outcome);
+            }
+            if turns.io.wire.api().extensions().next().is_some() {
                 self.extensions = Extensions::Work(Instant::now());
             }
             if let Some(respond) = respond.take() {
@@ -224,25 +241,31 @@ impl<C: Control> Instance for ContainerInstance<C> {
             Log::Tail => Keep::Tail,
             Log::Drop => Keep::Nothing,
         };
-        self.output.begin(keep, Some(&invocation.request_id));
+        self.io.output.begin(keep, Some(&invocation.request_id));
         self.extensions = Extensions::Worked(Span::ZERO);
         let mut respond = Some(respond);
         let ended = self.run(invocation, &mut respond).await;
+        if let (Err(end), Some(telemetry)) = (&ended, &mut self.io.telemetry) {
+            telemetry.ended(end);
+        }
         if let (Err(end), Some(respond)) = (&ended, respond) {
-            let tail = tail(&mut self.output, &self.control);
+            let tail = tail(&mut self.io.output, &self.control);
             respond(Outcome::Ended { end: end.clone(), tail });
         }
         if ended.is_err() {
             // Nothing will say that there is more: these are its last words.
-            self.output.drain();
+            self.io.output.drain();
         }
-        self.output.begin(Keep::Nothing, None);
+        self.io.output.begin(Keep::Nothing, None);
         ended
     }
 
     async fn rest(&mut self) {
         if self.rest == Rest::Awake && self.control.freeze().is_ok() {
             self.rest = Rest::Frozen;
+            if let Some(telemetry) = &mut self.io.telemetry {
+                telemetry.freeze();
+            }
         }
     }
 
@@ -252,7 +275,7 @@ impl<C: Control> Instance for ContainerInstance<C> {
 
     async fn ended(&mut self) -> End {
         let mut exited = pin!(self.control.exited());
-        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost, &self.names);
+        let mut turns = Turns::of(&mut self.io);
         loop {
             match turns.next(exited.as_mut()).await {
                 Err(end) => return end,
@@ -265,106 +288,43 @@ impl<C: Control> Instance for ContainerInstance<C> {
         }
     }
 
+    fn tell(&mut self, report: &str) {
+        if let Some(telemetry) = &mut self.io.telemetry {
+            telemetry.report(report);
+        }
+    }
+
     async fn stop(self, reason: ShutdownReason) {
         shutdown::stop(self, reason).await;
     }
 }
 
-/// What drives an instance, beside its exit.
-struct Turns<'a> {
-    wire: &'a mut Wire,
-    output: &'a mut Output,
-    lost: &'a mut Option<Pin<Box<Sleep>>>,
-    names: &'a [String],
-    /// How the runtime ended, once it has; what it said before comes first.
-    exit: Option<Exit>,
-    /// What happened while a piece of a response waited for room, and the end that came then.
-    kept: VecDeque<Happened>,
-    end: Option<End>,
+/// Where output is written to, and its lines go.
+type Written = (OwnedFd, Option<Arc<dyn LogSink>>);
+
+fn connect(listener: TcpListener, settings: &Settings, (output, log): Written) -> io::Result<Io> {
+    let wire = Wire::new(listener, setup(settings, &[]))?;
+    let output = Output::new(output, log)?;
+    Ok(Io { wire, output, lost: None, names: Vec::new(), telemetry: None })
 }
 
-/// What goes with an outcome; nothing is read where nobody asked for it.
-fn tail(output: &mut Output, control: &impl Control) -> Tail {
-    if output.keeps() == Keep::Nothing {
-        return Tail::default();
-    }
-    Tail { log: output.take(), memory_peak_bytes: control.usage().memory_peak_bytes }
-}
-
-impl<'a> Turns<'a> {
-    fn of(
-        wire: &'a mut Wire,
-        output: &'a mut Output,
-        lost: &'a mut Option<Pin<Box<Sleep>>>,
-        names: &'a [String],
-    ) -> Self {
-        Self { wire, output, lost, names, exit: None, kept: VecDeque::new(), end: None }
-    }
-
-    fn tail(&mut self, control: &impl Control) -> Tail {
-        tail(self.output, control)
-    }
-
-    /// What the runtime does next, or how it ended. Cancel-safe.
-    async fn next(
-        &mut self,
-        mut exited: Pin<&mut (impl Future<Output = Exit> + Send)>,
-    ) -> Result<Happened, End> {
-        if let Some(happened) = self.kept.pop_front() {
-            return Ok(happened);
-        }
-        if let Some(end) = self.end.take() {
-            return Err(end);
-        }
-        poll_fn(|cx| self.poll(cx, exited.as_mut())).await
-    }
-
-    /// Goes on with everything but the response of which a piece waits, and keeps what happens for [`Self::next`].
-    /// Nothing more of that response is read, so that what is kept has a bound.
-    async fn keep(
-        &mut self,
-        mut exited: Pin<&mut (impl Future<Output = Exit> + Send)>,
-    ) -> Infallible {
-        poll_fn(|cx| {
-            while self.end.is_none() {
-                match self.poll(cx, exited.as_mut()) {
-                    Poll::Ready(Ok(happened)) => self.kept.push_back(happened),
-                    Poll::Ready(Err(end)) => self.end = Some(end),
-                    Poll::Pending => break,
-                }
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        exited: Pin<&mut impl Future<Output = Exit>>,
-    ) -> Poll<Result<Happened, End>> {
-        let happened = self.wire.poll(cx);
-        // What was written before comes first; it costs nothing where nothing was.
-        self.output.poll(cx);
-        if let Poll::Ready(happened) = happened {
-            return Poll::Ready(Ok(happened));
-        }
-        if self.exit.is_none()
-            && let Poll::Ready(exit) = exited.poll(cx)
-        {
-            self.exit = Some(exit);
-            self.wire.last_words();
-        }
-        if let Some(exit) = self.exit {
-            return Poll::Ready(self.wire.poll_happened().ok_or(end_of(exit, self.names)));
-        }
-        let Some(reason) = self.wire.lost() else {
-            *self.lost = None;
-            return Poll::Pending;
-        };
-        let grace = self.lost.get_or_insert_with(|| Box::pin(sleep(LOST_GRACE)));
-        grace.as_mut().poll(cx).map(|()| Err(End::Protocol(reason.to_owned())))
-    }
+fn connect_extensions(
+    listener: TcpListener,
+    settings: &Settings,
+    (output, log): Written,
+    beside: Beside,
+    control: &impl Control,
+) -> io::Result<Io> {
+    let wire = Wire::new(listener, setup(settings, &beside.names))?;
+    let feed = Feed::new();
+    let own = Tee::new(log.clone(), &feed, Stream::Function);
+    let theirs = Tee::new(log, &feed, Stream::Extension);
+    let telemetry = control.processes().map(|processes| {
+        Box::new(Telemetry::begin(feed, &beside, Arc::clone(processes), settings))
+    });
+    let Beside { names, output: pipe, .. } = beside;
+    let output = Output::new(output, Some(own))?.beside(Some(Output::new(pipe, Some(theirs))?));
+    Ok(Io { wire, output, lost: None, names, telemetry })
 }
 
 /// What extensions are told of their function.
@@ -388,35 +348,6 @@ fn setup(settings: &Settings, external: &[String]) -> Setup {
 async fn abandon(control: impl Control, step: String, source: io::Error) -> StartError {
     control.destroy(Grace(Span::ZERO)).await;
     StartError::Create { step, source }
-}
-
-fn end_of(exit: Exit, names: &[String]) -> End {
-    let name = |index: usize| names.get(index).cloned().unwrap_or_default();
-    let Exit { process, status, signal, cause } = exit;
-    match (cause, process) {
-        (Cause::Memory, _) => End::OutOfMemory,
-        (Cause::Owner, _) => End::Stopped,
-        (Cause::Own, Process::Runtime) => End::Exited { status, signal },
-        (Cause::Own, Process::Extension(index)) => {
-            End::ExtensionExited { name: name(index), status, signal }
-        }
-        (Cause::NotStarted(_), Process::Runtime) => End::NoEntrypoint,
-        (Cause::NotStarted(errno), Process::Extension(index)) => {
-            let name = name(index);
-            let reason = format!("fork/exec {EXTENSIONS}/{name}: {}", not_started(errno));
-            End::Extension { name, kind: "Extension.LaunchError", reason }
-        }
-    }
-}
-
-/// The words that the service has for why a program was not started: those of Go's `syscall.Errno`.
-fn not_started(errno: i32) -> String {
-    match errno {
-        libc::ENOENT => "no such file or directory".to_owned(),
-        libc::EACCES => "permission denied".to_owned(),
-        libc::ENOEXEC => "exec format error".to_owned(),
-        other => format!("errno {other}"),
-    }
 }
 
 impl Extensions {

@@ -274,14 +274,23 @@ impl Container {
         descriptors.extend(beside.iter().map(|(_, sink)| sink.as_fd()));
         connection.send(&[&protocol::encode(&request), &strings], &descriptors).await?;
         drop((theirs, sink));
-        let beside = beside.map(|(output, _)| Beside { names: image.extensions.clone(), output });
+        let beside = beside.map(|(output, _)| Beside {
+            names: image.extensions.clone(),
+            output,
+            initialization: identity
+                .environment
+                .get("AWS_LAMBDA_INITIALIZATION_TYPE")
+                .cloned()
+                .unwrap_or_default(),
+            phase: identity.phase,
+        });
         // While the sandbox is made: what the next start would else have to make first.
         let next = Ends::new().ok();
         if next.is_some() {
             *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = next;
         }
         let (listener, sandbox) = executed(&status).await?;
-        let processes = beside.is_some().then(|| Processes::new(status));
+        let processes = beside.is_some().then(|| Arc::new(Processes::new(status)));
         let group = GroupName { host: self.starter.group(identity.host), instance: sandbox };
         let freezer = connection.cgroups.freezer(&group);
         let freezer = freezer

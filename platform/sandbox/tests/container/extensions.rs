@@ -5,7 +5,7 @@ use model::{InstanceId, Span};
 use sandbox::container::{Container, ContainerControl, ContainerInstance};
 use sandbox::{
     DroppedLines, End, Extension, Identity, Instance, Invocation, Kind, Log, LogLine, LogSink,
-    Outcome, Package, Settings, ShutdownReason, StartError, Started,
+    Outcome, Package, Phase, Settings, ShutdownReason, StartError, Started,
 };
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -116,7 +116,7 @@ impl Stage {
         let log = Some(Arc::clone(&self.log) as Arc<dyn LogSink>);
         let environment = BTreeMap::new();
         let instance = InstanceId(number);
-        let identity = Identity { instance, host: HOST, environment, log };
+        let identity = Identity { instance, host: HOST, environment, log, phase: Phase::Init };
         <Container as Kind>::start(&self.world.container, &image, settings, identity).await
     }
 
@@ -336,5 +336,135 @@ async fn a_killed_warden_ends_the_sandbox() {
     let (_, ended) = invoke(&mut instance, "1").await;
     assert_eq!(ended, Err(End::Exited { status: None, signal: Some(9) }));
     instance.stop(ShutdownReason::Failure).await;
+    stage.close().await;
+}
+
+// Who subscribes is sent what happens, what is written, and the platform's report: in batches, from within the sandbox, the
+// last of it before the end; by either API, as requests or as lines.
+#[tokio::test]
+async fn telemetry() {
+    if !is_root() {
+        return;
+    }
+    let stage = Stage::new("telemetry").await;
+    let listener = r#"
+import http.server, socketserver, threading
+def say(*words):
+    # One write, as others write to the same pipe.
+    os.write(1, (' '.join(map(str, (NAME, *words))) + '\n').encode())
+class Listener(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        events = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
+        global refused
+        if not refused:
+            refused = True
+            self.send_response(500)
+        else:
+            for event in events: say(self.path, json.dumps(event))
+            self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_): pass
+class Lines(socketserver.StreamRequestHandler):
+    def handle(self):
+        for line in self.rfile:
+            event = json.loads(line)
+            # Once of each kind: what is said is an event itself.
+            if event['type'] not in seen:
+                seen.add(event['type'])
+                say(json.dumps(event))
+refused, seen = False, set()
+def serve(kind, port):
+    server = socketserver.ThreadingTCPServer(('sandbox.localdomain', port), kind)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+def subscribe(path, **body):
+    api.request('PUT', path, json.dumps(body), {'Lambda-Extension-Identifier': identifier})
+    answer = api.getresponse()
+    say('subscribed', answer.status, answer.read().decode())
+"#;
+    let life = "
+while True:
+    event = ask()
+    if event['eventType'] == 'SHUTDOWN': break
+time.sleep(0.5)
+";
+    let http = r#"
+serve(Listener, 8081)
+register('INVOKE', 'SHUTDOWN')
+subscribe('/2022-07-01/telemetry', schemaVersion='2022-12-13', types=['platform', 'function'],
+    buffering={'timeoutMs': 25}, destination={'protocol': 'HTTP', 'URI': 'http://sandbox.localdomain:8081/in'})
+"#;
+    let tcp = r#"
+serve(Lines, 8082)
+register('SHUTDOWN')
+subscribe('/2020-08-15/logs', types=['platform', 'extension'], buffering={'timeoutMs': 25},
+    destination={'protocol': 'TCP', 'port': 8082})
+subscribe('/2022-07-01/telemetry', schemaVersion='2022-07-01', types=['platform'],
+    destination={'protocol': 'TCP', 'port': 8082})
+"#;
+    stage.extension("http", &format!("{listener}{http}{life}"));
+    stage.extension("tcp", &format!("{listener}{tcp}{life}"));
+    let mut instance = stage.start(1).await.expect("starts").instance;
+    let (outcome, ended) = invoke(&mut instance, "[1, 2]").await;
+    assert!(matches!(outcome, Some(Outcome::Response { .. })) && ended == Ok(()));
+    instance.tell(r#"{"time": "t", "type": "platform.report", "record": {"requestId": "r"}}"#);
+    instance.rest().await;
+    instance.stop(ShutdownReason::Spindown).await;
+    let lines = stage.lines();
+    assert!(lines.contains(&"http subscribed 200 \"OK\"".to_owned()), "{lines:?}");
+    let refused = lines
+        .iter()
+        .any(|it| it.starts_with("tcp subscribed 400") && it.contains("ValidationError"));
+    assert!(refused, "{lines:?}");
+    let of = |name: &str| -> Vec<serde_json::Value> {
+        let events = lines.iter().filter_map(|line| line.strip_prefix(name));
+        events.map(|json| serde_json::from_str(json).expect("an event")).collect()
+    };
+    let http = of("http /in ");
+    let kinds: std::collections::BTreeSet<_> =
+        http.iter().map(|event| event["type"].as_str().expect("a type").to_owned()).collect();
+    let expected = [
+        "function",
+        "platform.extension",
+        "platform.initReport",
+        "platform.initRuntimeDone",
+        "platform.initStart",
+        "platform.report",
+        "platform.runtimeDone",
+        "platform.start",
+        "platform.telemetrySubscription",
+    ];
+    let kinds: Vec<_> = kinds.iter().filter(|it| *it != "platform.logsSubscription").collect();
+    assert_eq!(kinds, expected, "{lines:?}");
+    let find = |kind: &str| http.iter().find(|it| it["type"] == kind).expect("it is there");
+    assert_eq!(find("function")["record"], "runtime up");
+    let start = find("platform.initStart");
+    assert_eq!(
+        (&start["record"]["phase"], &start["record"]["runtimeVersion"]),
+        (&"init".into(), &"provided.al2023".into())
+    );
+    let done = find("platform.runtimeDone");
+    assert_eq!(done["record"]["status"], "success");
+    assert_eq!(done["record"]["metrics"]["producedBytes"], 6);
+    assert!(done["record"]["metrics"]["durationMs"].as_f64().is_some_and(|it| it > 0.0));
+    assert_eq!(
+        find("platform.start")["record"]["requestId"],
+        "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
+    );
+    assert_eq!(find("platform.extension")["record"]["state"], "Ready");
+    let tcp: Vec<_> = lines.iter().filter(|it| it.starts_with("tcp {")).collect();
+    let has = |kind: &str| tcp.iter().any(|it| it.contains(&format!("\"type\": \"{kind}\"")));
+    for kind in [
+        "platform.start",
+        "platform.end",
+        "platform.report",
+        "platform.logsSubscription",
+        "extension",
+    ] {
+        assert!(has(kind), "{kind} in {tcp:?}");
+    }
+    assert!(
+        !has("platform.runtimeDone") && !has("platform.initStart") && !has("function"),
+        "{tcp:?}"
+    );
     stage.close().await;
 }

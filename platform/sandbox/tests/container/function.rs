@@ -4,7 +4,7 @@ use crate::support::{HOST, World, is_root, settings};
 use model::{InstanceId, MemoryMib};
 use sandbox::runtime::{FunctionVariables, function_environment};
 use sandbox::{
-    Identity, Instance, Invocation, Kind, Log, Outcome, Package, PrepareError, Settings,
+    Identity, Instance, Invocation, Kind, Log, Outcome, Package, Phase, PrepareError, Settings,
     ShutdownReason,
 };
 use std::collections::BTreeMap;
@@ -66,6 +66,7 @@ async fn serve_with(
         host: HOST,
         environment: BTreeMap::new(),
         log: None,
+        phase: Phase::Init,
     };
     let started = world.container.start(&image, settings, identity).await;
     let mut instance = started.expect("starts").instance;

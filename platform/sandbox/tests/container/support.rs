@@ -330,5 +330,11 @@ pub fn settings() -> Settings {
 }
 
 pub fn identity(instance: u64) -> Identity {
-    Identity { instance: InstanceId(instance), host: HOST, environment: BTreeMap::new(), log: None }
+    Identity {
+        instance: InstanceId(instance),
+        host: HOST,
+        environment: BTreeMap::new(),
+        log: None,
+        phase: Default::default(),
+    }
 }

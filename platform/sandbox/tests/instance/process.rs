@@ -62,7 +62,7 @@ impl Control for Process {
         Usage::default()
     }
 
-    fn processes(&self) -> Option<&Processes> {
+    fn processes(&self) -> Option<&std::sync::Arc<Processes>> {
         None
     }
 

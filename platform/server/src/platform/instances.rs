@@ -50,6 +50,7 @@ impl<K: Kind> Shared<K> {
             host,
             environment: instance_environment(log.name(), initialization),
             log: Some(Arc::clone(&log) as Arc<dyn sandbox::LogSink>),
+            phase: sandbox::Phase::Init,
         };
         let start = worker::Start {
             kind: Arc::clone(&self.kind),
@@ -68,6 +69,7 @@ impl<K: Kind> Shared<K> {
             handle,
             deployed,
             init: Init::Done(Span::ZERO),
+            extensions: 0,
             invocation: None,
             log,
             cpu_seen: Span::ZERO,
@@ -103,6 +105,7 @@ impl<K: Kind> Shared<K> {
                 let mut state = self.lock();
                 if let Some(running) = state.instances.get_mut(&instance) {
                     running.init = Init::Done(init);
+                    running.extensions = extensions.len();
                     running.log.init_ended(Phase::Init, init, None);
                     running.log.extensions(&extensions);
                 }
@@ -153,18 +156,22 @@ impl<K: Kind> Shared<K> {
     /// Writes the report of the invocation that an instance has come to the end of, if there is one, and accounts for what
     /// the instance has used since the last time.
     fn settle(self: &Arc<Self>, instance: InstanceId, usage: Usage) {
-        let (log, finished, cpu) = {
+        let (log, finished, cpu, listener) = {
             let mut state = self.lock();
             let Some(running) = state.instances.get_mut(&instance) else { return };
             // An instance that is gone without a reading has used what was read before.
             let cpu = usage.cpu - usage.cpu.min(running.cpu_seen);
             running.cpu_seen += cpu;
-            (Arc::clone(&running.log), running.finished.take(), cpu)
+            let listener = (running.extensions > 0).then(|| running.handle.clone());
+            (Arc::clone(&running.log), running.finished.take(), cpu, listener)
         };
         match finished {
             Some(mut finished) => {
                 finished.extend(usage.extensions, self.profile.billing);
                 log.end(&finished, usage);
+                if let Some(listener) = listener {
+                    listener.send(Command::Tell(log.told(&finished, usage).into()));
+                }
                 log.count(&finished, cpu, usage);
             }
             None => log.count_unbilled(cpu, usage),
@@ -198,6 +205,7 @@ impl<K: Kind> State<K> {
             return;
         }
         running.init = Init::Again;
+        running.extensions = extensions.len();
         running.log.init_ended(Phase::Invoke, init, end);
         running.log.extensions(extensions);
         let pending = running.invocation.and_then(|id| self.pending.get(&id));

@@ -71,7 +71,7 @@ pub(super) enum How {
 impl How {
     /// How an invocation ended whose instance did so.
     pub fn of(request_id: &str, end: &End) -> Self {
-        Self::Failed(reply::kind(end), reply::message(request_id, end))
+        Self::Failed(end.kind(), reply::message(request_id, end))
     }
 }
 
@@ -155,7 +155,7 @@ impl InstanceLog {
                 Status::Success
             }
             Some(End::InitTimedOut) => Status::Timeout,
-            Some(end) => Status::Error(reply::kind(end)),
+            Some(end) => Status::Error(end.kind()),
         };
         let report = InitReport { phase, duration: init, status };
         self.write(now, self.format.init_report(now, &report));
@@ -181,6 +181,11 @@ impl InstanceLog {
         let lines = self.format.end(now, &finished.report(usage.memory_peak_bytes));
         let events: Vec<_> = lines.iter().map(|line| (now, line.as_bytes())).collect();
         self.stream.write_all(&events);
+    }
+
+    /// The report of an invocation as its extensions are told it: the JSON of an event.
+    pub fn told(&self, finished: &Finished, usage: Usage) -> String {
+        logs::lines::report_event(SystemTime::now(), &finished.report(usage.memory_peak_bytes))
     }
 
     /// Counts an invocation that has ended, for which its instance used so much CPU time.

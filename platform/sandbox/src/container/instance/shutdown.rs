@@ -3,7 +3,7 @@
 //! Deliberately decides no end: it is told why there is one.
 
 use super::ContainerInstance;
-use super::output::Output;
+use super::turns::Io;
 use super::wire::Wire;
 use crate::container::{Control, Process, Processes};
 use crate::seam::Grace;
@@ -27,73 +27,68 @@ const TURN: usize = 64;
 
 /// Ends an instance. Returns when nothing of it is left.
 pub(super) async fn stop<C: Control>(instance: ContainerInstance<C>, reason: ShutdownReason) {
-    let ContainerInstance { control, mut output, mut wire, names, .. } = instance;
-    let has_internal = wire.api().has_internal_extension();
+    let ContainerInstance { control, mut io, .. } = instance;
+    let has_internal = io.wire.api().has_internal_extension();
     let grace = match control.processes() {
         Some(processes) => {
             // Where it cannot be thawed, it is killed next.
             let _thawed = control.thaw();
             let runtime = if has_internal { INTERNAL } else { RUNTIME };
-            let mut end = End { processes, wire: &mut wire, output: &mut output };
-            end.take_leave(&names, reason, runtime).await;
+            if let Some(telemetry) = &mut io.telemetry {
+                telemetry.end();
+            }
+            take_leave(&mut io, processes, reason, runtime).await;
             Span::ZERO
         }
         None if has_internal => Span::from(INTERNAL),
         None => Span::ZERO,
     };
-    drive(&mut wire, &mut output, control.destroy(Grace(grace))).await;
-    output.drain();
-    drop(wire);
+    drive(&mut io, control.destroy(Grace(grace))).await;
+    io.output.drain();
 }
 
-/// The end of an instance with external extensions.
-struct End<'a> {
-    processes: &'a Processes,
-    wire: &'a mut Wire,
-    output: &'a mut Output,
-}
-
-impl End<'_> {
-    /// Has the runtime end, then tells extensions, and waits for those that asked to be told.
-    async fn take_leave(&mut self, names: &[String], reason: ShutdownReason, runtime: Duration) {
-        let began = tokio::time::Instant::from(Instant::now());
-        let deadline = SystemTime::now() + EXTERNAL;
-        let processes = self.processes;
-        drive(self.wire, self.output, async {
-            // A sandbox that is gone has nobody who needs to be told.
-            let _told = processes.signal_runtime(Signal::TERM);
-            let ended = processes.ended(Process::Runtime);
-            if timeout_at(began + runtime, ended).await.is_err() {
-                let _told = processes.signal_runtime(Signal::KILL);
-            }
-        })
-        .await;
-        let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let deadline = u64::try_from(deadline).unwrap_or(u64::MAX);
-        self.wire.api().shut_down(reason, deadline);
-        let listens = |name: &String| {
-            let mut registered = self.wire.api().extensions();
-            registered
-                .any(|it| it.place == Place::External && it.name == name && it.wants_shutdown())
-        };
-        let waited_for: Vec<bool> = names.iter().map(listens).collect();
-        let all_ended = async {
-            for index in (0..names.len()).filter(|index| waited_for[*index]) {
-                processes.ended(Process::Extension(index)).await;
-            }
-        };
-        // Whoever is late is killed with the sandbox.
-        let _late = drive(self.wire, self.output, timeout_at(began + EXTERNAL, all_ended)).await;
-    }
+/// Has the runtime end, then tells external extensions, and waits for those that asked to be told.
+async fn take_leave(io: &mut Io, processes: &Processes, reason: ShutdownReason, runtime: Duration) {
+    let began = tokio::time::Instant::from(Instant::now());
+    let deadline = SystemTime::now() + EXTERNAL;
+    drive(io, async {
+        // A sandbox that is gone has nobody who needs to be told.
+        let _told = processes.signal_runtime(Signal::TERM);
+        let ended = processes.ended(Process::Runtime);
+        if timeout_at(began + runtime, ended).await.is_err() {
+            let _told = processes.signal_runtime(Signal::KILL);
+        }
+    })
+    .await;
+    let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let deadline = u64::try_from(deadline).unwrap_or(u64::MAX);
+    io.wire.api().shut_down(reason, deadline);
+    let Io { wire, names, .. } = io;
+    let mut listens = |name: &String| {
+        let mut registered = wire.api().extensions();
+        registered.any(|it| it.place == Place::External && it.name == name && it.wants_shutdown())
+    };
+    let waited_for: Vec<bool> = names.iter().map(&mut listens).collect();
+    let all_ended = async {
+        for (index, _) in waited_for.iter().enumerate().filter(|(_, is_waited_for)| **is_waited_for)
+        {
+            processes.ended(Process::Extension(index)).await;
+        }
+    };
+    // Whoever is late is killed with the sandbox.
+    let _late = drive(io, timeout_at(began + EXTERNAL, all_ended)).await;
 }
 
 /// Goes on with what an instance says and writes until `done` is.
-async fn drive<T>(wire: &mut Wire, output: &mut Output, done: impl Future<Output = T>) -> T {
+async fn drive<T>(io: &mut Io, done: impl Future<Output = T>) -> T {
     let mut done = pin!(done);
     poll_fn(|cx| {
-        pass_over(wire, cx);
+        pass_over(&mut io.wire, cx);
         // Its last lines must not hold it up.
-        output.poll(cx);
+        io.output.poll(cx);
+        if let Some(telemetry) = &mut io.telemetry {
+            telemetry.poll(cx);
+        }
         done.as_mut().poll(cx)
     })
     .await
