@@ -1,5 +1,6 @@
 """Extensions beside functions, in layers as users bring them; and inits that are tried again."""
 
+import json
 import re
 import textwrap
 import time
@@ -253,3 +254,49 @@ def test_an_init_is_tried_again(platform, lines):
     said = lines("slower")
     again = [it for it in said if "Phase: invoke\tStatus: timeout" in it]
     assert len(again) == 1 and said.index(again[0]) < next(at for at, it in enumerate(said) if it.startswith("START"))
+
+
+# Telemetry reaches who subscribed: phases, lines, and the report of an invocation by the time of the next.
+def test_telemetry(platform, lines):
+    listener = """
+import http.server, threading
+class Listener(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        for event in json.loads(self.rfile.read(int(self.headers["Content-Length"]))):
+            print("got " + json.dumps(event))
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_): pass
+server = http.server.HTTPServer(("sandbox.localdomain", 8080), Listener)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+register("INVOKE", "SHUTDOWN")
+answer, body = call("PUT", "/2022-07-01/telemetry", json.dumps({
+    "schemaVersion": "2022-12-13", "types": ["platform", "function"], "buffering": {"timeoutMs": 25},
+    "destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain:8080"}}),
+    **{"Lambda-Extension-Identifier": identifier})
+assert (answer.status, body) == (200, "OK"), (answer.status, body)
+while ask()["eventType"] == "INVOKE": time.sleep(0.2)
+time.sleep(0.3)
+"""
+    deploy(platform, "measured", {"listener": listener})
+    for _ in range(2):
+        assert platform.invoke("measured")[1] is None
+    update(platform, "measured")
+
+    def events():
+        return [json.loads(it[4:]) for it in lines("measured") if it.startswith("got ")]
+
+    wait_until(lambda: sum(it["type"] == "platform.report" for it in events()) == 2)
+    of = lambda kind: [it["record"] for it in events() if it["type"] == kind]
+    assert of("platform.initStart")[0]["initializationType"] == "on-demand"
+    assert of("platform.initReport")[0]["status"] == "success"
+    assert "init of the function" in of("function")
+    reports = of("platform.report")
+    assert len(reports) == 2 and "initDurationMs" in reports[0]["metrics"], reports
+    started, done = of("platform.start"), of("platform.runtimeDone")
+    assert [it["requestId"] for it in started] == [it["requestId"] for it in done] == [it["requestId"] for it in reports]
+    for report, runtime in zip(reports, done):
+        # The extension goes on for longer than the runtime, which is billed.
+        assert report["metrics"]["durationMs"] >= 200 > runtime["metrics"]["durationMs"], (report, runtime)
+        assert report["metrics"]["billedDurationMs"] >= 200
+        assert report["metrics"]["memorySizeMB"] == 128
