@@ -45,7 +45,7 @@ impl<E: Engine> Inner<E> {
         operation: Operation,
         names: &Names<'_>,
     ) -> Result<Answer, ApiError> {
-        let (first, second, third) = (&*names.first, &*names.second, &*names.third);
+        let (first, second) = (names.first.as_ref(), names.second.as_ref());
         match operation {
             Operation::Invoke => self.invoke(call, first).await,
             Operation::InvokeAsync => self.invoke_async(call, first).await,
@@ -102,13 +102,9 @@ impl<E: Engine> Inner<E> {
             Operation::ListLayers => self.list_layers(&call),
             Operation::GetLayerVersion => self.get_layer(&call, first, second),
             Operation::DeleteLayerVersion => self.delete_layer(&call, first, second).await,
-            Operation::AddLayerVersionPermission => {
-                self.add_layer_permission(call, first, second).await
-            }
-            Operation::GetLayerVersionPolicy => self.get_layer_policy(&call, first, second),
-            Operation::RemoveLayerVersionPermission => {
-                self.remove_layer_permission(&call, (first, second), third).await
-            }
+            Operation::AddLayerVersionPermission => self.add_layer_grant(call, names).await,
+            Operation::GetLayerVersionPolicy => self.get_layer_policy(&call, names),
+            Operation::RemoveLayerVersionPermission => self.remove_layer_grant(&call, names).await,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::error::{ApiError, ErrorKind};
 use crate::gateway::{Call, Inner, blocking, json_answer};
 use crate::layer;
 use crate::policy::{self, PermissionRequest};
+use crate::route::Names;
 use catalog::{EditLayerError, LayerVersion, Policy};
 use http::StatusCode;
 use model::TenantId;
@@ -23,13 +24,12 @@ struct Own {
 }
 
 impl<E: Engine> Inner<E> {
-    pub(super) async fn add_layer_permission(
+    pub(super) async fn add_layer_grant(
         self: &Arc<Self>,
         call: Call<'_>,
-        name: &str,
-        number: &str,
+        names: &Names<'_>,
     ) -> Result<Answer, ApiError> {
-        let own = self.own_version(&call, (name, number), "lambda:AddLayerVersionPermission")?;
+        let own = self.own_version(&call, names, "lambda:AddLayerVersionPermission")?;
         let request: PermissionRequest = parse(&call.body)?;
         let statement = policy::read_layer_statement(request)?;
         let revision_id = call.query("RevisionId");
@@ -47,14 +47,13 @@ impl<E: Engine> Inner<E> {
         finish(work).await
     }
 
-    pub(super) async fn remove_layer_permission(
+    pub(super) async fn remove_layer_grant(
         self: &Arc<Self>,
         call: &Call<'_>,
-        version: (&str, &str),
-        id: &str,
+        names: &Names<'_>,
     ) -> Result<Answer, ApiError> {
-        let own = self.own_version(call, version, "lambda:RemoveLayerVersionPermission")?;
-        let (id, revision_id) = (id.to_owned(), call.query("RevisionId"));
+        let own = self.own_version(call, names, "lambda:RemoveLayerVersionPermission")?;
+        let (id, revision_id) = (names.third.clone().into_owned(), call.query("RevisionId"));
         let inner = self.clone();
         let work = async move {
             inner
@@ -70,10 +69,9 @@ impl<E: Engine> Inner<E> {
     pub(super) fn get_layer_policy(
         &self,
         call: &Call<'_>,
-        name: &str,
-        number: &str,
+        names: &Names<'_>,
     ) -> Result<Answer, ApiError> {
-        let own = self.own_version(call, (name, number), "lambda:GetLayerVersionPolicy")?;
+        let own = self.own_version(call, names, "lambda:GetLayerVersionPolicy")?;
         let version = self.catalog.layer_version(own.tenant, &own.name, own.number);
         let version = version.ok_or_else(|| layer::no_version(&own.arn))?;
         if version.policy.statements.is_empty() {
@@ -90,11 +88,11 @@ impl<E: Engine> Inner<E> {
     fn own_version(
         &self,
         call: &Call<'_>,
-        (name, number): (&str, &str),
+        names: &Names<'_>,
         action: &str,
     ) -> Result<Own, ApiError> {
-        let name = self.own_layer(call, name, action)?.to_owned();
-        let number = layer::read_number(number)?;
+        let name = self.own_layer(call, &names.first, action)?.to_owned();
+        let number = layer::read_number(&names.second)?;
         let tenant = call.tenant();
         let arn = self.layer_arn(tenant, &name, number);
         Ok(Own { tenant, name, number, arn })

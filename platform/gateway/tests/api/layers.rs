@@ -318,16 +318,25 @@ async fn policies_let_others_use_a_version() {
         server.ask_as_other("POST", &format!("{FUNCTIONS}/f/invocations"), "{}").await.status,
         200
     );
-    let absent =
-        json!({ "StatementId": "s", "Action": "lambda:GetLayerVersion", "Principal": "*" });
-    let absent = server.ask_json("POST", &format!("{}/9/policy", versions("l")), absent).await;
+}
+
+// A policy of a version that is not there, and one that would allow more than to use it.
+#[tokio::test]
+async fn policies_that_cannot_be() {
+    let server = Server::start().await;
+    server.publish_layer("l", "one", json!({})).await;
+    let add = async |number: u32, action: &str, principal: &str| {
+        let request = json!({ "StatementId": "s", "Action": action, "Principal": principal });
+        let target = format!("{}/{number}/policy", versions("l"));
+        line(server.ask_json("POST", &target, request).await)
+    };
+    let absent = add(9, "lambda:GetLayerVersion", "*").await;
     assert_eq!(
-        line(absent),
+        absent,
         format!("404 ResourceNotFoundException: Layer version {ARN}:9 does not exist.")
     );
-    let wide = json!({ "StatementId": "s", "Action": "lambda:*", "Principal": "*" });
+    assert!(add(1, "lambda:*", "*").await.contains("at 'action' failed to satisfy"));
     assert!(
-        line(server.ask_json("POST", &policy, wide).await)
-            .contains("at 'action' failed to satisfy")
+        add(1, "lambda:GetLayerVersion", "me").await.contains("at 'principal' failed to satisfy")
     );
 }
