@@ -24,6 +24,7 @@ from botocore.credentials import Credentials
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import intake  # noqa: E402
 import replay_peer  # noqa: E402
+import scale  # noqa: E402
 from conftest import BINARY, PYTHON, ROOT, Platform  # noqa: E402
 
 HELLO = ROOT / "tests" / "functions" / "hello"
@@ -33,8 +34,9 @@ SECONDS = 5
 
 def hello_binary():
     """The function of the official Rust runtime, built."""
-    subprocess.run(["cargo", "build", "--release", "--quiet", "--locked"], cwd=HELLO, check=True)
-    return (HELLO / "target" / "release" / "hello").read_bytes()
+    target = HELLO / "target"
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--locked", "--target-dir", target], cwd=HELLO, check=True)
+    return (target / "release" / "hello").read_bytes()
 
 
 def signed(platform, path, body, more=()):
@@ -313,7 +315,10 @@ def emulator():
 
 def main():
     global HELLO_BYTES
-    chosen = sys.argv[1:] or ["start", "scheduler", "replay", "warm", "cold", "burst", "async", "idle", "emulator"]
+    chosen = sys.argv[1:] or EACH
+    unknown = sorted(set(chosen) - set(EACH))
+    if unknown:
+        sys.exit(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(EACH)}")
     for name, crate, bench in (("start", "sandbox", "start"), ("scheduler", "scheduler", "events"),
                                ("replay", "replay", "invocations")):
         if name in chosen:
@@ -323,7 +328,7 @@ def main():
         replay_peer.compare(BINARY, row)
     if "emulator" in chosen:
         emulator()
-    if not {"warm", "cold", "burst", "async", "idle"} & set(chosen):
+    if not set(LIVE) & set(chosen):
         return
     HELLO_BYTES = hello_binary()
     if {"warm", "cold", "burst"} & set(chosen):
@@ -341,9 +346,16 @@ def main():
         intake.measure(Platform, HELLO_BYTES, local, (row, signed, wrk, invocations, SECONDS))
     if "idle" in chosen:
         idle()
+    sizes = scale.Scale(HELLO_BYTES, row, signed, invocations, rss_kib, available_kib, descriptors)
+    for name in SCALE:
+        if name in chosen:
+            getattr(sizes, name)()
 
 
 HELLO_BYTES = b""
+SCALE = ["functions", "stored", "burst500", "many", "soak"]
+LIVE = ["warm", "cold", "burst", "async", "idle", *SCALE]
+EACH = ["start", "scheduler", "replay", *LIVE, "emulator"]
 
 if __name__ == "__main__":
     main()

@@ -184,8 +184,8 @@ impl<C: Control> Instance for ContainerInstance<C> {
             let tail = tail(&mut self.output, &self.control);
             respond(Outcome::Ended { end: end.clone(), tail });
         }
-        if ended.is_err() {
-            // Nothing will say that there is more: these are its last words.
+        if ended.is_err() || self.output.is_behind() {
+            // Nothing will say that there is more, or it would come after the invocation that wrote it.
             self.output.drain();
         }
         self.output.begin(Keep::Nothing, None);

@@ -40,6 +40,8 @@ pub(super) struct Output {
     window_start: Instant,
     window_bytes: usize,
     pause: Option<Pin<Box<Sleep>>>,
+    /// Whether the last turn ended before the output did.
+    is_cut: bool,
 }
 
 /// What becomes of output.
@@ -60,6 +62,7 @@ impl Output {
             window_start: Instant::now(),
             window_bytes: 0,
             pause: None,
+            is_cut: false,
         })
     }
 
@@ -99,9 +102,15 @@ impl Output {
         }
     }
 
+    /// Whether something may be there that [`Self::poll`] has been told of and has not read: it paused, or its turn was over.
+    pub fn is_behind(&self) -> bool {
+        self.pause.is_some() || self.is_cut
+    }
+
     /// Drains what is there, and wakes when there is more.
     pub fn poll(&mut self, cx: &mut Context<'_>) {
         let mut turn = 0;
+        self.is_cut = false;
         while !self.poll_paused(cx) {
             let Some(pipe) = &mut self.pipe else { return };
             let mut bytes = [0; READ_SIZE];
@@ -115,6 +124,7 @@ impl Output {
             turn += bytes.len();
             self.add(bytes);
             if turn >= TURN_BYTES {
+                self.is_cut = true;
                 cx.waker().wake_by_ref();
                 return;
             }
