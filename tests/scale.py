@@ -1,32 +1,26 @@
-"""Many of everything: functions deployed, functions stored, instances that are idle, a burst, and a long mixed load with faults."""
+"""Many of everything: functions deployed, functions stored, instances that are idle, a burst."""
 
 import concurrent.futures
 import json
-import os
 import pathlib
-import random
 import re
 import select
 import socket
 import statistics
 import tempfile
-import threading
 import time
 
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
-from conftest import ROLE, Platform, left_over, wait_until, zipped
+from conftest import ROLE, Platform, left_over, zipped
+from usage import available_kib, descriptors, family, rss_kib
 
 NATIVE = {"Runtime": "provided.al2023", "Handler": "bootstrap", "MemorySize": 128}
-SOAK_SECONDS = float(os.environ.get("PEEK_SOAK_SECONDS", "600"))
-SOAK_SEED = int(os.environ.get("PEEK_SOAK_SEED", "2018"))
 
 
 class Scale:
     """The measurements; the tools are the helpers of bench.py."""
 
-    def __init__(self, hello, row, signed, invocations, rss_kib, available_kib, descriptors):
+    def __init__(self, hello, row, signed, invocations):
         self.hello, self.row, self.signed, self.invocations = hello, row, signed, invocations
-        self.rss_kib, self.available_kib, self.descriptors = rss_kib, available_kib, descriptors
 
     def functions(self):
         """1,000 functions deployed and each invoked once: what the last hundred cost against the first."""
@@ -89,7 +83,7 @@ class Scale:
                 end()
                 took = timed(lambda _: platform.start(), None)
                 self.row(f"start {what}, until it is ready", f"{took:.2f} s", "at most 1 s")
-                self.row("  resident", f"{self.rss_kib(platform.process.pid) / 1024:.0f} MiB")
+                self.row("  resident", f"{rss_kib(platform.process.pid) / 1024:.0f} MiB")
                 self.invoked(platform.client, f"f{count // 2:05}")
             platform.stop()
 
@@ -149,11 +143,12 @@ class Scale:
         functions, each = 20, 100
         count = functions * each
         print(f"{count:,} idle native instances at once")
+        was_there = left_over()
         with tempfile.TemporaryDirectory() as folder:
             platform = Platform(pathlib.Path(folder) / "data")
             try:
                 pid = platform.process.pid
-                before = self.available_kib(), self.rss_kib(pid), self.descriptors(pid)
+                before = available_kib(), rss_kib(pid), descriptors(pid)
                 times = []
                 for number in range(functions):
                     platform.deploy(f"many{number}", {"bootstrap": self.hello}, **NATIVE)
@@ -161,7 +156,7 @@ class Scale:
                 alive = bootstraps(pid)
                 assert alive >= count, f"{alive} of {count} instances are there"
                 time.sleep(2)
-                after = self.available_kib(), self.rss_kib(pid), self.descriptors(pid)
+                after = available_kib(), rss_kib(pid), descriptors(pid)
                 self.row("instances alive", f"{alive:,}", f"at least {count:,}")
                 self.row(f"  {each} more, the first and the last", f"{times[0]:.2f} / {times[-1]:.2f} s")
                 self.row("  available memory each", f"{(before[0] - after[0]) / alive:.0f} KiB")
@@ -174,157 +169,7 @@ class Scale:
                 self.row("  an orderly end of them all", f"{took:.2f} s")
             finally:
                 platform.stop()
-            assert not left_over(), left_over()
-
-    def soak(self):
-        """A mixed load with faults, for minutes: what is held at its end is what was held after its first quarter."""
-        print(f"mixed load with faults for {SOAK_SECONDS:.0f} s, seed {SOAK_SEED}")
-        with tempfile.TemporaryDirectory() as folder:
-            data = pathlib.Path(folder) / "data"
-            profile = pathlib.Path(folder) / "profile.toml"
-            text = (pathlib.Path(__file__).parent.parent / "profiles" / "local.toml").read_text()
-            # Instances come and go all the time.
-            profile.write_text(text.replace("limit_s = 600.0", "limit_s = 2.0", 1))
-            platform = Platform(data, "--profile", str(profile))
-            try:
-                # With its sandboxes prepared, and nothing running.
-                time.sleep(3)
-                bare = len(family(platform.process.pid))
-                load = Load(platform, self.hello)
-                seen = []
-                while load.elapsed() < SOAK_SECONDS:
-                    time.sleep(SOAK_SECONDS / 8)
-                    load.pause()
-                    seen.append(self.held(platform, data, bare))
-                    load.go_on()
-                load.stop()
-                assert not load.faults, load.faults[:5]
-                self.row("calls; of them faults on purpose", f"{load.calls:,}; {load.on_purpose:,}")
-                early, late = seen[1], seen[-1]
-                for what in early:
-                    self.row(f"  {what}, after a quarter and at the end", f"{early[what]:,} / {late[what]:,}", "flat")
-            finally:
-                platform.stop()
-            assert not left_over(), left_over()
-
-    def held(self, platform, data, bare):
-        """What the platform holds once everything that was idle has gone."""
-        pid = platform.process.pid
-        wait_until(lambda: len(family(pid)) <= bare, 30)
-        time.sleep(1)
-        groups = sum(
-            1 for top, folders, _ in os.walk("/sys/fs/cgroup") for it in folders if "peek" in os.path.join(top, it)
-        )
-        disk = sum(it.stat().st_blocks for it in data.rglob("*") if it.is_file()) // 2
-        return {
-            "resident KiB": self.rss_kib(pid),
-            "descriptors": self.descriptors(pid),
-            "processes": len(family(pid)),
-            "control groups": groups,
-            "mounts": sum("peek" in line for line in open("/proc/self/mountinfo")),
-            "disk KiB": disk,
-        }
-
-
-class Load:
-    """Threads that call a platform in every way, some of them wrongly, until told to stop."""
-
-    def __init__(self, platform, hello):
-        self.platform, self.hello = platform, hello
-        self.calls, self.on_purpose, self.faults = 0, 0, []
-        self.is_over, self.may_go = threading.Event(), threading.Event()
-        self.began = time.monotonic()
-        platform.deploy("native", {"bootstrap": hello}, **NATIVE)
-        platform.deploy("python", FAULTY, MemorySize=128, Timeout=1)
-        self.may_go.set()
-        self.lock = threading.Lock()
-        self.threads = [
-            threading.Thread(target=self.repeat, args=(ask, random.Random(SOAK_SEED + number)))
-            for number, ask in enumerate(
-                [self.native, self.native, self.python, self.python, self.event, self.deploy, self.wrong])
-        ]
-        for thread in self.threads:
-            thread.start()
-
-    def elapsed(self):
-        return time.monotonic() - self.began
-
-    def pause(self):
-        self.may_go.clear()
-
-    def go_on(self):
-        self.may_go.set()
-
-    def stop(self):
-        self.is_over.set()
-        self.may_go.set()
-        for thread in self.threads:
-            thread.join()
-
-    def repeat(self, ask, chance):
-        while not self.is_over.is_set():
-            self.may_go.wait()
-            try:
-                on_purpose = ask(chance)
-                with self.lock:
-                    self.calls += 1
-                    self.on_purpose += bool(on_purpose)
-            except (AssertionError, ClientError, ConnectionError, HTTPClientError) as error:
-                self.faults.append(f"{ask.__name__}: {error!r}")
-            time.sleep(chance.uniform(0, 0.02))
-
-    def native(self, chance):
-        answer = self.platform.client.invoke(FunctionName="native", Payload=b'{"hold_ms": %d}' % chance.randrange(5))
-        assert "FunctionError" not in answer, answer["Payload"].read()
-
-    def python(self, chance):
-        """A function that works, fails, dies, hangs, fills /tmp or its memory, or says much."""
-        ask = chance.choice(["work"] * 6 + ["raise", "exit", "hang", "fill", "eat", "talk"])
-        answer = self.platform.client.invoke(FunctionName="python", Payload=json.dumps(ask).encode())
-        body = answer["Payload"].read()
-        fails = ask in ("raise", "exit", "hang", "eat")
-        assert ("FunctionError" in answer) == fails, (ask, body)
-        return fails
-
-    def event(self, chance):
-        answer = self.platform.client.invoke(
-            FunctionName="native", InvocationType="Event", Payload=b'{"hold_ms": 1}')
-        assert answer["StatusCode"] == 202
-
-    def deploy(self, chance):
-        """A function's whole life."""
-        name, client = f"short{chance.randrange(1 << 30)}", self.platform.client
-        self.platform.deploy(name, {"app.py": f"def handler(event, context): return {chance.random()}"})
-        client.publish_version(FunctionName=name)
-        assert "FunctionError" not in client.invoke(FunctionName=name, Payload=b"1")
-        client.delete_function(FunctionName=name)
-
-    def wrong(self, chance):
-        """A client that goes away in the middle, at any byte."""
-        host, port = self.platform.endpoint.removeprefix("http://").split(":")
-        whole = b"POST /2015-03-31/functions/native/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{}"
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(whole[: chance.randrange(1, len(whole))])
-        return True
-
-
-FAULTY = """
-import os, sys, time
-def handler(event, context):
-    if event == "raise": raise ValueError("on purpose")
-    if event == "exit": os._exit(7)
-    if event == "hang": time.sleep(60)
-    if event == "fill":
-        try:
-            with open("/tmp/full", "wb") as file:
-                for _ in range(64): file.write(bytes(1 << 20))
-        finally:
-            os.remove("/tmp/full")
-    if event == "eat": return len(bytearray(os.urandom(1)) * (1 << 30))
-    if event == "talk":
-        for number in range(500): print("line", number)
-    return event
-"""
+            assert not left_over() - was_there, left_over() - was_there
 
 
 def timed(call, argument):
@@ -342,19 +187,3 @@ def bootstraps(server):
         except OSError:
             continue
     return count
-
-
-def family(pid):
-    """A process and all that come from it."""
-    parents = {}
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                continue
-    found, more = set(), {pid}
-    while more:
-        found |= more
-        more = {child for child, parent in parents.items() if parent in more} - found
-    return found
