@@ -85,6 +85,7 @@ async fn platform(directory: &Path) -> (Container, ContainerImage, Settings) {
     container.make_host(HOST, size).await.expect("a cell");
     let image = ContainerImage {
         package: directory.to_owned(),
+        layers: None,
         launch: Launch { program: "/usr/bin/sleep".into(), arguments: vec!["600".into()] },
     };
     let settings = Settings {

@@ -187,6 +187,7 @@ async fn main() {
     let directory = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("directory");
     let image = ContainerImage {
         package: directory.path().to_owned(),
+        layers: None,
         launch: Launch { program: "/usr/bin/true".into(), arguments: Vec::new() },
     };
     let apart = Duration::from_millis(300);

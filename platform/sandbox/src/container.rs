@@ -9,6 +9,7 @@ mod child;
 mod client;
 mod control;
 mod handle;
+mod image;
 mod init;
 mod instance;
 mod kind;
@@ -26,5 +27,6 @@ mod tmp;
 
 pub use control::ContainerControl;
 pub use handle::{Cause, Control, Exit, Running};
+pub use image::ContainerImage;
 pub use instance::ContainerInstance;
-pub use kind::{Container, ContainerConfig, ContainerImage, Network, OpenError, Program, Reveal};
+pub use kind::{Container, ContainerConfig, Network, OpenError, Program, Reveal};

@@ -126,6 +126,8 @@ pub struct Package {
     pub digest: String,
     /// Directory with the unpacked files, read-only to functions.
     pub directory: PathBuf,
+    /// Directory with the files of all of the function's layers, merged; read-only to functions. None where it has none.
+    pub layers: Option<PathBuf>,
 }
 
 /// Settings of one function version.
@@ -331,6 +333,15 @@ pub enum PrepareError {
         runtime: String,
         /// What there is.
         found: String,
+    },
+    /// Layers would hide the interpreter.
+    #[error(
+        "this platform's interpreter {interpreter} lies under /opt, which layers hide: install it under /usr, or do without \
+         layers"
+    )]
+    HiddenByLayers {
+        /// The interpreter.
+        interpreter: PathBuf,
     },
     /// A file operation failed.
     #[error("cannot make package {digest} ready in {path}")]

@@ -211,6 +211,13 @@ impl Server {
         self.ask(method, target, body.to_string()).await
     }
 
+    /// Sends a request that another account signed.
+    pub async fn ask_as_other(&self, method: &str, target: &str, body: impl Into<Bytes>) -> Answer {
+        let mut request = self.request(method, target, body.into());
+        sign_request(&mut request, &Signer { key: "AKIDOTHER", ..Signer::default() });
+        self.send(request).await
+    }
+
     /// Sends a signed invocation with further headers.
     pub async fn invoke(&self, name: &str, headers: &[(&str, &str)], payload: &str) -> Answer {
         let target = format!("{FUNCTIONS}/{name}/invocations");

@@ -323,9 +323,7 @@ async fn tags() {
 }
 
 async fn as_other(server: &Server, target: &str) -> Answer {
-    let mut request = server.request("POST", target, "{}".into());
-    sign_request(&mut request, &Signer { key: "AKIDOTHER", ..Signer::default() });
-    server.send(request).await
+    server.ask_as_other("POST", target, "{}").await
 }
 
 // Another account may invoke just the qualifier whose policy lets it, by the whole ARN, and nothing else of the function.

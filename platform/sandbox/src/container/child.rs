@@ -26,6 +26,8 @@ pub const RUNTIME_API: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9001);
 
 /// Where a sandbox sees its package.
 pub(super) const PACKAGE: &str = "/var/task";
+/// Where a sandbox sees its layers.
+pub(super) const LAYERS: &str = "/opt";
 
 /// Name of the machine inside.
 const HOST_NAME: &[u8] = b"localhost";
@@ -169,7 +171,13 @@ fn furnish(channel: &Channel, buffer: &mut [u8], birth: &Birth<'_>) -> Result<()
     let mut next = || descriptors.next().ok_or_else(|| Failure { step: cannot(), errno: 0 });
     let (machine_id, boot_id) = (next()?, next()?);
     let tmp = if furnish.tmp == Tmp::Mount { Some(next()?) } else { None };
-    let package = if furnish.package == PackageComes::Now { Some(next()?) } else { None };
+    let mut code = Vec::new();
+    if furnish.package != PackageComes::Later {
+        code.push((next()?, PACKAGE));
+    }
+    if furnish.package == PackageComes::NowWithLayers {
+        code.push((next()?, LAYERS));
+    }
     // First the limits, so that all memory from here on is the instance's. A process that writes its own `0` into
     // `tasks` spares the wait for a grace period that other ways of joining have.
     for _ in 0..furnish.tasks {
@@ -182,8 +190,8 @@ fn furnish(channel: &Channel, buffer: &mut [u8], birth: &Birth<'_>) -> Result<()
     }
     mounts::attach(&machine_id, Path::new("/etc/machine-id"))?;
     mounts::attach(&boot_id, Path::new("/proc/sys/kernel/random/boot_id"))?;
-    if let Some(package) = package {
-        mounts::attach(package, Path::new(PACKAGE))?;
+    for (mount, place) in code {
+        mounts::attach(mount, Path::new(place))?;
     }
     mount_tmp(furnish.tmp, tmp)?;
     become_user(furnish.host_user, birth.privilege)?;

@@ -7,6 +7,7 @@ use super::channel::{Channel, Received};
 use super::client::{Connection, Starter, receive};
 use super::control::{ContainerControl, Left};
 use super::handle::Running;
+use super::image::ContainerImage;
 use super::instance::ContainerInstance;
 use super::network::{Allowed, NetworkConfig};
 use super::protocol::{
@@ -14,7 +15,7 @@ use super::protocol::{
     Status, Step,
 };
 use super::rootfs::{self, RootSpec};
-use crate::runtime::{InstallError, Launch, RUNTIME_DIRECTORY, Runtimes};
+use crate::runtime::{InstallError, RUNTIME_DIRECTORY, Runtimes};
 use crate::{
     End, Facts, HostError, HostSize, HostUse, Identity, Kind, Package, PrepareError, Settings,
     StartError, Started,
@@ -142,27 +143,6 @@ pub struct Container {
     facts: Facts,
 }
 
-/// A package and how to run it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContainerImage {
-    /// Directory that is seen as /var/task.
-    pub package: PathBuf,
-    /// What to exec.
-    pub launch: Launch,
-}
-
-impl ContainerImage {
-    /// Whether there is something to run. Interpreters were found; a package's own `bootstrap` may be missing, or no
-    /// program.
-    fn has_entrypoint(&self) -> bool {
-        if self.launch.program.file_name().is_none_or(|name| name != "bootstrap") {
-            return true;
-        }
-        fs::metadata(self.package.join("bootstrap"))
-            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-    }
-}
-
 /// What a sandbox is to run.
 #[derive(Clone, Debug)]
 pub struct Program<'a> {
@@ -274,6 +254,7 @@ impl Container {
             instance: identity.instance,
             host: identity.host,
             package: image.package.clone(),
+            layers: image.layers.clone(),
             memory: settings.memory,
             cpu_weight: settings.cpu_weight,
             tmp: settings.tmp,
@@ -446,19 +427,7 @@ impl Kind for Container {
         package: &Package,
         settings: &Settings,
     ) -> Result<ContainerImage, PrepareError> {
-        let io = |source| PrepareError::Io {
-            digest: package.digest.clone(),
-            path: package.directory.clone(),
-            source,
-        };
-        let directory = fs::canonicalize(&package.directory).map_err(io)?;
-        let launch = self.runtimes.launch(&settings.runtime, &directory).ok_or_else(|| {
-            PrepareError::NoRuntime {
-                runtime: settings.runtime.clone(),
-                found: self.runtimes.names().join(", "),
-            }
-        })?;
-        Ok(ContainerImage { package: directory, launch })
+        ContainerImage::prepare(&self.runtimes, package, settings)
     }
 
     async fn start(

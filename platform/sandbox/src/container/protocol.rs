@@ -194,6 +194,8 @@ pub(super) struct StartSpec {
     pub(super) host: HostId,
     /// Directory that is seen as /var/task.
     pub(super) package: PathBuf,
+    /// Directory that is seen as /opt, where the function has layers.
+    pub(super) layers: Option<PathBuf>,
     pub(super) memory: MemoryMib,
     pub(super) cpu_weight: u32,
     pub(super) tmp: MemoryMib,
@@ -233,6 +235,8 @@ pub(super) struct Furnish {
 pub(super) enum PackageComes {
     /// Beside the message.
     Now,
+    /// Beside the message, and its layers after it.
+    NowWithLayers,
     /// Later; then the starter mounts it, since the sandbox cannot any more.
     Later,
 }

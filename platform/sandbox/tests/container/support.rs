@@ -94,6 +94,7 @@ impl World {
     pub fn image(&self, command: &[&str]) -> ContainerImage {
         ContainerImage {
             package: self.package.path().to_owned(),
+            layers: None,
             launch: Launch {
                 program: PathBuf::from(command[0]),
                 arguments: command[1..].iter().map(|text| (*text).to_owned()).collect(),
