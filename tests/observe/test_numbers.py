@@ -159,7 +159,6 @@ def test_bill(tmp_path):
         assert [row["invocations"] for row in total] == [3] and "function" not in total[0]
         assert bill(platform.data, "--since", "2999-01-01") == []
         profile = tmp_path / "own.toml"
-        shown = subprocess.run([BINARY, "profile", "local"], capture_output=True, text=True)
         text = (__import__("pathlib").Path(__file__).parents[2] / "profiles" / "local.toml").read_text()
         profile.write_text(text + "\n[prices]\nmillion_invocations_usd = 1000000\ngib_second_usd = 0\n")
         assert bill(platform.data, "--by", "tenant", "--profile", str(profile))[0]["cost_usd"] == pytest.approx(3)

@@ -252,8 +252,8 @@ impl<C: Control> Instance for ContainerInstance<C> {
             let tail = tail(&mut self.io.output, &self.control);
             respond(Outcome::Ended { end: end.clone(), tail });
         }
-        if ended.is_err() {
-            // Nothing will say that there is more: these are its last words.
+        if ended.is_err() || self.io.output.is_behind() {
+            // Nothing will say that there is more, or it would come after the invocation that wrote it.
             self.io.output.drain();
         }
         self.io.output.begin(Keep::Nothing, None);

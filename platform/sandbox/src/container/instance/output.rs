@@ -42,6 +42,8 @@ pub(super) struct Output {
     window_start: Instant,
     window_bytes: usize,
     pause: Option<Pin<Box<Sleep>>>,
+    /// Whether the last turn ended before the output did.
+    is_cut: bool,
 }
 
 /// What becomes of output.
@@ -63,6 +65,7 @@ impl Output {
             window_start: Instant::now(),
             window_bytes: 0,
             pause: None,
+            is_cut: false,
         })
     }
 
@@ -114,6 +117,11 @@ impl Output {
         }
     }
 
+    /// Whether something may be there that [`Self::poll`] has been told of and has not read: it paused, or its turn was over.
+    pub fn is_behind(&self) -> bool {
+        self.pause.is_some() || self.is_cut
+    }
+
     /// Drains what is there, and wakes when there is more.
     pub fn poll(&mut self, cx: &mut Context<'_>) {
         self.poll_own(cx);
@@ -124,6 +132,7 @@ impl Output {
 
     fn poll_own(&mut self, cx: &mut Context<'_>) {
         let mut turn = 0;
+        self.is_cut = false;
         while !self.poll_paused(cx) {
             let Some(pipe) = &mut self.pipe else { return };
             let mut bytes = [0; READ_SIZE];
@@ -137,6 +146,7 @@ impl Output {
             turn += bytes.len();
             self.add(bytes);
             if turn >= TURN_BYTES {
+                self.is_cut = true;
                 cx.waker().wake_by_ref();
                 return;
             }
