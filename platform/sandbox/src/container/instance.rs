@@ -171,16 +171,10 @@ impl<C: Control> ContainerInstance<C> {
             if let Some(sent) = event.take() {
                 event = turns.io.wire.invoke(sent).err();
             }
-            let outcome = match turns.next(exited.as_mut()).await? {
+            let happened = match turns.next(exited.as_mut()).await? {
                 Happened::Ready if respond.is_none() => {
                     self.extensions = Extensions::Worked(self.extensions.time());
                     return Ok(());
-                }
-                Happened::Response(payload) => {
-                    Outcome::Response { payload, tail: turns.tail(&self.control) }
-                }
-                Happened::Error(payload) => {
-                    Outcome::Error { payload, tail: turns.tail(&self.control) }
                 }
                 Happened::StreamBegan { content_type } => {
                     sink.begin(content_type);
@@ -191,32 +185,9 @@ impl<C: Control> ContainerInstance<C> {
                     turns.io.wire.resume_stream();
                     continue;
                 }
-                Happened::StreamEnded(error) => {
-                    let tail = turns.tail(&self.control);
-                    match error {
-                        None => Outcome::Streamed { tail },
-                        Some(payload) => Outcome::Error { payload, tail },
-                    }
-                }
-                Happened::TooLarge { size, limit } => {
-                    let end = End::ResponseTooLarge { size, limit };
-                    Outcome::Ended { end, tail: turns.tail(&self.control) }
-                }
-                Happened::Broken(reason) => return Err(End::Protocol(reason.to_owned())),
-                Happened::ExtensionFailed { name, kind, reason } => {
-                    return Err(End::Extension { name, kind, reason });
-                }
-                Happened::RuntimeReady => {
-                    if let Some(telemetry) = &mut turns.io.telemetry {
-                        telemetry.runtime_done();
-                    }
-                    continue;
-                }
-                Happened::Ready
-                | Happened::InitError(_)
-                | Happened::ExtensionsRegistered
-                | Happened::Subscribed(_) => continue,
+                happened => happened,
             };
+            let Some(outcome) = outcome_of(happened, &mut turns, &self.control)? else { continue };
             sink = Pieces::Gone;
             if let Some(telemetry) = &mut turns.io.telemetry {
                 telemetry.answered(&outcome);
@@ -299,6 +270,42 @@ impl<C: Control> Instance for ContainerInstance<C> {
     }
 }
 
+/// The answer, where that is one. Errors: it is the instance's end.
+fn outcome_of(
+    happened: Happened,
+    turns: &mut Turns<'_>,
+    control: &impl Control,
+) -> Result<Option<Outcome>, End> {
+    let outcome = match happened {
+        Happened::Response(payload) => Outcome::Response { payload, tail: turns.tail(control) },
+        Happened::Error(payload) | Happened::StreamEnded(Some(payload)) => {
+            Outcome::Error { payload, tail: turns.tail(control) }
+        }
+        Happened::StreamEnded(None) => Outcome::Streamed { tail: turns.tail(control) },
+        Happened::TooLarge { size, limit } => {
+            let end = End::ResponseTooLarge { size, limit };
+            Outcome::Ended { end, tail: turns.tail(control) }
+        }
+        Happened::Broken(reason) => return Err(End::Protocol(reason.to_owned())),
+        Happened::ExtensionFailed { name, kind, reason } => {
+            return Err(End::Extension { name, kind, reason });
+        }
+        Happened::RuntimeReady => {
+            if let Some(telemetry) = &mut turns.io.telemetry {
+                telemetry.runtime_done();
+            }
+            return Ok(None);
+        }
+        Happened::Ready
+        | Happened::InitError(_)
+        | Happened::ExtensionsRegistered
+        | Happened::Subscribed(_)
+        | Happened::StreamBegan { .. }
+        | Happened::StreamPiece(_) => return Ok(None),
+    };
+    Ok(Some(outcome))
+}
+
 /// Where output is written to, and its lines go.
 type Written = (OwnedFd, Option<Arc<dyn LogSink>>);
 
@@ -317,8 +324,8 @@ fn connect_extensions(
 ) -> io::Result<Io> {
     let wire = Wire::new(listener, setup(settings, &beside.names))?;
     let feed = Feed::new();
-    let own = Tee::new(log.clone(), &feed, Stream::Function);
-    let theirs = Tee::new(log, &feed, Stream::Extension);
+    let own = Tee::sink(log.clone(), &feed, Stream::Function);
+    let theirs = Tee::sink(log, &feed, Stream::Extension);
     let telemetry = control.processes().map(|processes| {
         Box::new(Telemetry::begin(feed, &beside, Arc::clone(processes), settings))
     });

@@ -339,15 +339,8 @@ async fn a_killed_warden_ends_the_sandbox() {
     stage.close().await;
 }
 
-// Who subscribes is sent what happens, what is written, and the platform's report: in batches, from within the sandbox, the
-// last of it before the end; by either API, as requests or as lines.
-#[tokio::test]
-async fn telemetry() {
-    if !is_root() {
-        return;
-    }
-    let stage = Stage::new("telemetry").await;
-    let listener = r#"
+/// Listeners for telemetry: each says what it gets. The first request is refused.
+const LISTENER: &str = r#"
 import http.server, socketserver, threading
 def say(*words):
     # One write, as others write to the same pipe.
@@ -381,19 +374,15 @@ def subscribe(path, **body):
     answer = api.getresponse()
     say('subscribed', answer.status, answer.read().decode())
 "#;
-    let life = "
-while True:
-    event = ask()
-    if event['eventType'] == 'SHUTDOWN': break
-time.sleep(0.5)
-";
-    let http = r#"
+
+const BY_REQUESTS: &str = r#"
 serve(Listener, 8081)
 register('INVOKE', 'SHUTDOWN')
 subscribe('/2022-07-01/telemetry', schemaVersion='2022-12-13', types=['platform', 'function'],
     buffering={'timeoutMs': 25}, destination={'protocol': 'HTTP', 'URI': 'http://sandbox.localdomain:8081/in'})
 "#;
-    let tcp = r#"
+
+const BY_LINES: &str = r#"
 serve(Lines, 8082)
 register('SHUTDOWN')
 subscribe('/2020-08-15/logs', types=['platform', 'extension'], buffering={'timeoutMs': 25},
@@ -401,8 +390,24 @@ subscribe('/2020-08-15/logs', types=['platform', 'extension'], buffering={'timeo
 subscribe('/2022-07-01/telemetry', schemaVersion='2022-07-01', types=['platform'],
     destination={'protocol': 'TCP', 'port': 8082})
 "#;
-    stage.extension("http", &format!("{listener}{http}{life}"));
-    stage.extension("tcp", &format!("{listener}{tcp}{life}"));
+
+const UNTIL_THE_END: &str = "
+while True:
+    event = ask()
+    if event['eventType'] == 'SHUTDOWN': break
+time.sleep(0.5)
+";
+
+// Who subscribes is sent what happens, what is written, and the platform's report: in batches, from within the sandbox, the
+// last of it before the end; by either API, as requests or as lines.
+#[tokio::test]
+async fn telemetry() {
+    if !is_root() {
+        return;
+    }
+    let stage = Stage::new("telemetry").await;
+    stage.extension("http", &format!("{LISTENER}{BY_REQUESTS}{UNTIL_THE_END}"));
+    stage.extension("tcp", &format!("{LISTENER}{BY_LINES}{UNTIL_THE_END}"));
     let mut instance = stage.start(1).await.expect("starts").instance;
     let (outcome, ended) = invoke(&mut instance, "[1, 2]").await;
     assert!(matches!(outcome, Some(Outcome::Response { .. })) && ended == Ok(()));
@@ -433,8 +438,7 @@ subscribe('/2022-07-01/telemetry', schemaVersion='2022-07-01', types=['platform'
         "platform.start",
         "platform.telemetrySubscription",
     ];
-    let kinds: Vec<_> = kinds.iter().filter(|it| *it != "platform.logsSubscription").collect();
-    assert_eq!(kinds, expected, "{lines:?}");
+    assert_eq!(kinds.iter().collect::<Vec<_>>(), expected, "{lines:?}");
     let find = |kind: &str| http.iter().find(|it| it["type"] == kind).expect("it is there");
     assert_eq!(find("function")["record"], "runtime up");
     let start = find("platform.initStart");
@@ -451,6 +455,12 @@ subscribe('/2022-07-01/telemetry', schemaVersion='2022-07-01', types=['platform'
         "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
     );
     assert_eq!(find("platform.extension")["record"]["state"], "Ready");
+    said_by_lines(&lines);
+    stage.close().await;
+}
+
+/// What the subscriber of the Logs API got.
+fn said_by_lines(lines: &[String]) {
     let tcp: Vec<_> = lines.iter().filter(|it| it.starts_with("tcp {")).collect();
     let has = |kind: &str| tcp.iter().any(|it| it.contains(&format!("\"type\": \"{kind}\"")));
     for kind in [
@@ -466,5 +476,4 @@ subscribe('/2022-07-01/telemetry', schemaVersion='2022-07-01', types=['platform'
         !has("platform.runtimeDone") && !has("platform.initStart") && !has("function"),
         "{tcp:?}"
     );
-    stage.close().await;
 }

@@ -244,7 +244,7 @@ pub(super) struct Tee {
 
 impl Tee {
     /// Lines of `stream` for `feed`, beside `log`.
-    pub fn new(log: Option<Arc<dyn LogSink>>, feed: &Feed, stream: Stream) -> Arc<dyn LogSink> {
+    pub fn sink(log: Option<Arc<dyn LogSink>>, feed: &Feed, stream: Stream) -> Arc<dyn LogSink> {
         Arc::new(Self { log, feed: feed.clone(), stream })
     }
 }
@@ -308,7 +308,7 @@ mod tests {
     fn early_events() {
         let feed = Feed::new();
         feed.platform("platform.initStart", json!({}));
-        let function = Tee::new(None, &feed, Stream::Function);
+        let function = Tee::sink(None, &feed, Stream::Function);
         function.line(&LogLine { at: SystemTime::now(), request_id: None, text: b"hello" });
         feed.subscribe(subscription("one", Api::Telemetry, &[Stream::Platform]));
         feed.subscribe(subscription("two", Api::Logs, &[Stream::Platform, Stream::Function]));

@@ -119,7 +119,8 @@ impl Output {
 
     /// Whether something may be there that [`Self::poll`] has been told of and has not read: it paused, or its turn was over.
     pub fn is_behind(&self) -> bool {
-        self.pause.is_some() || self.is_cut
+        let is_beside = self.beside.as_ref().is_some_and(|beside| beside.is_behind());
+        self.pause.is_some() || self.is_cut || is_beside
     }
 
     /// Drains what is there, and wakes when there is more.
