@@ -73,7 +73,8 @@ impl Engine for MadeUp {
     async fn accept(&self, event: Accept) -> Result<(), NotAccepted> {
         let Accept { function, payload, trace_id, .. } = event;
         let (name, qualifier) = (&function.name, &function.qualifier);
-        self.note(format!("accept {name} {qualifier:?} {trace_id:?} {payload:?}"));
+        let tenant = function.tenant;
+        self.note(format!("accept {tenant} {name} {qualifier:?} {trace_id:?} {payload:?}"));
         let payload: Value = serde_json::from_slice(&payload).expect("JSON");
         match payload["do"].as_str() {
             Some("gone") => Err(NotAccepted::NoFunction),
