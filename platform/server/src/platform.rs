@@ -12,6 +12,7 @@ mod instances;
 mod ledger;
 mod scrape;
 
+use crate::busy_poll::BusyPoll;
 use crate::journal::Journal;
 use catalog::Function;
 use courier::Courier;
@@ -45,6 +46,7 @@ struct Shared<K: Kind> {
     timer: Notify,
     /// Woken when an instance is gone, for [`Self::drain`].
     gone: Notify,
+    busy_poll: BusyPoll,
 }
 
 struct State<K: Kind> {
@@ -164,8 +166,11 @@ impl<K: Kind> Platform<K> {
             courier: Mutex::new(None),
             timer: Notify::new(),
             gone: Notify::new(),
+            busy_poll: BusyPoll::new(),
         });
         tokio::spawn(Arc::clone(&shared).keep_time());
+        let watched = Arc::clone(&shared);
+        tokio::spawn(async move { watched.busy_poll.watch().await });
         Self(shared)
     }
 

@@ -51,6 +51,7 @@ impl<K: Kind> Shared<K> {
         let platform = Arc::clone(self);
         let respond = Box::new(move |outcome| platform.responded(instance, id, outcome));
         running.handle.send(Command::Dispatch(Box::new(Dispatch { id, invocation, respond })));
+        self.busy_poll.expect(state.pending.len());
     }
 
     /// A function has answered, or its sandbox has ended under it.
@@ -105,6 +106,7 @@ impl<K: Kind> Shared<K> {
             }
             running.finished = Some(finished);
         }
+        self.busy_poll.expect(state.pending.len());
         drop(state);
         // A caller that is gone no longer listens.
         let _ = pending.answer.send(Invoked { reply, log, duration });
