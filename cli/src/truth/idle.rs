@@ -44,8 +44,8 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
 }
 
 /// The same of an emulated platform, and the chance that a single instance is still there. Where the rule changed, that in
-/// force while the experiment's instances were idle counts; where it changed meanwhile, there is none that a word or a number
-/// could tell.
+/// force while the experiment's instances were idle counts; where it changed meanwhile, no number is true, and no word but
+/// that of the rule in force when the experiment ended.
 pub(super) fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     let own = || records.iter().filter(|record| record.experiment == "idle");
     let first = own().map(|record| record.sent_ns).min().unwrap_or_default();
@@ -53,11 +53,12 @@ pub(super) fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth>
     let mut in_force = platform.clone();
     if let Some(change) = platform.model.change {
         let at = change.at().as_nanos();
-        if (first..last).contains(&at) {
-            return vec![parameter("idle.policy", word("unknown"))];
-        }
-        if at <= first {
+        if at < last {
             in_force.scheduler.keep_alive = change.keep_alive();
+        }
+        if (first..last).contains(&at) {
+            let truths = of_profile(&in_force.scheduler).into_iter();
+            return truths.filter(|truth| truth.metric == "idle.policy").collect();
         }
     }
     let mut truths = of_profile(&in_force.scheduler);
@@ -121,6 +122,35 @@ mod tests {
             assert_eq!(truth(longest), limit_s);
             assert!(covers(longest, limit_s), "{longest:?}");
         }
+    }
+
+    // A rule that changes at whatever moment of the experiment gets no word but the last rule's: there was another one before.
+    #[test]
+    fn rules_that_change_meanwhile_are_unknown_or_the_last() {
+        let mut unknown = 0;
+        let halving = "policy = \"halving\"\ninterval_s = 300.0\nfloor = 2\n";
+        let chance = "policy = \"memoryless\"\nmean_s = 900.0\n";
+        for (before, limit) in
+            [(halving, "limit_s = 1620.0"), (chance, ""), ("policy = \"none\"\n", "")]
+        {
+            for (seed, at_s) in [(1, 3_000.0), (2, 9_000.0), (3, 20_000.0), (4, 30_000.0)] {
+                let change = format!(
+                    "[emulated.change]\nat_s = {at_s:.1}\nidle_limit_s = 3000.0\n[emulated.control]"
+                );
+                let changes = [
+                    (halving, before),
+                    ("limit_s = 1620.0", limit),
+                    ("[emulated.control]", &change),
+                ];
+                let found = findings(platform("aws-2018", &changes), Kind::Idle, seed, |_| {});
+                match &of(&found, "idle.policy")[0].value {
+                    Value::Word(word) if word == "fixed" => {}
+                    Value::Word(word) if word == "unknown" => unknown += 1,
+                    value => panic!("{value:?} after {before} changed at {at_s}"),
+                }
+            }
+        }
+        assert!(unknown > 0);
     }
 
     // Where each instance has a host to itself nobody else can keep it busy, and where hosts have no names nobody can tell:
