@@ -124,35 +124,6 @@ mod tests {
         }
     }
 
-    // A rule that changes at whatever moment of the experiment gets no word but the last rule's: there was another one before.
-    #[test]
-    fn rules_that_change_meanwhile_are_unknown_or_the_last() {
-        let mut unknown = 0;
-        let halving = "policy = \"halving\"\ninterval_s = 300.0\nfloor = 2\n";
-        let chance = "policy = \"memoryless\"\nmean_s = 900.0\n";
-        for (before, limit) in
-            [(halving, "limit_s = 1620.0"), (chance, ""), ("policy = \"none\"\n", "")]
-        {
-            for (seed, at_s) in [(1, 3_000.0), (2, 9_000.0), (3, 20_000.0), (4, 30_000.0)] {
-                let change = format!(
-                    "[emulated.change]\nat_s = {at_s:.1}\nidle_limit_s = 3000.0\n[emulated.control]"
-                );
-                let changes = [
-                    (halving, before),
-                    ("limit_s = 1620.0", limit),
-                    ("[emulated.control]", &change),
-                ];
-                let found = findings(platform("aws-2018", &changes), Kind::Idle, seed, |_| {});
-                match &of(&found, "idle.policy")[0].value {
-                    Value::Word(word) if word == "fixed" => {}
-                    Value::Word(word) if word == "unknown" => unknown += 1,
-                    value => panic!("{value:?} after {before} changed at {at_s}"),
-                }
-            }
-        }
-        assert!(unknown > 0);
-    }
-
     // Where each instance has a host to itself nobody else can keep it busy, and where hosts have no names nobody can tell:
     // then the answer is that it is not known.
     #[test]
