@@ -15,6 +15,7 @@ use super::protocol::{
 use super::rootfs::{GROUP, Privilege, USER};
 use super::seccomp::Refused;
 use super::system::{self, Landlock, Program};
+use super::warden;
 use rustix::process::Resource;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
@@ -242,12 +243,22 @@ fn become_function(message: &[u8], descriptors: Vec<OwnedFd>, listener: &TcpList
     let Ok((command, strings)) = protocol::decode::<Command>(message) else { return };
     let mut descriptors = descriptors.into_iter();
     let (Some(status), Some(output)) = (descriptors.next(), descriptors.next()) else { return };
+    let extension_output = descriptors.next();
     // The exec closes it, and so is seen.
     let status = Channel::from_descriptor(status);
-    let listening = protocol::encode(&Status::Listening { group: command.group });
+    let listening = protocol::encode(&Status::Listening { group: command.group.clone() });
     // A server that is gone needs neither this nor what follows.
     let _gone = status.send(&[&listening], &[listener.as_fd()]);
-    let failure = execute(strings, command.arguments, &output);
+    let (status, failure) = match extension_output {
+        None => {
+            let failure = execute(strings, command.arguments, &output);
+            (status, failure)
+        }
+        Some(beside) => match warden::watch(status, &command, strings, (output, beside)) {
+            Ok(()) => return,
+            Err(failed) => failed,
+        },
+    };
     let _gone = status.send(&[&protocol::encode(&Status::Failed(failure))], &[]);
 }
 

@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 /// environment", 2026-11). OS-only runtimes have none.
 const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
 
+/// Where a sandbox sees its external extensions (AWS Lambda developer guide, "Extensions API", 2026-11).
+pub(super) const EXTENSIONS: &str = "/opt/extensions";
+
 /// A package and how to run it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerImage {
@@ -21,6 +24,8 @@ pub struct ContainerImage {
     pub package: PathBuf,
     /// Directory that is seen as /opt: all layers of the function, merged. None for an empty /opt.
     pub layers: Option<PathBuf>,
+    /// Names of the external extensions among the layers' files, sorted.
+    pub extensions: Vec<String>,
     /// What to exec.
     pub launch: Launch,
 }
@@ -58,7 +63,15 @@ impl ContainerImage {
             launch.arguments.insert(0, interpreter);
             launch.program = PathBuf::from(wrapper);
         }
-        Ok(Self { package: directory, layers, launch })
+        let extensions = match &layers {
+            Some(layers) => extensions(layers).map_err(|source| PrepareError::Io {
+                digest: package.digest.clone(),
+                path: layers.join("extensions"),
+                source,
+            })?,
+            None => Vec::new(),
+        };
+        Ok(Self { package: directory, layers, extensions, launch })
     }
 
     /// Whether there is something to run. Interpreters were found; what a package or a layer brings may be missing, or no
@@ -81,6 +94,29 @@ impl ContainerImage {
     }
 }
 
+/// Names of the files right in `extensions` within `layers`, wherever links there lead: they are the function's. Directories
+/// are none, and what is no program fails when it is started, as at AWS.
+fn extensions(layers: &Path) -> io::Result<Vec<String>> {
+    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(CWD, layers, directory, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let within = ResolveFlags::IN_ROOT;
+    let extensions = match openat2(root, "extensions", flags, Mode::empty(), within) {
+        Ok(extensions) => extensions,
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(&extensions)? {
+        let entry = entry?;
+        if entry.file_type() != rustix::fs::FileType::Directory {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 /// Whether there is an executable file at `path` within `root`, whatever links there say: they are the function's.
 fn is_program(root: &Path, path: &Path) -> io::Result<bool> {
     let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -101,6 +137,7 @@ mod tests {
         ContainerImage {
             package: package.to_owned(),
             layers: layers.map(Path::to_owned),
+            extensions: Vec::new(),
             launch: Launch { program: program.into(), arguments: Vec::new() },
         }
     }
@@ -108,6 +145,25 @@ mod tests {
     fn write(path: &Path, mode: u32) {
         fs::write(path, "#!/bin/sh\n").expect("writes");
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("permissions");
+    }
+
+    // Extensions are the files of one directory, whatever is beside and below it; no link shows files of the machine.
+    #[test]
+    fn extensions_are_files() {
+        let layers = tempfile::tempdir().expect("layers");
+        let found = || extensions(layers.path()).expect("reads");
+        assert!(found().is_empty());
+        fs::write(layers.path().join("extensions"), "").expect("writes");
+        assert!(found().is_empty(), "no directory");
+        fs::remove_file(layers.path().join("extensions")).expect("removes");
+        fs::create_dir_all(layers.path().join("extensions/lib")).expect("directories");
+        for name in ["two", "one", "lib/three"] {
+            write(&layers.path().join("extensions").join(name), 0o555);
+        }
+        assert_eq!(found(), ["one", "two"]);
+        fs::remove_dir_all(layers.path().join("extensions")).expect("removes");
+        symlink("/etc", layers.path().join("extensions")).expect("link");
+        assert!(found().is_empty(), "within the layers there is no /etc");
     }
 
     // A bootstrap is looked for where the sandbox will see it, in the package or in the layers, and never beyond by a link.

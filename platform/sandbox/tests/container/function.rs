@@ -1,10 +1,11 @@
 //! Whole functions through the seam: prepare, start, invoke, rest, stop.
 
 use crate::support::{HOST, World, is_root, settings};
-use model::{InstanceId, MemoryMib, Span};
+use model::{InstanceId, MemoryMib};
 use sandbox::runtime::{FunctionVariables, function_environment};
 use sandbox::{
-    Grace, Identity, Instance, Invocation, Kind, Log, Outcome, Package, PrepareError, Settings,
+    Identity, Instance, Invocation, Kind, Log, Outcome, Package, Phase, PrepareError, Settings,
+    ShutdownReason,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,6 +66,7 @@ async fn serve_with(
         host: HOST,
         environment: BTreeMap::new(),
         log: None,
+        phase: Phase::Init,
     };
     let started = world.container.start(&image, settings, identity).await;
     let mut instance = started.expect("starts").instance;
@@ -77,7 +79,7 @@ async fn serve_with(
         answer = String::from_utf8(payload.to_vec()).expect("text");
         instance.rest().await;
     }
-    instance.stop(Grace(Span::ZERO)).await;
+    instance.stop(ShutdownReason::Spindown).await;
     answer
 }
 

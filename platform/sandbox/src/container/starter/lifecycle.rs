@@ -35,7 +35,7 @@ impl Starter {
     /// Starts an instance; what fails is said on its status channel.
     pub(super) fn start(&mut self, spec: StartSpec, strings: &[u8], descriptors: Vec<OwnedFd>) {
         let mut descriptors = descriptors.into_iter();
-        let (Some(status), Some(output)) = (descriptors.next(), descriptors.next()) else { return };
+        let Some(status) = descriptors.next() else { return };
         let status = Channel::from_descriptor(status);
         let instance = spec.instance;
         self.pool_host = Some(spec.host);
@@ -44,8 +44,13 @@ impl Starter {
                 self.instances.insert(instance, pid);
                 if let Some(sandbox) = self.sandboxes.get_mut(&pid) {
                     sandbox.instance = Some(instance);
-                    let (arguments, strings) = (spec.arguments, strings.to_vec());
-                    sandbox.pending = Some(Pending { arguments, strings, status, output });
+                    sandbox.pending = Some(Pending {
+                        arguments: spec.arguments,
+                        extensions: spec.extensions,
+                        strings: strings.to_vec(),
+                        status,
+                        outputs: descriptors.collect(),
+                    });
                 }
                 self.advance(pid);
             }
@@ -406,13 +411,17 @@ impl Starter {
         if !sandbox.stage.is_listening() {
             return;
         }
-        let Some(Pending { arguments, strings, status, output }) = sandbox.pending.take() else {
+        let Some(Pending { arguments, extensions, strings, status, outputs }) =
+            sandbox.pending.take()
+        else {
             return;
         };
-        let command = Command { arguments, group: sandbox.group.instance.clone() };
+        let command = Command { arguments, extensions, group: sandbox.group.instance.clone() };
+        let beside: Vec<_> =
+            [status.as_fd()].into_iter().chain(outputs.iter().map(AsFd::as_fd)).collect();
         let told = sandbox
             .channel
-            .send(&[&protocol::encode(&command), &strings], &[status.as_fd(), output.as_fd()])
+            .send(&[&protocol::encode(&command), &strings], &beside)
             .step(|| "cannot tell a sandbox what to become".to_owned());
         match (told, &mut sandbox.stage) {
             (Err(failure), _) => {

@@ -108,10 +108,13 @@ impl Code {
 pub(super) struct Pending {
     /// How many strings are arguments.
     pub(super) arguments: usize,
-    /// Arguments and environment.
+    /// How many are files of external extensions.
+    pub(super) extensions: usize,
+    /// Arguments, those files, and the environment.
     pub(super) strings: Vec<u8>,
     pub(super) status: Channel,
-    pub(super) output: OwnedFd,
+    /// Of the runtime, and of extensions where there are some.
+    pub(super) outputs: Vec<OwnedFd>,
 }
 
 impl Sandbox {
