@@ -318,9 +318,8 @@ fn changes(plan: &Plan, present: &Value) -> Map<String, Value> {
             variables(value) != present.get(name).map_or_else(|| none.clone(), variables)
         }
         "LoggingConfig" => {
-            let members = value.as_object().into_iter().flatten();
-            let is_so = |(name, value): (&String, &Value)| logging.get(name) == Some(value);
-            !members.map(is_so).all(|is_so| is_so)
+            let mut members = value.as_object().into_iter().flatten();
+            members.any(|(name, value)| logging.get(name) != Some(value))
         }
         "Layers" => {
             let layers = present.get(name).and_then(Value::as_array);
