@@ -49,13 +49,6 @@ pub(crate) struct Slot {
     later: Time,
 }
 
-impl Slot {
-    /// Reads it.
-    pub(crate) fn glance(&self) -> u64 {
-        self.next.as_nanos() ^ self.later.as_nanos()
-    }
-}
-
 impl Default for Slot {
     fn default() -> Self {
         Self { next: Time::MAX, later: Time::MAX }
