@@ -1,6 +1,7 @@
 """The speed of the platform beside peers and limits, all measured in this one run; prints ratios.
 
-Usage: tests/bench [start] [scheduler] [replay] [warm] [cold] [burst] [async] [idle] [emulator]; all without arguments.
+Usage: tests/bench [start] [scheduler] [replay] [warm] [cold] [burst] [async] [idle] [emulator] [functions] [stored] [burst500]
+[many] [soak]; all without arguments. The soak takes ten minutes, or PEEK_SOAK_SECONDS; PEEK_SOAK_SEED chooses its load.
 """
 
 import http.client
@@ -24,17 +25,23 @@ from botocore.credentials import Credentials
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import intake  # noqa: E402
 import replay_peer  # noqa: E402
-from conftest import BINARY, PYTHON, ROOT, Platform  # noqa: E402
+import scale  # noqa: E402
+import soak  # noqa: E402
+from conftest import BINARY, ROOT, Platform  # noqa: E402
+from usage import available_kib, descriptors, rss_kib  # noqa: E402
 
 HELLO = ROOT / "tests" / "functions" / "hello"
 ROUNDS = 3
 SECONDS = 5
+SOAK_SECONDS = float(os.environ.get("PEEK_SOAK_SECONDS", "600"))
+SOAK_SEED = int(os.environ.get("PEEK_SOAK_SEED", "2018"))
 
 
 def hello_binary():
     """The function of the official Rust runtime, built."""
-    subprocess.run(["cargo", "build", "--release", "--quiet", "--locked"], cwd=HELLO, check=True)
-    return (HELLO / "target" / "release" / "hello").read_bytes()
+    target = HELLO / "target"
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--locked", "--target-dir", target], cwd=HELLO, check=True)
+    return (target / "release" / "hello").read_bytes()
 
 
 def signed(platform, path, body, more=()):
@@ -221,18 +228,6 @@ def handler(event, context):
 """
 
 
-def available_kib():
-    return int(re.search(r"MemAvailable:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text())[1])
-
-
-def rss_kib(pid):
-    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
-
-
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
 def idle():
     print("what idleness costs")
     count = 100
@@ -294,26 +289,37 @@ def emulated(profile, scale, out):
 
 def emulator():
     print("studies of emulated platforms, report included")
-    for scale, platforms, bar in (
+    for size, platforms, bar in (
         (["--quick"], ("aws-2018", "azure-2018", "google-2018", "aws-documented"), "at most 3 s"),
         (["--full"], ("aws-2018", "azure-2018", "google-2018"), ""),
     ):
         all_seconds, peak = 0.0, 0.0
         for profile in platforms:
             with tempfile.TemporaryDirectory() as out:
-                seconds, mib, findings, hours = emulated(profile, scale, out)
+                seconds, mib, findings, hours = emulated(profile, size, out)
             all_seconds, peak = all_seconds + seconds, max(peak, mib)
-            row(f"{profile} {scale[0]}", f"{seconds:.2f} s", bar)
+            row(f"{profile} {size[0]}", f"{seconds:.2f} s", bar)
             row("  virtual time; instances; invocations",
                 f"{hours:,.1f} h; {findings['instances_launched']:,}; {findings['invocations']:,}")
-        if scale == ["--full"]:
+        if size == ["--full"]:
             row("the three --full together", f"{all_seconds:.1f} s", "at most 60 s")
             row("  most resident memory", f"{peak:.0f} MiB", "at most 1024 MiB")
 
 
+def mixed_load():
+    print(f"mixed load with faults for {SOAK_SECONDS:.0f} s, seed {SOAK_SEED}")
+    early, late, calls, on_purpose = soak.soak(HELLO_BYTES, SOAK_SECONDS, SOAK_SEED)
+    row("calls; of them faults on purpose", f"{calls:,}; {on_purpose:,}")
+    for what in early:
+        row(f"  {what}, after a quarter and at the end", f"{early[what]:,} / {late[what]:,}", "flat")
+
+
 def main():
     global HELLO_BYTES
-    chosen = sys.argv[1:] or ["start", "scheduler", "replay", "warm", "cold", "burst", "async", "idle", "emulator"]
+    chosen = sys.argv[1:] or EACH
+    unknown = sorted(set(chosen) - set(EACH))
+    if unknown:
+        sys.exit(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(EACH)}")
     for name, crate, bench in (("start", "sandbox", "start"), ("scheduler", "scheduler", "events"),
                                ("replay", "replay", "invocations")):
         if name in chosen:
@@ -323,7 +329,7 @@ def main():
         replay_peer.compare(BINARY, row)
     if "emulator" in chosen:
         emulator()
-    if not {"warm", "cold", "burst", "async", "idle"} & set(chosen):
+    if not set(LIVE) & set(chosen):
         return
     HELLO_BYTES = hello_binary()
     if {"warm", "cold", "burst"} & set(chosen):
@@ -341,9 +347,18 @@ def main():
         intake.measure(Platform, HELLO_BYTES, local, (row, signed, wrk, invocations, SECONDS))
     if "idle" in chosen:
         idle()
+    sizes = scale.Scale(HELLO_BYTES, row, signed, invocations)
+    for name in SCALE:
+        if name in chosen:
+            getattr(sizes, name)()
+    if "soak" in chosen:
+        mixed_load()
 
 
 HELLO_BYTES = b""
+SCALE = ["functions", "stored", "burst500", "many"]
+LIVE = ["warm", "cold", "burst", "async", "idle", *SCALE, "soak"]
+EACH = ["start", "scheduler", "replay", *LIVE, "emulator"]
 
 if __name__ == "__main__":
     main()

@@ -8,7 +8,6 @@ import pathlib
 import re
 import signal
 import subprocess
-import sys
 import time
 import zipfile
 
@@ -174,3 +173,11 @@ def fresh(tmp_path):
     for platform in started:
         if platform.process.poll() is None:
             platform.stop()
+
+
+@pytest.fixture(scope="session")
+def hello():
+    """A function built with the official `lambda_runtime`, as `cargo lambda build` does."""
+    folder = ROOT / "tests" / "functions" / "hello"
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--locked"], cwd=folder, check=True)
+    return (folder / "target" / "release" / "hello").read_bytes()

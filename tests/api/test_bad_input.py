@@ -85,7 +85,7 @@ PARAMETERS = {
     "code elsewhere": ({"Code": {"S3Bucket": "bucket", "S3Key": "key"}}, "S3Bucket is not supported"),
     "reserved variable": ({"Environment": {"Variables": {"AWS_REGION": "x"}}}, "Reserved keys used in this request: AWS_REGION"),
     "large environment": ({"Environment": {"Variables": {"BIG": "x" * 4096}}}, "exceeded the 4KB limit"),
-    "layers": ({"Layers": ["arn:aws:lambda:us-east-1:123456789012:layer:l:1"]}, "Layers"),
+    "layers": ({"Layers": ["arn:aws:lambda:us-east-1:123456789012:layer:l:1"]}, "layer:l:1 does not exist."),
     "not a zip": ({"Code": {"ZipFile": b"hello"}}, "Could not unzip uploaded file"),
     "empty zip": ({"Code": {"ZipFile": package({})}}, "non-empty zip"),
     "zip that climbs": ({"Code": {"ZipFile": package({"../x": ""})}}, '"../x" is not a path inside the package'),

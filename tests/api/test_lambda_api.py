@@ -25,7 +25,6 @@ ABSENT = re.findall(r'^    \(\s*"(\w+)",', (GATEWAY / "absent.rs").read_text(), 
 SETTINGS = {
     "VpcConfig": "instances have the machine's network",
     "KMSKeyArn": "there is no key service; the store is readable by its owner alone",
-    "Layers": "there are no layers",
     "FileSystemConfigs": "there are no network file systems",
     "ImageConfig": "there are no container images",
     "CodeSigningConfigArn": "there is no code signing",
@@ -110,7 +109,6 @@ def test_the_page_is_up_to_date():
 
 ODD = {
     "VpcConfig": {"SubnetIds": ["subnet-1"]}, "KMSKeyArn": "arn:aws:kms:us-east-1:123456789012:key/k",
-    "Layers": ["arn:aws:lambda:us-east-1:123456789012:layer:l:1"],
     "FileSystemConfigs": [{"Arn": "arn", "LocalMountPath": "/mnt/x"}], "ImageConfig": {"Command": ["x"]},
     "CodeSigningConfigArn": "arn", "SnapStart": {"ApplyOn": "PublishedVersions"}, "LoggingConfig": {"LogFormat": "JSON"},
     "CapacityProviderConfig": {"LambdaManagedInstancesCapacityProviderConfig": {"CapacityProviderArn": "arn"}}, "PublishTo": "LATEST_PUBLISHED", "DurableConfig": {"ExecutionTimeout": 1},
@@ -214,6 +212,7 @@ def test_every_operation(platform, python):
         call_attachments(call, f, arn)
         call_invocations(call, f)
         call_urls(call, f)
+        call_layers(call, f)
     finally:
         # The model says 200 for all of its ways; the service answers 204 for a function without a capacity provider.
         call("DeleteFunction", status=204, **f)
@@ -265,3 +264,19 @@ def call_urls(call, f):
     call("UpdateFunctionUrlConfig", AuthType="AWS_IAM", Cors={"AllowOrigins": ["*"]}, **f)
     assert [it["FunctionUrl"] for it in call("ListFunctionUrlConfigs", **f)["FunctionUrlConfigs"]] == [url]
     call("DeleteFunctionUrlConfig", **f)
+
+
+def call_layers(call, f):
+    layer = {"LayerName": unique()}
+    arn = call("PublishLayerVersion", Content={"ZipFile": package({"x": ""})}, LicenseInfo="MIT", **layer)["LayerVersionArn"]
+    v = layer | {"VersionNumber": 1}
+    assert call("GetLayerVersion", **v)["LayerVersionArn"] == arn
+    assert call("GetLayerVersionByArn", Arn=arn)["Version"] == 1
+    call("UpdateFunctionConfiguration", Layers=[arn], **f)
+    assert call("GetFunctionConfiguration", **f)["Layers"][0]["Arn"] == arn
+    assert layer["LayerName"] in [it["LayerName"] for it in call("ListLayers")["Layers"]]
+    call("ListLayerVersions", **layer)
+    call("AddLayerVersionPermission", StatementId="s", Action="lambda:GetLayerVersion", Principal="*", **v)
+    assert json.loads(call("GetLayerVersionPolicy", **v)["Policy"])["Statement"][0]["Sid"] == "s"
+    call("RemoveLayerVersionPermission", StatementId="s", **v)
+    call("DeleteLayerVersion", **v)

@@ -30,9 +30,22 @@ exports.handler = awslambda.streamifyResponse(async (event, stream) => {
 """
 
 
+def allow(client, name):
+    """Opens a function's URL to all, as AWS wants it since October 2025."""
+    for statement, action, condition in [
+        ("url", "lambda:InvokeFunctionUrl", {"FunctionUrlAuthType": "NONE"}),
+        ("invoke", "lambda:InvokeFunction", {"InvokedViaFunctionUrl": True}),
+    ]:
+        client.add_permission(FunctionName=name, StatementId=statement, Action=action, Principal="*", **condition)
+
+
 def create(client, name, **arguments):
-    """Host and port of a URL, and the host that it is known by."""
+    """Host and port of a URL that is open to all, and the host that it is known by."""
     answer = client.create_function_url_config(FunctionName=name, AuthType="NONE", **arguments)
+    try:
+        allow(client, name)
+    except client.exceptions.ResourceConflictException:
+        pass  # It was, since the policy outlives the URL.
     client.get_waiter("function_active_v2").wait(FunctionName=name)
     url = urllib.parse.urlparse(answer["FunctionUrl"])
     return answer, url.netloc
@@ -44,6 +57,19 @@ def ask(platform, host, method, path, body=None, headers=()):
     connection = http.client.HTTPConnection(api.hostname, api.port, timeout=60)
     connection.request(method, path, body, {"Host": host, **dict(headers)})
     return connection.getresponse()
+
+
+# Without a word in the function's policy, a URL is closed, whatever its AuthType says.
+def test_closed_url(platform, client, make, python):
+    name = make(python, {"app.py": PYTHON})["FunctionName"]
+    url = client.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
+    host = urllib.parse.urlparse(url).netloc
+    closed = ask(platform, host, "GET", "/")
+    assert (closed.status, json.loads(closed.read())) == (403, {"Message": "Forbidden"})
+    allow(client, name)
+    assert ask(platform, host, "GET", "/").status == 200
+    client.remove_permission(FunctionName=name, StatementId="invoke")
+    assert ask(platform, host, "GET", "/").status == 403
 
 
 # What a function gives becomes an HTTP answer, whichever way the URL was named.

@@ -14,6 +14,31 @@ from .conftest import run
 HELLO = "def handler(event, context):\n    print('seen', event)\n    return {'hello': event}\n"
 
 
+# A directory becomes a layer beside the function that names it, and so does one that a template names.
+def test_layers(peek, tmp_path):
+    for path, text in {
+        "with_layer/app.py": "import shared\ndef handler(e, c): return shared.said", "words/python/shared.py": "said = 'layer'",
+        "template.yaml": (
+            "Transform: AWS::Serverless-2016-10-31\nResources:\n"
+            "  Words: {Type: 'AWS::Serverless::LayerVersion', Properties: {LayerName: words, ContentUri: words/}}\n"
+            "  Sam:\n    Type: AWS::Serverless::Function\n    Properties:\n      FunctionName: of-template\n"
+            f"      Runtime: {PYTHON}\n      Handler: app.handler\n      CodeUri: with_layer/\n      Layers: [!Ref Words]\n"
+        ),
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    for what in [
+        ("deploy", tmp_path / "with_layer", "--name", "with-layer", "--layer", tmp_path / "words"),
+        ("deploy", tmp_path / "template.yaml"),
+    ]:
+        done = peek("fn", *what)
+        assert done.returncode == 0, done.stderr
+        assert ":layer:words:" in done.stderr
+    for name in "with-layer", "of-template":
+        assert json.loads(peek("fn", "invoke", name).stdout) == "layer"
+    peek("fn", "rm", "with-layer", "of-template")
+
+
 @pytest.fixture
 def hello(peek, tmp_path):
     """A deployed function of its own name."""

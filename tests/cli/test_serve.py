@@ -1,5 +1,6 @@
 """`peek serve` as other emulators are met: unsigned on loopback, through TLS, with keys of one's own."""
 
+import http.client
 import json
 import socket
 import ssl
@@ -54,6 +55,35 @@ def test_no_auth_is_for_loopback(fresh, tmp_path):
     done = run("serve", "--no-auth", "--listen", "0.0.0.0:0", "--data", tmp_path / "x")
     assert done.returncode == 1 and "--no-auth" in done.stderr and "127.0.0.1" in done.stderr
     assert not (tmp_path / "x").exists()
+
+
+# A function behind a URL is told that it was asked over TLS.
+def test_url_over_tls(fresh, tmp_path):
+    platform = fresh("--tls-self-signed")
+    bundle = platform.credentials["AWS_CA_BUNDLE"]
+    client = boto3.client("lambda", verify=bundle, **{
+        "endpoint_url": platform.endpoint, "region_name": "us-east-1",
+        "aws_access_key_id": platform.credentials["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": platform.credentials["AWS_SECRET_ACCESS_KEY"],
+    })
+    (tmp_path / "app.py").write_text("def handler(event, context):\n    return event['headers']\n")
+    done = run("fn", "deploy", str(tmp_path / "app.py"), "--name", "f", PEEK_DATA=str(platform.data))
+    assert done.returncode == 0, done.stderr
+    url = client.create_function_url_config(FunctionName="f", AuthType="NONE")["FunctionUrl"]
+    for action, condition in [
+        ("InvokeFunctionUrl", {"FunctionUrlAuthType": "NONE"}), ("InvokeFunction", {"InvokedViaFunctionUrl": True}),
+    ]:
+        client.add_permission(
+            FunctionName="f", StatementId=action, Action=f"lambda:{action}", Principal="*", **condition
+        )
+    host, port = platform.endpoint.removeprefix("https://").split(":")
+    context = ssl.create_default_context(cafile=bundle)
+    connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=60)
+    assert url.startswith("https://")
+    connection.request("GET", "/", headers={"Host": url.removeprefix("https://").rstrip("/")})
+    answer = connection.getresponse()
+    headers = json.loads(answer.read())
+    assert (answer.status, headers["x-forwarded-proto"], headers["x-forwarded-port"]) == (200, "https", port)
 
 
 # A certificate of the server's own is named, trusted by boto3 and by `peek fn` from it alone, and speaks HTTP/1.1 and 2.

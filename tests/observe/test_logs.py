@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -328,5 +327,5 @@ def test_tail_of_version_2(platform, logs, talker):
         seen = next((line for line in lines if "hello 99" in line or time.monotonic() > deadline), "")
         assert "hello 99" in seen
     finally:
-        follow.send_signal(signal.SIGINT)
+        follow.terminate()
         follow.wait(timeout=30 * SLOW)

@@ -113,6 +113,18 @@ def test_metrics(measured):
     assert abs(value("process_start_time_seconds") - time.time()) < 600 * SLOW
 
 
+# Asynchronous events are told while they are held, with the age of the oldest, and gone when they are done.
+def test_events_are_told(measured):
+    read = lambda name: measured.scrape()[(f"peek_events_{name}", ())]
+    assert (read("held"), read("held_bytes"), read("oldest_age_seconds")) == (0, 0, 0)
+    for _ in range(2):
+        measured.client.invoke(FunctionName="worker", InvocationType="Event", Payload=b'{"sleep": 2}')
+    assert wait_until(lambda: read("running") == 2)
+    assert read("held") == 2 and read("held_bytes") > 20
+    assert wait_until(lambda: read("oldest_age_seconds") > 0.5)
+    assert wait_until(lambda: read("held") == 0) and read("oldest_age_seconds") == 0
+
+
 # Metrics are at their own address only; an address that others reach needs a token, and only that opens.
 def test_who_may_read(measured, tmp_path):
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -159,7 +171,6 @@ def test_bill(tmp_path):
         assert [row["invocations"] for row in total] == [3] and "function" not in total[0]
         assert bill(platform.data, "--since", "2999-01-01") == []
         profile = tmp_path / "own.toml"
-        shown = subprocess.run([BINARY, "profile", "local"], capture_output=True, text=True)
         text = (__import__("pathlib").Path(__file__).parents[2] / "profiles" / "local.toml").read_text()
         profile.write_text(text + "\n[prices]\nmillion_invocations_usd = 1000000\ngib_second_usd = 0\n")
         assert bill(platform.data, "--by", "tenant", "--profile", str(profile))[0]["cost_usd"] == pytest.approx(3)

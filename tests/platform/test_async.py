@@ -289,3 +289,22 @@ def test_destinations(told, collector):
     assert records[bad]["responseContext"]["functionError"] == "Unhandled"
     assert records[bad]["responsePayload"]["errorMessage"] == "as told"
     assert records[bad]["version"] == "1.0"
+
+
+# A function that may have no instances at all keeps no events: each goes to the destination on failure at once, without a
+# run, and what comes later is run as ever.
+def test_no_concurrency_keeps_no_events(told, collector):
+    told.deploy("sink", TELLS, Environment=collector.environment(told))
+    arn = told.client.get_function(FunctionName="sink")["Configuration"]["FunctionArn"]
+    told.client.put_function_event_invoke_config(
+        FunctionName="f", DestinationConfig={"OnFailure": {"Destination": arn}})
+    told.client.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=0)
+    barred = send(told, {"n": 1})
+    assert wait_until(lambda: collector.of("sink"))
+    context = collector.of("sink")[0]["event"]["requestContext"]
+    assert (context["requestId"], context["condition"]) == (barred, "RetriesExhausted")
+    assert context["approximateInvokeCount"] == 0 and collector.of("f") == []
+    told.client.delete_function_concurrency(FunctionName="f")
+    ran = send(told, {"n": 2})
+    assert wait_until(lambda: [it["id"] for it in collector.of("f")] == [ran])
+    assert len(collector.of("sink")) == 1

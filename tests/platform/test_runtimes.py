@@ -9,7 +9,7 @@ import textwrap
 import time
 
 import pytest
-from conftest import PYTHON, ROLE, ROOT, zipped
+from conftest import PYTHON, ROLE, zipped
 
 NODE = pathlib.Path("/usr/bin/node")
 
@@ -17,14 +17,6 @@ NODE = pathlib.Path("/usr/bin/node")
 def node_runtime():
     version = subprocess.run([NODE, "--version"], capture_output=True, text=True).stdout
     return f"nodejs{version.strip().lstrip('v').split('.')[0]}.x"
-
-
-@pytest.fixture(scope="session")
-def hello():
-    """A function built with the official `lambda_runtime`, as `cargo lambda build` does."""
-    folder = ROOT / "tests" / "functions" / "hello"
-    subprocess.run(["cargo", "build", "--release", "--quiet", "--locked"], cwd=folder, check=True)
-    return (folder / "target" / "release" / "hello").read_bytes()
 
 
 # A binary with the official Rust runtime runs unchanged: results, errors, context.

@@ -1,7 +1,7 @@
 //! What a function has beside itself: a URL, and schedules that start it.
 
 use super::put::{FUNCTIONS, Schedule, UrlPlan};
-use crate::client::{Ask, Client, encode};
+use crate::client::{Ask, CallError, Client, encode};
 use anyhow::Context;
 use http::Method;
 use serde_json::{Value, json};
@@ -25,21 +25,38 @@ pub async fn url(client: &Client, name: &str, plan: &UrlPlan) -> anyhow::Result<
     let answer = answer.with_context(cannot)?.json()?;
     let url = answer.get("FunctionUrl").and_then(Value::as_str).with_context(cannot)?.to_owned();
     if plan.auth == "NONE" {
-        let statement = json!({
+        open(client, name)
+            .await
+            .with_context(|| format!("cannot open the URL of {name} to all"))?;
+    }
+    Ok(url)
+}
+
+/// Lets everyone ask a URL of a function. It takes both statements since October 2025.
+async fn open(client: &Client, name: &str) -> Result<(), CallError> {
+    let statements = [
+        json!({
             "StatementId": "FunctionURLAllowPublicAccess",
             "Action": "lambda:InvokeFunctionUrl",
             "Principal": "*",
             "FunctionUrlAuthType": "NONE",
-        });
-        let path = format!("{FUNCTIONS}/{}/policy", encode(name));
-        match client.call(Ask::lambda(Method::POST, path).json(&statement)).await {
-            Err(error) if error.code() != "ResourceConflictException" => {
-                return Err(error).with_context(|| format!("cannot open the URL of {name} to all"));
-            }
+        }),
+        json!({
+            "StatementId": "FunctionURLAllowInvoke",
+            "Action": "lambda:InvokeFunction",
+            "Principal": "*",
+            "InvokedViaFunctionUrl": true,
+        }),
+    ];
+    let path = format!("{FUNCTIONS}/{}/policy", encode(name));
+    for statement in statements {
+        let ask = Ask::lambda(Method::POST, path.clone()).json(&statement);
+        match client.call(ask).await {
+            Err(error) if error.code() != "ResourceConflictException" => return Err(error),
             _ => {}
         }
     }
-    Ok(url)
+    Ok(())
 }
 
 /// Has a function started by a schedule of EventBridge Scheduler.

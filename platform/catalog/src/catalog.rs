@@ -4,9 +4,11 @@
 //! for the disk together.
 
 mod error;
+mod layers;
 mod publish;
 
-pub use error::{CreateError, EditError, OpenError, UpdateError};
+pub use error::{CreateError, EditError, EditLayerError, OpenError, UpdateError};
+pub use layers::LayerPage;
 pub use publish::{DeleteVersionError, PublishError, PublishOf, Published};
 
 use crate::attachments::Attachments;
@@ -55,6 +57,7 @@ pub struct Catalog {
 #[derive(Debug, Default)]
 struct Memory {
     index: BTreeMap<TenantId, BTreeMap<String, Arc<Entry>>>,
+    layers: layers::Layers,
     /// Older states of functions, which an invocation may still run.
     retired: Vec<Weak<Function>>,
 }
@@ -93,7 +96,7 @@ pub struct Page {
 pub struct Holdings {
     /// Functions.
     pub functions: u64,
-    /// Bytes of their zips.
+    /// Bytes of their zips, and of those of layers.
     pub code_bytes: u64,
 }
 
@@ -171,11 +174,11 @@ impl Catalog {
         self.read(|memory| memory.states().cloned().collect())
     }
 
-    /// What the tenant has. The code of each version counts.
+    /// What the tenant has. The code of each version counts, of functions and of layers.
     pub fn holdings(&self, tenant: TenantId) -> Holdings {
         self.read(|memory| {
             memory.index.get(&tenant).into_iter().flatten().fold(
-                Holdings::default(),
+                Holdings { functions: 0, code_bytes: memory.layers.code_bytes(tenant) },
                 |sum, (_, entry)| Holdings {
                     functions: sum.functions + 1,
                     code_bytes: entry
@@ -206,7 +209,13 @@ impl Catalog {
         if self.get(new.tenant, &new.name).is_some() {
             return Err(CreateError::Exists { name: new.name });
         }
+        if let Some((bytes, limit)) =
+            self.too_large(&package.digest, &new.settings.layers.layers)?
+        {
+            return Err(CreateError::TooLarge { bytes, limit });
+        }
         let attachments = Attachments { tags: new.tags.clone(), ..Attachments::default() };
+        let layers = new.settings.layers.packages.clone();
         let function = Arc::new(first_state(self.new_id(), new, &package));
         let mut batch = Batch::new();
         put_state(&mut batch, &function);
@@ -215,7 +224,7 @@ impl Catalog {
         self.store.write(batch, Durable::Now)?;
         let entry = Entry { attachments: attachments.into(), ..Entry::new(function.clone()) };
         self.memory_mut().set(entry);
-        self.let_go(package);
+        self.let_go(layers.into_iter().chain([package]));
         Ok(function)
     }
 
@@ -230,7 +239,7 @@ impl Catalog {
             function.code_size = package.size;
             function.code_directory = package.directory.clone();
         });
-        self.let_go(package);
+        self.let_go([package]);
         updated
     }
 
@@ -240,7 +249,10 @@ impl Catalog {
         of: UpdateOf<'_>,
         change: SettingsChange,
     ) -> Result<Updated, UpdateError> {
-        self.update(of, |function| change.apply(function))
+        let layers = change.layers.as_ref().map(|set| set.packages.clone()).unwrap_or_default();
+        let updated = self.update(of, |function| change.apply(function));
+        self.let_go(layers);
+        updated
     }
 
     /// Finds out whether an update would be let in now; changes nothing. Errors: [`UpdateError`].
@@ -350,14 +362,16 @@ impl Catalog {
     /// Removes packages that no function has, and of which no older state is held by anyone. Returns how many went.
     pub fn collect_packages(&self) -> io::Result<usize> {
         let _sweeping = self.sweeping.write().unwrap_or_else(PoisonError::into_inner);
-        let held: Vec<_> = self.read(|memory| {
-            memory
-                .states()
-                .cloned()
-                .chain(memory.retired.iter().filter_map(Weak::upgrade))
-                .collect()
+        let (held, mut needed): (Vec<_>, BTreeSet<_>) = self.read(|memory| {
+            let retired = memory.retired.iter().filter_map(Weak::upgrade);
+            let held = memory.states().cloned().chain(retired).collect();
+            (held, memory.layers.versions().map(|version| version.digest.clone()).collect())
         });
-        let needed: BTreeSet<_> = held.iter().map(|f| f.code_digest.as_str()).collect();
+        for function in held {
+            needed.extend(Shelf::merged_digest(&function.layers));
+            needed.extend(function.layers.iter().map(|layer| layer.digest.clone()));
+            needed.insert(function.code_digest.clone());
+        }
         self.shelf.collect(&needed)
     }
 
@@ -370,6 +384,9 @@ impl Catalog {
         let previous = self.check_update(of)?;
         let mut function = Function::clone(&previous);
         change(&mut function);
+        if let Some((bytes, limit)) = self.too_large(&function.code_digest, &function.layers)? {
+            return Err(UpdateError::TooLarge { bytes, limit });
+        }
         function.epoch += 1;
         function.revision_id = new_revision();
         function.last_modified_unix_ms = unix_ms();
@@ -407,10 +424,11 @@ impl Catalog {
         function
     }
 
-    /// Lets a package go that a function now names, at no moment at which it might be taken for one that nobody needs.
-    fn let_go(&self, package: StoredPackage) {
+    /// Lets packages go that a function or layer now names, at no moment at which they might be taken for ones that nobody
+    /// needs.
+    fn let_go(&self, packages: impl IntoIterator<Item = StoredPackage>) {
         let _sweeping = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
-        drop(package);
+        packages.into_iter().for_each(drop);
     }
 
     fn new_id(&self) -> FunctionId {
@@ -454,12 +472,14 @@ impl Memory {
 
 /// Reads everything that the store has.
 fn load(store: &Store, shelf: &Shelf) -> Result<Memory, StoreError> {
-    let mut memory = Memory::default();
+    let mut memory = Memory { layers: layers::Layers::load(store)?, ..Memory::default() };
     let mut published = Vec::new();
     for (key, value) in store.scan(FUNCTIONS, Bound::Unbounded, usize::MAX)? {
         let mut function: Function = decode(&key, &value)?;
         function.code_directory = shelf.tree(&function.code_digest);
-        if !function.code_directory.is_dir() {
+        function.layers_directory = shelf.layers_tree(&function.layers);
+        let layers = function.layers_directory.iter();
+        if !layers.chain([&function.code_directory]).all(|directory| directory.is_dir()) {
             function.state = State::Failed {
                 code: "InvalidZipFileException".to_owned(),
                 reason: "its code package is lost: update the function's code".to_owned(),
@@ -534,6 +554,8 @@ fn first_state(id: FunctionId, new: NewFunction, package: &StoredPackage) -> Fun
         timeout: new.settings.timeout,
         architecture: new.architecture,
         tracing: new.settings.tracing,
+        layers: new.settings.layers.layers,
+        layers_directory: new.settings.layers.directory,
         code_digest: package.digest.clone(),
         code_size: package.size,
         code_directory: package.directory.clone(),

@@ -1,5 +1,6 @@
 //! A function as the catalog keeps it.
 
+use crate::layer::{LayerSet, UsedLayer};
 use model::{FunctionId, MemoryMib, Span, TenantId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,6 +51,12 @@ pub struct Function {
     pub code_size: u64,
     /// Unpacked package, content-addressed, read-only.
     pub code_directory: PathBuf,
+    /// Its layers, in the order in which each lies over the one before.
+    #[serde(default)]
+    pub layers: Vec<UsedLayer>,
+    /// The files of all layers, merged, read-only; None where there are no layers.
+    #[serde(skip)]
+    pub layers_directory: Option<PathBuf>,
     /// Changes with each update (UUID), for optimistic updates.
     pub revision_id: String,
     /// Milliseconds since 1970.
@@ -204,6 +211,8 @@ pub struct Settings {
     pub timeout: Span,
     /// Whether the function asked for traces.
     pub tracing: Tracing,
+    /// Its layers.
+    pub layers: LayerSet,
 }
 
 /// Changes of settings; None leaves a setting as it is.
@@ -227,6 +236,8 @@ pub struct SettingsChange {
     pub timeout: Option<Span>,
     /// Whether the function asked for traces.
     pub tracing: Option<Tracing>,
+    /// All of its layers.
+    pub layers: Option<LayerSet>,
 }
 
 impl SettingsChange {
@@ -246,5 +257,8 @@ impl SettingsChange {
         set(&mut function.ephemeral_storage, self.ephemeral_storage);
         set(&mut function.timeout, self.timeout);
         set(&mut function.tracing, self.tracing);
+        if let Some(set) = self.layers {
+            (function.layers, function.layers_directory) = (set.layers, set.directory);
+        }
     }
 }

@@ -9,6 +9,7 @@ mod catalog;
 mod entry;
 mod event_invoke;
 mod function;
+mod layer;
 mod package;
 mod policy;
 mod schedules;
@@ -18,14 +19,15 @@ mod url;
 
 pub use attachments::{Alias, Attachments, Provisioned};
 pub use catalog::{
-    Catalog, CreateError, DeleteVersionError, EditError, Holdings, OpenError, Page, PublishError,
-    PublishOf, Published, UpdateError, UpdateOf, Updated,
+    Catalog, CreateError, DeleteVersionError, EditError, EditLayerError, Holdings, LayerPage,
+    OpenError, Page, PublishError, PublishOf, Published, UpdateError, UpdateOf, Updated,
 };
 pub use entry::{Entry, Target};
 pub use event_invoke::EventInvoke;
 pub use function::{
     Function, NewFunction, Settings, SettingsChange, State, Tracing, Version, VersionError,
 };
+pub use layer::{LayerSet, LayerVersion, NewLayerVersion, UsedLayer};
 pub use package::{PackageError, PackageLimits};
 pub use policy::{Access, Policy, Statement};
 pub use schedules::{

@@ -3,6 +3,9 @@
 //! A package is written aside, flushed, and renamed into place: it is there whole or not at all. Deliberately knows
 //! nothing of functions: who still needs a package is told to [`Shelf::collect`].
 
+mod merge;
+
+use crate::layer::UsedLayer;
 use crate::package::{self, PackageError, PackageLimits};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A package that is on disk, and stays there while this value lives.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPackage {
     /// SHA-256 of the zip, lower-case hexadecimal.
     pub digest: String,
@@ -49,6 +52,11 @@ impl Shelf {
         Ok(Self { packages, aside, limits, pins: Mutex::new(BTreeMap::new()) })
     }
 
+    /// Bounds of a package.
+    pub(crate) fn limits(&self) -> PackageLimits {
+        self.limits
+    }
+
     /// Where the unpacked files of `digest` are.
     pub(crate) fn tree(&self, digest: &str) -> PathBuf {
         self.packages.join(digest).join(TREE)
@@ -72,18 +80,73 @@ impl Shelf {
         }
         let aside = self.aside.join(uuid::Uuid::new_v4().to_string());
         let pin = self.write_aside(zip, &aside).and_then(|()| self.place(&aside, &digest));
-        if aside.exists()
-            && let Err(error) = fs::remove_dir_all(&aside)
-        {
-            tracing::warn!(path = %aside.display(), %error, "cannot remove what was written aside");
-        }
+        clear(&aside);
         Ok(self.stored(digest, size, pin?))
+    }
+
+    /// A package that is there, which it stays while the answer lives; None where it is not.
+    pub(crate) fn hold(&self, digest: &str, size: u64) -> Option<StoredPackage> {
+        let pin = self.pin_existing(digest)?;
+        Some(self.stored(digest.to_owned(), size, pin))
+    }
+
+    /// Bytes of a package's files. Blocks on the disk.
+    pub(crate) fn unpacked_bytes(&self, digest: &str) -> Result<u64, PackageError> {
+        let path = self.tree(digest);
+        merge::bytes(&path).map_err(|source| PackageError::Io { path, source })
+    }
+
+    /// The name under which several layers are kept as one tree; None for one or none.
+    pub(crate) fn merged_digest(layers: &[UsedLayer]) -> Option<String> {
+        if layers.len() < 2 {
+            return None;
+        }
+        let mut hash = Sha256::new();
+        // No zip begins with this.
+        hash.update(b"layers");
+        for layer in layers {
+            hash.update(layer.digest.as_bytes());
+        }
+        Some(hex::encode(hash.finalize()))
+    }
+
+    /// Where the files of all layers are, later ones over earlier ones; None without layers.
+    pub(crate) fn layers_tree(&self, layers: &[UsedLayer]) -> Option<PathBuf> {
+        let merged = Self::merged_digest(layers);
+        merged.as_ref().or(layers.first().map(|layer| &layer.digest)).map(|it| self.tree(it))
+    }
+
+    /// Merges layers whose packages are there; durable when this returns. What is merged already costs nothing.
+    pub(crate) fn merge(
+        &self,
+        layers: &[UsedLayer],
+    ) -> Result<Option<StoredPackage>, PackageError> {
+        let Some(digest) = Self::merged_digest(layers) else { return Ok(None) };
+        if let Some(pin) = self.pin_existing(&digest) {
+            return Ok(Some(self.stored(digest, 0, pin)));
+        }
+        let aside = self.aside.join(uuid::Uuid::new_v4().to_string());
+        let merged = self.merge_aside(layers, &aside).and_then(|()| self.place(&aside, &digest));
+        clear(&aside);
+        Ok(Some(self.stored(digest, 0, merged?)))
+    }
+
+    fn merge_aside(&self, layers: &[UsedLayer], aside: &Path) -> Result<(), PackageError> {
+        let failed = |source| PackageError::Io { path: aside.to_owned(), source };
+        let tree = aside.join(TREE);
+        fs::create_dir_all(&tree).map_err(failed)?;
+        open_to_all(aside).and_then(|()| open_to_all(&tree)).map_err(failed)?;
+        for layer in layers {
+            merge::lay_over(&self.tree(&layer.digest), &tree).map_err(failed)?;
+        }
+        let top = File::open(aside).map_err(failed)?;
+        rustix::fs::syncfs(&top).map_err(|error| failed(error.into()))
     }
 
     /// Removes each package that is neither in `needed` nor held as a [`StoredPackage`]. Returns how many went.
     ///
     /// The caller sees to it that nobody adds to `needed` meanwhile.
-    pub(crate) fn collect(&self, needed: &BTreeSet<&str>) -> io::Result<usize> {
+    pub(crate) fn collect(&self, needed: &BTreeSet<String>) -> io::Result<usize> {
         let mut gone = Vec::new();
         {
             let mut pins = self.pins();
@@ -142,6 +205,15 @@ impl Shelf {
 
     fn pins(&self) -> MutexGuard<'_, BTreeMap<String, Weak<()>>> {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes what was written aside, where it did not find its place.
+fn clear(aside: &Path) {
+    if aside.exists()
+        && let Err(error) = fs::remove_dir_all(aside)
+    {
+        tracing::warn!(path = %aside.display(), %error, "cannot remove what was written aside");
     }
 }
 

@@ -1,8 +1,8 @@
 //! Functions as they are created, changed, deleted, and found again after a crash.
 
 use catalog::{
-    Catalog, CreateError, Function, NewFunction, OpenError, Settings, SettingsChange, State,
-    Tracing, UpdateError, UpdateOf,
+    Catalog, CreateError, Function, LayerSet, NewFunction, OpenError, Settings, SettingsChange,
+    State, Tracing, UpdateError, UpdateOf,
 };
 use model::{FunctionId, MemoryMib, Span, TenantId};
 use std::collections::BTreeMap;
@@ -38,6 +38,7 @@ fn new(name: &str) -> NewFunction {
             memory: MemoryMib(128),
             ephemeral_storage: MemoryMib(512),
             timeout: Span::from_secs(3),
+            layers: LayerSet::default(),
             tracing: Tracing::PassThrough,
         },
     }

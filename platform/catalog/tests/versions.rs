@@ -1,8 +1,8 @@
 //! Published versions and aliases: what they stand for, what outlives the process, what an update leaves alone.
 
 use catalog::{
-    Alias, Catalog, DeleteVersionError, EditError, Function, NewFunction, PublishError, PublishOf,
-    Published, Settings, SettingsChange, State, Tracing, UpdateOf, Version,
+    Alias, Catalog, DeleteVersionError, EditError, Function, LayerSet, NewFunction, PublishError,
+    PublishOf, Published, Settings, SettingsChange, State, Tracing, UpdateOf, Version,
 };
 use model::{MemoryMib, Span, TenantId};
 use proptest::prelude::*;
@@ -49,6 +49,7 @@ fn create(catalog: &Catalog) -> Arc<Function> {
             memory: MemoryMib(128),
             ephemeral_storage: MemoryMib(512),
             timeout: Span::from_secs(3),
+            layers: LayerSet::default(),
             tracing: Tracing::PassThrough,
         },
     };

@@ -146,11 +146,30 @@ impl<R: Runner> Courier<R> {
         }
     }
 
-    /// Events that are held, and their bytes.
-    pub fn held(&self) -> (u64, u64) {
+    /// What is held now.
+    pub fn backlog(&self) -> Backlog {
         let state = self.0.lock();
-        (state.queue.events(), state.queue.bytes())
+        let queue = &state.queue;
+        Backlog {
+            events: queue.events(),
+            bytes: queue.bytes(),
+            running: queue.running(),
+            age: queue.oldest().map_or(Span::ZERO, |accepted| self.0.now().since(accepted)),
+        }
     }
+}
+
+/// Events that are held: those that wait, those that run, and those whose end is being stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many.
+    pub events: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many of them run.
+    pub running: u32,
+    /// How long ago the oldest one was accepted; zero where there is none.
+    pub age: Span,
 }
 
 /// For an event whose function is gone: it is found out when it is run.

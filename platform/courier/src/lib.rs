@@ -13,7 +13,7 @@ mod runner;
 mod settle;
 mod ticker;
 
-pub use courier::{AcceptError, Courier};
+pub use courier::{AcceptError, Backlog, Courier};
 pub use letter::{Address, Letter};
 pub use lineage::{LINEAGE_MAX, Lineage, LoopError};
 pub use runner::{Ended, Ran, Runner, Standing};

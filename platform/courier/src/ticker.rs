@@ -7,7 +7,7 @@ use bytes::Bytes;
 use catalog::{Batch, Catalog, ScheduleEntry, ScheduleKey, ScheduleKind, ScheduleTarget};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use timetable::{Begin, Schedule, Tick, Timetable};
@@ -16,6 +16,8 @@ use tokio::task::JoinSet;
 
 /// How late a tick may be where its target does not say (EventBridge, RetryPolicy, 2026-11).
 const AGE_S: u32 = 86_400;
+/// How often a tick is tried again where its target does not say (the same).
+const RETRIES: u32 = 185;
 /// Wait after a tick that could not be stored.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Longest sleep: a clock that is set, or a machine that slept, is noticed then.
@@ -61,6 +63,7 @@ impl<R: Runner> Ticker<R> {
 
     async fn run(self: Arc<Self>) {
         let mut table = Timetable::default();
+        let mut failures: BTreeMap<ScheduleKey, u32> = BTreeMap::new();
         loop {
             for key in std::mem::take(
                 &mut *self.changed.keys.lock().unwrap_or_else(PoisonError::into_inner),
@@ -72,17 +75,22 @@ impl<R: Runner> Ticker<R> {
                 && let Some(tick) = table.pop(Timestamp::now())
             {
                 let ticker = Arc::clone(&self);
-                ticks.spawn(async move { ticker.tick(tick).await });
+                let failed = failures.remove(&tick.key).unwrap_or(0);
+                ticks.spawn(
+                    async move { ticker.tick(tick, failed).await.map_err(|key| (key, failed)) },
+                );
             }
             let is_busy = ticks.len() == TICKS_AT_ONCE;
             let results = ticks.join_all().await;
             if results.iter().any(Result::is_err) {
                 // Those that were not stored are not done: they are due again.
+                let failed: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+                failures.extend(failed.iter().map(|(key, so_far)| (key.clone(), so_far + 1)));
                 self.changed
                     .keys
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .extend(results.into_iter().filter_map(Result::err));
+                    .extend(failed.into_iter().map(|(key, _)| key));
                 tokio::time::sleep(AGAIN).await;
                 continue;
             }
@@ -115,12 +123,20 @@ impl<R: Runner> Ticker<R> {
         }
     }
 
-    /// Makes a tick's events durable. Errors: the schedule, whose tick is still to be done.
-    async fn tick(&self, tick: Tick<ScheduleKey>) -> Result<(), ScheduleKey> {
+    /// Makes a tick's events durable, which failed so often before. Errors: the schedule, whose tick is still to be done.
+    async fn tick(&self, tick: Tick<ScheduleKey>, failed: u32) -> Result<(), ScheduleKey> {
         let schedules = self.catalog.schedules();
         let Some((entry, _)) = schedules.get(&tick.key) else { return Ok(()) };
+        let late = Timestamp::now().duration_since(tick.at);
+        let (wanted, given_up): (Vec<_>, Vec<_>) =
+            entry.targets.values().partition(|target| is_wanted(target, failed, late));
+        for target in given_up {
+            let (name, arn) = (&tick.key.name, &target.arn);
+            tracing::warn!(name, arn, failed, "a tick is given up, as its RetryPolicy says");
+        }
+        let attempt = failed + 1;
         let letters =
-            entry.targets.values().filter_map(|target| self.letter(&entry, target, &tick));
+            wanted.into_iter().filter_map(|target| self.letter(&entry, target, &tick, attempt));
         let mut batch = Batch::new();
         let at = tick.at.as_millisecond();
         schedules.mark_done(&mut batch, &tick.key, at);
@@ -150,6 +166,7 @@ impl<R: Runner> Ticker<R> {
         entry: &ScheduleEntry,
         target: &ScheduleTarget,
         tick: &Tick<ScheduleKey>,
+        attempt: u32,
     ) -> Option<Letter> {
         let Some(address) = self.courier.0.runner.resolve(&target.arn) else {
             tracing::warn!(
@@ -162,7 +179,9 @@ impl<R: Runner> Ticker<R> {
         let id = uuid::Uuid::new_v4();
         let payload = match (&target.input, entry.key.kind) {
             (Some(input), ScheduleKind::Rule) => input.clone(),
-            (Some(input), ScheduleKind::Schedule) => fill_in(input, entry, &self.region, tick, id),
+            (Some(input), ScheduleKind::Schedule) => {
+                fill_in(input, &Filling { entry, region: &self.region, tick, id, attempt })
+            }
             (None, _) => event(entry, &self.region, tick, id),
         };
         let mut lineage = Lineage::default();
@@ -171,6 +190,14 @@ impl<R: Runner> Ticker<R> {
         let request_id = uuid::Uuid::new_v4().to_string();
         Some(Letter::new(address, request_id, trace, Bytes::from(payload)))
     }
+}
+
+/// Whether a target is still to be sent a tick: how often that may fail and how late it may be, its RetryPolicy says
+/// (EventBridge Scheduler user guide, "Retry policy", 2026-11). What becomes of it from then on, its function's settings of
+/// asynchronous invocation say.
+fn is_wanted(target: &ScheduleTarget, failed: u32, late: SignedDuration) -> bool {
+    let age = SignedDuration::from_secs(target.age_s.unwrap_or(AGE_S).into());
+    failed <= target.retries.unwrap_or(RETRIES) && late <= age
 }
 
 /// When a schedule is due; the reason where what is stored cannot be read.
@@ -230,22 +257,25 @@ fn event(entry: &ScheduleEntry, region: &str, tick: &Tick<ScheduleKey>, id: uuid
     .to_string()
 }
 
-/// The input with what Scheduler fills in (user guide, "Adding context attributes", 2026-11).
-fn fill_in(
-    input: &str,
-    entry: &ScheduleEntry,
-    region: &str,
-    tick: &Tick<ScheduleKey>,
+/// What Scheduler knows of one start.
+struct Filling<'a> {
+    entry: &'a ScheduleEntry,
+    region: &'a str,
+    tick: &'a Tick<ScheduleKey>,
     id: uuid::Uuid,
-) -> String {
+    attempt: u32,
+}
+
+/// The input with what Scheduler fills in (user guide, "Adding context attributes", 2026-11).
+fn fill_in(input: &str, with: &Filling<'_>) -> String {
     if !input.contains("<aws.scheduler.") {
         return input.to_owned();
     }
     input
-        .replace("<aws.scheduler.schedule-arn>", &arn(entry, region))
-        .replace("<aws.scheduler.scheduled-time>", &seconds(tick.at))
-        .replace("<aws.scheduler.execution-id>", &id.to_string())
-        .replace("<aws.scheduler.attempt-number>", "1")
+        .replace("<aws.scheduler.schedule-arn>", &arn(with.entry, with.region))
+        .replace("<aws.scheduler.scheduled-time>", &seconds(with.tick.at))
+        .replace("<aws.scheduler.execution-id>", &with.id.to_string())
+        .replace("<aws.scheduler.attempt-number>", &with.attempt.to_string())
 }
 
 /// An X-Ray trace header of its own, not sampled.
@@ -253,4 +283,29 @@ fn new_trace_id() -> String {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let seconds = Timestamp::now().as_second();
     format!("Root=1-{seconds:08x}-{};Parent={};Sampled=0", &id[..24], &id[16..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(retries: Option<u32>, age_s: Option<u32>) -> ScheduleTarget {
+        ScheduleTarget { arn: "f".to_owned(), role: None, input: None, retries, age_s }
+    }
+
+    // A target's RetryPolicy bounds how often and how late it is tried; without one, EventBridge's own bounds hold.
+    #[test]
+    fn retry_policies_hold() {
+        let second = SignedDuration::from_secs(1);
+        for (target, failed, seconds) in [
+            (target(Some(0), Some(60)), 0, 60),
+            (target(Some(3), Some(60)), 3, 60),
+            (target(None, None), 185, 86_400),
+        ] {
+            let late = SignedDuration::from_secs(seconds);
+            assert!(is_wanted(&target, failed, late), "{target:?}");
+            assert!(!is_wanted(&target, failed + 1, late), "{target:?}: too often");
+            assert!(!is_wanted(&target, failed, late + second), "{target:?}: too late");
+        }
+    }
 }

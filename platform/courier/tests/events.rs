@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use catalog::{Catalog, Store};
-use courier::{AcceptError, Address, Courier, Ended, Letter, Ran, Runner, Standing};
+use courier::{AcceptError, Address, Backlog, Courier, Ended, Letter, Ran, Runner, Standing};
 use model::{FunctionId, Span, TenantId};
 use queue::{Limits, Patience};
 use serde_json::Value;
@@ -125,12 +125,12 @@ fn open(folder: &TempDir, runner: &Arc<Made>) -> (Store, Courier<Made>) {
 
 async fn is_empty(courier: &Courier<Made>) {
     for _ in 0..6000 {
-        if courier.held() == (0, 0) {
+        if courier.backlog() == Backlog::default() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{:?} are held", courier.held());
+    panic!("{:?} are held", courier.backlog());
 }
 
 // An event is run once and forgotten; one whose function fails three times, one that is throttled and one whose run panics

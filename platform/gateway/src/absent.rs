@@ -4,7 +4,6 @@
 
 /// Name, method, and path with `*` for one segment, as in `route`.
 pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
-    ("AddLayerVersionPermission", "POST", "/2018-10-31/layers/*/versions/*/policy"),
     ("CheckpointDurableExecution", "POST", "/2025-12-01/durable-executions/*/checkpoint"),
     ("CreateCapacityProvider", "POST", "/2025-11-30/capacity-providers"),
     ("CreateCodeSigningConfig", "POST", "/2020-04-22/code-signing-configs"),
@@ -14,7 +13,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("DeleteDurableExecution", "DELETE", "/2025-12-01/durable-executions/*"),
     ("DeleteEventSourceMapping", "DELETE", "/2015-03-31/event-source-mappings/*"),
     ("DeleteFunctionCodeSigningConfig", "DELETE", "/2020-06-30/functions/*/code-signing-config"),
-    ("DeleteLayerVersion", "DELETE", "/2018-10-31/layers/*/versions/*"),
     ("DeleteResourcePolicy", "DELETE", "/2026-07-09/resource-policy/*"),
     ("GetCapacityProvider", "GET", "/2025-11-30/capacity-providers/*"),
     ("GetCodeSigningConfig", "GET", "/2020-04-22/code-signing-configs/*"),
@@ -25,9 +23,6 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
     ("GetFunctionCodeSigningConfig", "GET", "/2020-06-30/functions/*/code-signing-config"),
     ("GetFunctionRecursionConfig", "GET", "/2024-08-31/functions/*/recursion-config"),
     ("GetFunctionScalingConfig", "GET", "/2025-11-30/functions/*/function-scaling-config"),
-    ("GetLayerVersion", "GET", "/2018-10-31/layers/*/versions/*"),
-    ("GetLayerVersionByArn", "GET", "/2018-10-31/layers?find=LayerVersion"),
-    ("GetLayerVersionPolicy", "GET", "/2018-10-31/layers/*/versions/*/policy"),
     ("GetResourcePolicy", "GET", "/2026-07-09/resource-policy/*"),
     ("GetRuntimeManagementConfig", "GET", "/2021-07-20/functions/*/runtime-management-config"),
     ("ListCapacityProviders", "GET", "/2025-11-30/capacity-providers"),
@@ -40,16 +35,12 @@ pub(crate) const ABSENT: &[(&str, &str, &str)] = &[
         "/2025-11-30/capacity-providers/*/function-versions",
     ),
     ("ListFunctionsByCodeSigningConfig", "GET", "/2020-04-22/code-signing-configs/*/functions"),
-    ("ListLayerVersions", "GET", "/2018-10-31/layers/*/versions"),
-    ("ListLayers", "GET", "/2018-10-31/layers"),
     ("PauseDurableExecution", "POST", "/2025-12-01/durable-executions/*/pause"),
-    ("PublishLayerVersion", "POST", "/2018-10-31/layers/*/versions"),
     ("PutFunctionCodeSigningConfig", "PUT", "/2020-06-30/functions/*/code-signing-config"),
     ("PutFunctionRecursionConfig", "PUT", "/2024-08-31/functions/*/recursion-config"),
     ("PutFunctionScalingConfig", "PUT", "/2025-11-30/functions/*/function-scaling-config"),
     ("PutResourcePolicy", "PUT", "/2026-07-09/resource-policy/*"),
     ("PutRuntimeManagementConfig", "PUT", "/2021-07-20/functions/*/runtime-management-config"),
-    ("RemoveLayerVersionPermission", "DELETE", "/2018-10-31/layers/*/versions/*/policy/*"),
     ("ResumeDurableExecution", "POST", "/2025-12-01/durable-executions/*/resume"),
     (
         "SendDurableExecutionCallbackFailure",

@@ -1,6 +1,6 @@
-//! A function's code on its way in: from Base64 in a request to a stored package, or the error that AWS gives.
+//! The code of a function or a layer on its way in: from Base64 in a request to a stored package, or the error that AWS gives.
 //!
-//! Deliberately knows nothing of functions.
+//! Deliberately knows nothing of either.
 
 use crate::error::{ApiError, ErrorKind};
 use crate::settings;
@@ -10,15 +10,17 @@ use base64::prelude::BASE64_STANDARD;
 use catalog::{Catalog, PackageError, StoredPackage};
 use std::io::ErrorKind as IoErrorKind;
 
-/// The zip that a request carries.
-pub(crate) fn decode(code: CodeRequest) -> Result<Vec<u8>, ApiError> {
+/// The zip that a request carries for `what`, a function or a layer.
+pub(crate) fn decode(code: CodeRequest, what: &str) -> Result<Vec<u8>, ApiError> {
     if code.source_kms_key_arn.is_some_and(|arn| !arn.is_empty()) {
         return Err(settings::absent("SourceKMSKeyArn"));
     }
     let Some(text) = code.zip_file else {
         let name = match (&code.s3_bucket, &code.s3_key, &code.image_uri) {
             (None, None, None) => {
-                return Err(ApiError::parameter("Please provide a source for function code."));
+                return Err(ApiError::parameter(format!(
+                    "Please provide a source for {what} code."
+                )));
             }
             (_, _, Some(_)) => "ImageUri",
             _ => "S3Bucket",
@@ -38,7 +40,12 @@ pub(crate) fn decode(code: CodeRequest) -> Result<Vec<u8>, ApiError> {
 
 /// Has the catalog take a zip in. Blocks on the disk.
 pub(crate) fn store(catalog: &Catalog, zip: &[u8]) -> Result<StoredPackage, ApiError> {
-    catalog.store_package(zip).map_err(|error| match &error {
+    catalog.store_package(zip).map_err(|error| package_error(&error))
+}
+
+/// Why a package cannot be taken in, measured or merged, as AWS says it.
+pub(crate) fn package_error(error: &PackageError) -> ApiError {
+    match error {
         PackageError::NotZip { reason } => ApiError::parameter(format!(
             "Could not unzip uploaded file. Please check your file, then try to upload again. \
              ({reason})"
@@ -62,14 +69,14 @@ pub(crate) fn store(catalog: &Catalog, zip: &[u8]) -> Result<StoredPackage, ApiE
             "Could not unzip uploaded file. Please check your file, then try to upload again. \
              ({refused})"
         )),
-    })
+    }
 }
 
 /// What there is no room for.
 pub(crate) fn disk_is_full() -> ApiError {
     ApiError::new(
         ErrorKind::CodeStorageExceeded,
-        "Code storage limit exceeded: the platform's disk is full. Delete functions, or have space \
+        "Code storage limit exceeded: the platform's disk is full. Delete functions or layers, or have space \
          freed in its data directory.",
     )
 }

@@ -313,9 +313,12 @@ impl<E: Engine> Inner<E> {
             Route::Operation(Operation::Invoke | Operation::InvokeWithResponseStream, _) => {
                 self.limits.payload_bytes
             }
-            Route::Operation(Operation::CreateFunction | Operation::UpdateFunctionCode, _) => {
-                CODE_REQUEST_BYTES
-            }
+            Route::Operation(
+                Operation::CreateFunction
+                | Operation::UpdateFunctionCode
+                | Operation::PublishLayerVersion,
+                _,
+            ) => CODE_REQUEST_BYTES,
             _ => REQUEST_BYTES,
         }
     }
@@ -357,6 +360,9 @@ impl<E: Engine> Inner<E> {
             }
             Route::Operation(Operation::CreateFunction, _) => {
                 (ErrorKind::RequestEntityTooLarge, "CreateFunction")
+            }
+            Route::Operation(Operation::PublishLayerVersion, _) => {
+                (ErrorKind::RequestEntityTooLarge, "PublishLayerVersion")
             }
             _ => (ErrorKind::RequestEntityTooLarge, "requested"),
         };

@@ -16,6 +16,7 @@ mod eventbridge;
 mod eventstream;
 mod gateway;
 mod isolation;
+mod layer;
 mod only;
 mod operation;
 mod policy;

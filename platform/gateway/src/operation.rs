@@ -11,6 +11,8 @@ mod event_invoke;
 mod function;
 pub(crate) mod invoke;
 mod invoke_stream;
+mod layer;
+mod layer_policy;
 mod package;
 mod policy;
 mod tag;
@@ -94,6 +96,15 @@ impl<E: Engine> Inner<E> {
                 self.delete_provisioned(&call, first).await
             }
             Operation::ListProvisionedConcurrencyConfigs => self.list_provisioned(&call, first),
+            Operation::PublishLayerVersion => self.publish_layer(call, first).await,
+            Operation::ListLayerVersions => self.list_layer_versions(&call, first),
+            Operation::GetLayerVersionByArn => self.get_layer_by_arn(&call),
+            Operation::ListLayers => self.list_layers(&call),
+            Operation::GetLayerVersion => self.get_layer(&call, first, second),
+            Operation::DeleteLayerVersion => self.delete_layer(&call, first, second).await,
+            Operation::AddLayerVersionPermission => self.add_layer_grant(call, names).await,
+            Operation::GetLayerVersionPolicy => self.get_layer_policy(&call, names),
+            Operation::RemoveLayerVersionPermission => self.remove_layer_grant(&call, names).await,
         }
     }
 
@@ -184,14 +195,14 @@ impl<E: Engine> Inner<E> {
     }
 }
 
-/// Why something was not attached.
-enum Refused {
+/// Why something was not changed: the change itself did not fit, or the catalog refused.
+enum Refused<C> {
     Api(ApiError),
-    Catalog(EditError),
+    Catalog(C),
 }
 
-impl From<EditError> for Refused {
-    fn from(error: EditError) -> Self {
+impl<C> From<C> for Refused<C> {
+    fn from(error: C) -> Self {
         Self::Catalog(error)
     }
 }

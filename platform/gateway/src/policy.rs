@@ -4,6 +4,7 @@
 //! nothing of what has a policy.
 
 use crate::error::{ApiError, ErrorKind};
+use crate::reference::is_word;
 use crate::validation::{Constraint, Violations};
 use catalog::{Policy, Statement};
 use serde::Deserialize;
@@ -17,6 +18,10 @@ const ACTION_PATTERN: &str = "(lambda:[*]|lambda:[a-zA-Z]+|[*])";
 const PRINCIPAL_PATTERN: &str = r"[^\s]+";
 const PRINCIPAL_MAX: usize = 2048;
 const ACCOUNT_PATTERN: &str = r"\d{12}";
+/// What a policy of a layer's version may allow, and to whom.
+const LAYER_ACTION: &str = "lambda:GetLayerVersion";
+const LAYER_PRINCIPAL_PATTERN: &str = r"\d{12}|\*|arn:(aws[a-zA-Z-]*):iam::\d{12}:root";
+const ORGANIZATION_PATTERN: &str = "o-[a-z0-9]{10,32}";
 
 /// AddPermission and AddLayerVersionPermission.
 #[derive(Debug, Default, Deserialize)]
@@ -36,22 +41,63 @@ pub(crate) struct PermissionRequest {
     pub revision_id: Option<String>,
 }
 
-/// The statement that a request asks for. Errors: ValidationException, InvalidParameterValueException.
+/// The statement that AddLayerVersionPermission asks for. Errors: ValidationException, InvalidParameterValueException.
+pub(crate) fn read_layer_statement(request: PermissionRequest) -> Result<Statement, ApiError> {
+    let mut violations = Violations::default();
+    check_id(request.statement_id.as_deref(), &mut violations);
+    match request.action.as_deref() {
+        None => violations.add_missing("action"),
+        Some(LAYER_ACTION) => {}
+        Some(other) => violations.add(other, "action", Constraint::Pattern(LAYER_ACTION)),
+    }
+    let is_root = |text: &str| {
+        let rest = text.strip_prefix("arn:").and_then(|rest| rest.split_once(":iam::"));
+        rest.and_then(|(_, rest)| rest.strip_suffix(":root")).is_some_and(is_account)
+    };
+    match request.principal.as_deref() {
+        None => violations.add_missing("principal"),
+        Some(who) if who == "*" || is_account(who) || is_root(who) => {}
+        Some(who) => violations.add(who, "principal", Constraint::Pattern(LAYER_PRINCIPAL_PATTERN)),
+    }
+    let organization = request.organization_id;
+    if let Some(id) = organization.as_deref().filter(|id| !is_organization(id)) {
+        violations.add(id, "organizationId", Constraint::Pattern(ORGANIZATION_PATTERN));
+    }
+    violations.finish()?;
+    let principal = request.principal.unwrap_or_default();
+    if organization.is_some() && principal != "*" {
+        return Err(ApiError::parameter("OrganizationId may be given with the principal * only."));
+    }
+    Ok(Statement {
+        id: request.statement_id.unwrap_or_default(),
+        action: LAYER_ACTION.to_owned(),
+        principal,
+        principal_org_id: organization,
+        ..Statement::default()
+    })
+}
+
+fn check_id(id: Option<&str>, violations: &mut Violations) {
+    let Some(id) = id else { return violations.add_missing("statementId") };
+    violations.check_length(id, "statementId", ID_MAX);
+    if !is_word(id) {
+        violations.add(id, "statementId", Constraint::Pattern(ID_PATTERN));
+    }
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_organization(id: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    id.strip_prefix("o-").is_some_and(|id| (10..=32).contains(&id.len()) && id.bytes().all(is_part))
+}
+
+/// The statement that AddPermission asks for. Errors: ValidationException, InvalidParameterValueException.
 pub(crate) fn read_statement(request: PermissionRequest) -> Result<Statement, ApiError> {
     let mut violations = Violations::default();
-    let is_word = |text: &str| {
-        !text.is_empty()
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    };
-    match request.statement_id.as_deref() {
-        None => violations.add_missing("statementId"),
-        Some(id) => {
-            violations.check_length(id, "statementId", ID_MAX);
-            if !is_word(id) {
-                violations.add(id, "statementId", Constraint::Pattern(ID_PATTERN));
-            }
-        }
-    }
+    check_id(request.statement_id.as_deref(), &mut violations);
     match request.action.as_deref() {
         None => violations.add_missing("action"),
         Some(action) if !is_action(action) => {
@@ -68,7 +114,6 @@ pub(crate) fn read_statement(request: PermissionRequest) -> Result<Statement, Ap
             }
         }
     }
-    let is_account = |text: &&String| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
     if let Some(account) = request.source_account.as_ref().filter(|account| !is_account(account)) {
         violations.add(account, "sourceAccount", Constraint::Pattern(ACCOUNT_PATTERN));
     }
@@ -178,7 +223,7 @@ pub(crate) fn statement_json(statement: &Statement, arn: &str) -> String {
 fn statement_value(statement: &Statement, arn: &str) -> Value {
     let principal = match statement.principal.as_str() {
         "*" => json!("*"),
-        account if account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()) => {
+        account if is_account(account) => {
             json!({ "AWS": format!("arn:aws:iam::{account}:root") })
         }
         arn if arn.starts_with("arn:") => json!({ "AWS": arn }),
@@ -229,7 +274,6 @@ fn is_action(action: &str) -> bool {
 
 /// Everyone, an account, someone in one, or a service.
 fn is_principal(text: &str) -> bool {
-    let is_account = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
     if let Some(rest) = text.strip_prefix("arn:") {
         let parts: Vec<&str> = rest.splitn(5, ':').collect();
         return matches!(parts[..], [partition, "iam" | "sts", "", account, who]

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 pub(crate) enum Route<'a> {
     /// An operation that this platform has, of what these names say.
     Operation(Operation, Names<'a>),
-    /// The zip of a function's code, at a URL that GetFunction gave out.
+    /// The zip of a function's or a layer's code, at a URL that GetFunction or GetLayerVersion gave out.
     Package(Cow<'a, str>),
     /// An operation of Lambda that this platform does not have.
     Absent(&'static str),
@@ -25,8 +25,10 @@ pub(crate) enum Route<'a> {
 pub(crate) struct Names<'a> {
     /// As a rule the name or ARN of a function.
     pub first: Cow<'a, str>,
-    /// As an alias, or the id of a statement.
+    /// As an alias, the id of a statement, or the number of a layer's version.
     pub second: Cow<'a, str>,
+    /// The id of a statement about a layer's version.
+    pub third: Cow<'a, str>,
 }
 
 macro_rules! operations {
@@ -86,10 +88,21 @@ operations! {
     PutProvisionedConcurrencyConfig: "PUT", "/2019-09-30/functions/*/provisioned-concurrency";
     GetProvisionedConcurrencyConfig: "GET", "/2019-09-30/functions/*/provisioned-concurrency";
     DeleteProvisionedConcurrencyConfig: "DELETE", "/2019-09-30/functions/*/provisioned-concurrency";
+    PublishLayerVersion: "POST", "/2018-10-31/layers/*/versions";
+    ListLayerVersions: "GET", "/2018-10-31/layers/*/versions";
+    GetLayerVersionByArn: "GET", "/2018-10-31/layers?find=LayerVersion";
+    ListLayers: "GET", "/2018-10-31/layers";
+    GetLayerVersion: "GET", "/2018-10-31/layers/*/versions/*";
+    DeleteLayerVersion: "DELETE", "/2018-10-31/layers/*/versions/*";
+    AddLayerVersionPermission: "POST", "/2018-10-31/layers/*/versions/*/policy";
+    GetLayerVersionPolicy: "GET", "/2018-10-31/layers/*/versions/*/policy";
+    RemoveLayerVersionPermission: "DELETE", "/2018-10-31/layers/*/versions/*/policy/*";
 }
 
-/// Where packages are downloaded from; not part of Lambda's API, which gives out URLs of S3.
+/// Where packages of functions are downloaded from, and below [`LAYER_PACKAGES`] those of layers; not part of Lambda's API, which gives out URLs of S3.
 pub(crate) const PACKAGES: &str = "/packages/";
+/// No function has a slash in its name.
+pub(crate) const LAYER_PACKAGES: &str = "layers/";
 
 /// The route of a request; path and query are the raw ones.
 pub(crate) fn route<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Route<'a> {
@@ -123,7 +136,7 @@ fn matched<'a>(pattern: &str, path: &'a str, query: Option<&str>) -> Option<Name
         return None;
     }
     let path = path.strip_suffix('/').unwrap_or(path);
-    let mut names = [None, None];
+    let mut names = [None, None, None];
     let mut rest = Some(path);
     let mut pattern = pattern.split('/').peekable();
     while let Some(expected) = pattern.next() {
@@ -151,8 +164,8 @@ fn matched<'a>(pattern: &str, path: &'a str, query: Option<&str>) -> Option<Name
         }
         rest = after;
     }
-    let [first, second] = names.map(|name| name.map(decode_path).unwrap_or_default());
-    rest.is_none().then_some(Names { first, second })
+    let [first, second, third] = names.map(|name| name.map(decode_path).unwrap_or_default());
+    rest.is_none().then_some(Names { first, second, third })
 }
 
 /// Where tagged resources are; their ARNs are the rest of the path.
@@ -163,7 +176,7 @@ mod tests {
     use super::*;
 
     fn names<'a>(first: &'a str, second: &'a str) -> Names<'a> {
-        Names { first: first.into(), second: second.into() }
+        Names { first: first.into(), second: second.into(), third: "".into() }
     }
 
     // The paths of the service model lead to their operations, with an ARN decoded and a trailing slash accepted.
@@ -199,7 +212,8 @@ mod tests {
                 Some((path, query)) => (path, Some(query)),
                 None => (*pattern, None),
             };
-            let path = path.replacen('*', "one", 1).replacen('*', "two", 1);
+            let fill = |path: String, name: &&str| path.replacen('*', name, 1);
+            let path = ["one", "two", "three"].iter().fold(path.to_owned(), fill);
             let method = Method::from_bytes(verb.as_bytes()).expect("a method");
             match route(&method, &path, query) {
                 Route::Operation(found, _) => assert_eq!(found, *operation, "{path}"),

@@ -5,6 +5,7 @@
 use crate::error::ApiError;
 use crate::gateway::Limits;
 use crate::isolation;
+use crate::layer;
 use crate::shape::{AbsentSettings, SettingsRequest};
 use crate::validation::{Constraint, Violations};
 use catalog::{Settings, SettingsChange, Tracing};
@@ -36,6 +37,7 @@ pub(crate) fn check(request: &SettingsRequest, limits: &Limits, violations: &mut
     if let Some(description) = &request.description {
         check_description(description, violations);
     }
+    layer::check_arns(request.layers.as_deref().unwrap_or_default(), violations);
     if let Some(timeout) = request.timeout {
         violations.check_range(timeout, "timeout", (1, i64::from(limits.timeout_s_max)));
     }
@@ -64,7 +66,8 @@ pub(crate) fn check_description(description: &str, violations: &mut Violations) 
     violations.check_length(description, "description", DESCRIPTION_MAX);
 }
 
-/// The request's settings as changes. Call [`check`] first: numbers out of range are cut to it here.
+/// The request's settings as changes, but for its layers, which are for the catalog to gather. Call [`check`] first: numbers
+/// out of range are cut to it here.
 pub(crate) fn change(
     request: SettingsRequest,
     runtimes: &[String],
@@ -97,6 +100,7 @@ pub(crate) fn change(
             "Active" => Tracing::Active,
             _ => Tracing::PassThrough,
         }),
+        layers: None,
     })
 }
 
@@ -118,6 +122,7 @@ pub(crate) fn complete(change: SettingsChange) -> Result<Settings, ApiError> {
         ephemeral_storage: change.ephemeral_storage.unwrap_or(MemoryMib(512)),
         timeout: change.timeout.unwrap_or(Span::from_secs(3)),
         tracing: change.tracing.unwrap_or_default(),
+        layers: change.layers.unwrap_or_default(),
     })
 }
 

@@ -4,7 +4,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use catalog::{Function, State, Tracing, Version};
+use catalog::{Function, LayerVersion, State, Tracing, Version};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -57,6 +57,7 @@ pub(crate) struct SettingsRequest {
     pub environment: Option<EnvironmentRequest>,
     pub ephemeral_storage: Option<EphemeralStorage>,
     pub tracing_config: Option<TracingConfigRequest>,
+    pub layers: Option<Vec<String>>,
     pub revision_id: Option<String>,
 }
 
@@ -86,7 +87,6 @@ pub(crate) struct AbsentSettings {
     dead_letter_config: Option<Value>,
     #[serde(rename = "KMSKeyArn")]
     kms_key_arn: Option<Value>,
-    layers: Option<Value>,
     file_system_configs: Option<Value>,
     image_config: Option<Value>,
     code_signing_config_arn: Option<Value>,
@@ -109,7 +109,6 @@ impl AbsentSettings {
             ("VpcConfig", &self.vpc_config),
             ("DeadLetterConfig", &self.dead_letter_config),
             ("KMSKeyArn", &self.kms_key_arn),
-            ("Layers", &self.layers),
             ("FileSystemConfigs", &self.file_system_configs),
             ("ImageConfig", &self.image_config),
             ("CodeSigningConfigArn", &self.code_signing_config_arn),
@@ -163,6 +162,8 @@ pub(crate) struct Configuration<'a> {
     revision_id: &'a str,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers: Vec<UsedLayer<'a>>,
     package_type: &'static str,
     architectures: [&'a str; 1],
     ephemeral_storage: EphemeralStorage,
@@ -174,6 +175,14 @@ pub(crate) struct Configuration<'a> {
 #[serde(rename_all = "PascalCase")]
 struct Environment<'a> {
     variables: &'a BTreeMap<String, String>,
+}
+
+/// Layer, as a part of FunctionConfiguration.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct UsedLayer<'a> {
+    arn: &'a str,
+    code_size: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -241,8 +250,7 @@ impl<'a> Configuration<'a> {
             timeout: function.timeout.as_nanos() / 1_000_000_000,
             memory_size: function.memory.0,
             last_modified: last_modified(function.last_modified_unix_ms),
-            code_sha256: BASE64_STANDARD
-                .encode(hex::decode(&function.code_digest).unwrap_or_default()),
+            code_sha256: code_sha256(&function.code_digest),
             version: function.version,
             environment: (!variables.is_empty()).then_some(Environment { variables }),
             tracing_config: TracingConfig {
@@ -253,6 +261,11 @@ impl<'a> Configuration<'a> {
             },
             revision_id: &function.revision_id,
             status: None,
+            layers: function
+                .layers
+                .iter()
+                .map(|layer| UsedLayer { arn: &layer.arn, code_size: layer.size })
+                .collect(),
             package_type: "Zip",
             architectures: [&function.architecture],
             ephemeral_storage: EphemeralStorage { size: i64::from(function.ephemeral_storage.0) },
@@ -349,6 +362,101 @@ pub(crate) struct VersionsAnswer<'a> {
     pub versions: Vec<Configuration<'a>>,
 }
 
+/// PublishLayerVersion and GetLayerVersion.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct LayerVersionAnswer<'a> {
+    pub content: LayerContent,
+    pub layer_arn: String,
+    #[serde(flatten)]
+    pub version: LayerVersionShown<'a>,
+}
+
+/// LayerVersionContentOutput.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct LayerContent {
+    location: String,
+    code_sha256: String,
+    code_size: u64,
+}
+
+impl LayerContent {
+    /// The code of a version, which is to be had at `location`.
+    pub fn of(version: &LayerVersion, location: String) -> Self {
+        Self { location, code_sha256: code_sha256(&version.digest), code_size: version.size }
+    }
+}
+
+/// LayerVersionsListItem.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct LayerVersionShown<'a> {
+    layer_version_arn: String,
+    version: u64,
+    description: &'a str,
+    created_date: String,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    compatible_architectures: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    compatible_runtimes: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    license_info: Option<&'a str>,
+}
+
+impl<'a> LayerVersionShown<'a> {
+    /// All of a version but its code.
+    pub fn of(version: &'a LayerVersion) -> Self {
+        Self {
+            layer_version_arn: version.arn(),
+            version: version.number,
+            description: &version.description,
+            created_date: last_modified(version.created_unix_ms),
+            compatible_architectures: &version.architectures,
+            compatible_runtimes: &version.runtimes,
+            license_info: version.license.as_deref(),
+        }
+    }
+}
+
+/// ListLayerVersions.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct LayerVersionsAnswer<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_marker: Option<String>,
+    pub layer_versions: Vec<LayerVersionShown<'a>>,
+}
+
+/// LayersListItem.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct LayerShown<'a> {
+    layer_name: &'a str,
+    layer_arn: String,
+    latest_matching_version: LayerVersionShown<'a>,
+}
+
+impl<'a> LayerShown<'a> {
+    /// A layer by its latest version of those that were asked for.
+    pub fn of(version: &'a LayerVersion) -> Self {
+        Self {
+            layer_name: &version.name,
+            layer_arn: version.layer_arn(),
+            latest_matching_version: LayerVersionShown::of(version),
+        }
+    }
+}
+
+/// ListLayers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct LayersAnswer<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_marker: Option<String>,
+    pub layers: Vec<LayerShown<'a>>,
+}
+
 /// GetAccountSettings.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -379,6 +487,11 @@ pub(crate) fn last_modified_seconds(unix_ms: u64) -> String {
     let ms = i64::try_from(unix_ms).unwrap_or(0);
     let stamp = Timestamp::from_millisecond(ms).unwrap_or_default();
     stamp.strftime("%Y-%m-%dT%H:%M:%S+0000").to_string()
+}
+
+/// CodeSha256: the digest of a package, lower-case hexadecimal, in Base64.
+pub(crate) fn code_sha256(digest: &str) -> String {
+    BASE64_STANDARD.encode(hex::decode(digest).unwrap_or_default())
 }
 
 /// As in `2026-11-20T19:49:58.123+0000`.

@@ -99,7 +99,8 @@ impl<E: Engine> Inner<E> {
         body: Incoming,
     ) -> Result<Answer, Answer> {
         let claim = match url.config.auth {
-            UrlAuth::None => None,
+            UrlAuth::None if url.allows(None) => None,
+            UrlAuth::None => return Err(forbidden()),
             UrlAuth::AwsIam => {
                 let claim = self.credentials.claim(parts, SystemTime::now());
                 Some(claim.map_err(|_| forbidden())?)
@@ -117,13 +118,14 @@ impl<E: Engine> Inner<E> {
             None => None,
             Some(claim) => {
                 let key = self.credentials.verify(claim, parts, &hash).map_err(|_| forbidden())?;
-                if key.tenant != url.function.tenant {
+                if key.tenant != url.function.tenant && !url.allows(Some(key.tenant)) {
                     return Err(forbidden());
                 }
                 Some(key)
             }
         };
-        let caller = Caller { key: key.as_deref(), peer, request_id, url_id: target.id };
+        let (key, url_id, scheme) = (key.as_deref(), target.id, self.scheme);
+        let caller = Caller { key, peer, request_id, url_id, scheme };
         let trace = self.trace_header(parts);
         let payload = event::of(parts, target.path, &body, &caller, &trace);
         if payload.len() > limit {
@@ -181,7 +183,8 @@ fn whole(invoked: Invoked, arn: &str, answer: impl FnOnce(Bytes) -> Answer) -> A
     }
 }
 
-/// As the real URLs say it for a signature that is missing or wrong, and for a URL that is not there.
+/// As the real URLs say it for a signature that is missing or wrong, for a policy that does not let the caller in, and for a
+/// URL that is not there.
 fn forbidden() -> Answer {
     let mut answer =
         plain(StatusCode::FORBIDDEN, "{\"Message\":\"Forbidden\"}", "application/json");

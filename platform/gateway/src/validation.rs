@@ -14,6 +14,7 @@ pub(crate) enum Constraint<'a> {
     Pattern(&'a str),
     OneOf(&'a str),
     EachOneOf(&'a str),
+    EachPattern(&'a str),
     KeysPattern(&'a str),
     ValuesIn(&'a str, &'a str),
     NotNull,
@@ -37,6 +38,11 @@ impl fmt::Display for Constraint<'_> {
                 f,
                 "Member must satisfy constraint: [Member must satisfy enum value set: [{set}], \
                  Member must not be null]"
+            ),
+            Self::EachPattern(pattern) => write!(
+                f,
+                "Member must satisfy constraint: [Member must satisfy regular expression pattern: \
+                 {pattern}, Member must not be null]"
             ),
             Self::KeysPattern(pattern) => write!(
                 f,
@@ -93,11 +99,13 @@ impl Violations {
 
     /// ValidationException, if anything was noted.
     pub fn finish(self) -> Result<(), ApiError> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.error()) }
+    }
+
+    /// ValidationException, of what was noted.
+    pub fn error(self) -> ApiError {
         let (count, plural) = (self.0.len(), if self.0.len() == 1 { "" } else { "s" });
-        if count == 0 {
-            return Ok(());
-        }
         let message = format!("{count} validation error{plural} detected: {}", self.0.join("; "));
-        Err(ApiError::new(ErrorKind::Validation, message))
+        ApiError::new(ErrorKind::Validation, message)
     }
 }

@@ -42,6 +42,26 @@ pub enum Status<'a> {
     Error(&'a str),
 }
 
+/// When an init happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Before any invocation.
+    Init,
+    /// In an invocation, since it failed before.
+    Invoke,
+}
+
+/// An init, as its report has it.
+#[derive(Clone, Copy, Debug)]
+pub struct InitReport<'a> {
+    /// When it happened.
+    pub phase: Phase,
+    /// How long it took.
+    pub duration: Span,
+    /// How it ended.
+    pub status: Status<'a>,
+}
+
 /// An invocation, as its report has it.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
@@ -116,12 +136,18 @@ impl Format {
     }
 
     /// The line at the end of an init. As text it is written where the init failed.
-    pub fn init_report(self, at: SystemTime, init: Span, status: Status<'_>) -> Option<String> {
+    pub fn init_report(self, at: SystemTime, init: &InitReport<'_>) -> Option<String> {
+        let InitReport { duration, status, .. } = *init;
+        let phase = match init.phase {
+            Phase::Init => "init",
+            Phase::Invoke => "invoke",
+        };
         match (self, status) {
             (Self::Text, Status::Success) => None,
             (Self::Text, status) => {
+                let duration = Millis(duration);
                 let mut line =
-                    format!("INIT_REPORT Init Duration: {} ms\tPhase: init\t", Millis(init));
+                    format!("INIT_REPORT Init Duration: {duration} ms\tPhase: {phase}\t");
                 push_status(&mut line, status);
                 line.push('\n');
                 Some(line)
@@ -129,14 +155,28 @@ impl Format {
             (Self::Json(level), status) => {
                 let mut record = json!({
                     "initializationType": "on-demand",
-                    "phase": "init",
+                    "phase": phase,
                     "status": status.word(),
-                    "metrics": { "durationMs": millis(init) },
+                    "metrics": { "durationMs": millis(duration) },
                 });
                 if let Status::Error(kind) = status {
                     record["errorType"] = kind.into();
                 }
                 event(level, status.levels().1, at, "platform.initReport", record)
+            }
+        }
+    }
+
+    /// The line of an extension that has registered for these events.
+    pub fn extension(self, at: SystemTime, name: &str, events: &[String]) -> Option<String> {
+        match self {
+            Self::Text => {
+                let events = events.join(", ");
+                Some(format!("EXTENSION\tName: {name}\tState: Ready\tEvents: [{events}]\n"))
+            }
+            Self::Json(level) => {
+                let record = json!({ "name": name, "state": "Ready", "events": events });
+                event(level, SystemLevel::Info, at, "platform.extension", record)
             }
         }
     }
@@ -170,6 +210,11 @@ impl Format {
             }
         }
     }
+}
+
+/// The report of an invocation as extensions are told it, whatever their function's format: a JSON object.
+pub fn report_event(at: SystemTime, report: &Report<'_>) -> String {
+    json!({ "time": stamp(at), "type": "platform.report", "record": record(report) }).to_string()
 }
 
 impl<'a> Status<'a> {
@@ -352,8 +397,35 @@ mod tests {
             Some("1970-01-01T00:00:00.000Z r Task timed out after 3.00 seconds\n\n")
         );
         assert_eq!(
-            Format::Text.init_report(UNIX_EPOCH, Span::from_secs(10), Status::Timeout).as_deref(),
+            Format::Text
+                .init_report(
+                    UNIX_EPOCH,
+                    &InitReport {
+                        phase: Phase::Init,
+                        duration: Span::from_secs(10),
+                        status: Status::Timeout
+                    }
+                )
+                .as_deref(),
             Some("INIT_REPORT Init Duration: 10000.00 ms\tPhase: init\tStatus: timeout\t\n")
+        );
+        let again = InitReport {
+            phase: Phase::Invoke,
+            duration: Span::from_millis(12),
+            status: Status::Error("Extension.Crash"),
+        };
+        assert_eq!(
+            Format::Text.init_report(UNIX_EPOCH, &again).as_deref(),
+            Some(
+                "INIT_REPORT Init Duration: 12.00 ms\tPhase: invoke\tStatus: error\t\
+                 Error Type: Extension.Crash\t\n"
+            )
+        );
+        assert_eq!(
+            Format::Text
+                .extension(UNIX_EPOCH, "watcher", &["INVOKE".into(), "SHUTDOWN".into()])
+                .as_deref(),
+            Some("EXTENSION\tName: watcher\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n")
         );
     }
 

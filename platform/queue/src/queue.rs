@@ -118,6 +118,12 @@ impl Queue {
         self.bytes
     }
 
+    /// When the oldest event that is held was accepted.
+    pub fn oldest(&self) -> Option<Time> {
+        // Events are numbered as they come.
+        self.entries.values().next().map(|entry| entry.accepted)
+    }
+
     /// Events that run, or whose end is being stored.
     pub fn running(&self) -> u32 {
         self.running

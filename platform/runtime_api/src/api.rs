@@ -6,6 +6,7 @@ use crate::connection::{CONNECTIONS_LIMIT, Connection, Read};
 use crate::event::{Event, ResponseMode};
 use crate::extension::{Extensions, Setup};
 use crate::head::{Head, Route};
+use crate::subscription::Subscription;
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -37,6 +38,8 @@ pub struct ConnectionId(pub usize);
 pub enum Happened {
     /// It waits for an event, and so do all extensions.
     Ready,
+    /// The runtime waits for an event; extensions may not yet. Only where there are some.
+    RuntimeReady,
     /// All external extensions have registered: the runtime may be started. Only where there are some.
     ExtensionsRegistered,
     /// An extension says that it failed.
@@ -48,6 +51,8 @@ pub enum Happened {
         /// What it calls its error.
         reason: String,
     },
+    /// An extension has subscribed to telemetry; what it subscribed to before is forgotten.
+    Subscribed(Box<Subscription>),
     /// It answered its event.
     Response(Bytes),
     /// It answered its event with an error: Lambda's error JSON.
@@ -421,6 +426,9 @@ impl RuntimeApi {
         if matches!(self.state, State::Started | State::ResponseSent) && !self.parked.is_empty() {
             self.state = State::Ready;
             self.extensions.close_registration();
+            if self.extensions.registered().next().is_some() {
+                self.happened.push_back(Happened::RuntimeReady);
+            }
         }
         self.tell_ready();
     }

@@ -5,6 +5,7 @@
 
 use crate::event::Event;
 use crate::head::ExtensionHeaders;
+use crate::subscription::{Api, Subscription};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -51,6 +52,33 @@ impl ShutdownReason {
     }
 }
 
+/// An extension that has registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered<'a> {
+    /// Its name; of an external one, its file's.
+    pub name: &'a str,
+    /// What it asked to be told of: `INVOKE`, `SHUTDOWN`.
+    pub events: &'a [String],
+    /// Whose process it is.
+    pub place: Place,
+}
+
+/// Where an extension runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the runtime's process.
+    Internal,
+    /// In a process of its own.
+    External,
+}
+
+impl Registered<'_> {
+    /// Whether it is to be told when the instance ends.
+    pub fn wants_shutdown(&self) -> bool {
+        self.events.iter().any(|event| event == SHUTDOWN)
+    }
+}
+
 /// The extensions that have registered.
 #[derive(Debug)]
 pub(crate) struct Extensions {
@@ -70,8 +98,9 @@ enum Registration {
 struct Extension {
     name: String,
     identifier: String,
-    wants_invoke: bool,
-    wants_shutdown: bool,
+    events: Vec<String>,
+    place: Place,
+    subscribed_by: Option<Api>,
     state: State,
     /// The event in its hands, kept to be handed over again.
     event: Option<String>,
@@ -93,6 +122,12 @@ enum State {
     Lost,
     /// It said that it failed.
     Failed,
+}
+
+impl Extension {
+    fn wants(&self, event: &str) -> bool {
+        self.events.iter().any(|it| it == event)
+    }
 }
 
 /// What becomes of an extension's request.
@@ -128,10 +163,19 @@ impl Reply {
     }
 
     pub fn accepted() -> Self {
-        Self { status: "202 Accepted", header: None, body: "{\"status\":\"OK\"}\n".to_owned() }
+        Self { status: ACCEPTED, header: None, body: "{\"status\":\"OK\"}\n".to_owned() }
+    }
+
+    pub fn subscribed() -> Self {
+        Self { status: "200 OK", header: None, body: "\"OK\"".to_owned() }
     }
 }
 
+/// The events of an invocation, and of the end.
+const INVOKE: &str = "INVOKE";
+const SHUTDOWN: &str = "SHUTDOWN";
+
+const ACCEPTED: &str = "202 Accepted";
 const BAD_REQUEST: &str = "400 Bad Request";
 const FORBIDDEN: &str = "403 Forbidden";
 
@@ -157,9 +201,13 @@ impl Extensions {
         self.registration = Registration::Closed;
     }
 
-    /// Whether one wants to be told of the shutdown.
-    pub fn want_shutdown(&self) -> bool {
-        self.registered.iter().any(|it| it.wants_shutdown && it.state != State::Failed)
+    /// Those that have registered.
+    pub fn registered(&self) -> impl Iterator<Item = Registered<'_>> {
+        self.registered.iter().map(|it| Registered {
+            name: &it.name,
+            events: &it.events,
+            place: it.place,
+        })
     }
 
     /// Takes in a registration.
@@ -186,9 +234,9 @@ impl Extensions {
         let is_external = self.setup.external.iter().any(|it| it == name);
         for event in &body.events {
             match event.as_str() {
-                "INVOKE" => {}
-                "SHUTDOWN" if is_external => {}
-                "SHUTDOWN" => {
+                INVOKE => {}
+                SHUTDOWN if is_external => {}
+                SHUTDOWN => {
                     let message = "SHUTDOWN event is not supported for internal extensions";
                     let kind = "ShutdownEventNotSupportedForInternalExtension";
                     return Err(Reply::error(BAD_REQUEST, kind, message));
@@ -213,12 +261,12 @@ impl Extensions {
             return Err(Reply::error(FORBIDDEN, "Extension.TooManyExtensions", &message));
         }
         let identifier = self.identifier();
-        let wants = |what: &str| body.events.iter().any(|event| event == what);
         self.registered.push(Extension {
             name: name.to_owned(),
             identifier: identifier.clone(),
-            wants_invoke: wants("INVOKE"),
-            wants_shutdown: wants("SHUTDOWN"),
+            events: body.events,
+            place: if is_external { Place::External } else { Place::Internal },
+            subscribed_by: None,
             state: State::Registered,
             event: None,
             queued: None,
@@ -267,6 +315,35 @@ impl Extensions {
             let message = format!("Unknown extension {identifier}");
             Reply::error(FORBIDDEN, "Extension.UnknownExtensionIdentifier", &message)
         })
+    }
+
+    /// An extension asks for telemetry. Errors: what to answer.
+    pub fn subscribe(
+        &mut self,
+        api: Api,
+        headers: &ExtensionHeaders,
+        body: &[u8],
+    ) -> Result<Subscription, Reply> {
+        let index = self.find(headers)?;
+        if self.setup.external.is_empty() {
+            let message = format!("{} API is not supported", api.errors());
+            let kind = format!("{}.NotSupported", api.errors());
+            return Err(Reply::error(ACCEPTED, &kind, &message));
+        }
+        if self.registration == Registration::Closed {
+            let message = format!("{} API subscription is closed already", api.errors());
+            let kind = format!("{}.SubscriptionClosed", api.errors());
+            return Err(Reply::error(FORBIDDEN, &kind, &message));
+        }
+        let it = &mut self.registered[index];
+        if it.subscribed_by.is_some_and(|other| other != api) {
+            let message = "the extension has subscribed by the other API already";
+            return Err(Reply::error(BAD_REQUEST, api.invalid(), message));
+        }
+        let subscription = Subscription::read(api, &it.name, body)
+            .map_err(|wrong| Reply::error(BAD_REQUEST, api.invalid(), &wrong))?;
+        it.subscribed_by = Some(api);
+        Ok(subscription)
     }
 
     /// A `next` came over a connection. `is_read` tells whether all that was sent over another one was read.
@@ -324,7 +401,7 @@ impl Extensions {
             "tracing": { "type": "X-Amzn-Trace-Id", "value": &*event.trace_id },
         })
         .to_string();
-        for it in self.registered.iter_mut().filter(|it| it.wants_invoke) {
+        for it in self.registered.iter_mut().filter(|it| it.wants(INVOKE)) {
             it.queued = Some(told.clone());
         }
     }
@@ -338,7 +415,7 @@ impl Extensions {
         })
         .to_string();
         for it in &mut self.registered {
-            it.queued = it.wants_shutdown.then(|| told.clone());
+            it.queued = it.wants(SHUTDOWN).then(|| told.clone());
         }
     }
 
@@ -410,6 +487,38 @@ mod tests {
         let identifiers = [one, two].map(|reply| reply.header.expect("an identifier").1);
         assert_ne!(identifiers[0], identifiers[1]);
         assert!(identifiers.iter().all(|it| it.len() == 36 && it.as_bytes()[14] == b'8'));
+    }
+
+    // Telemetry is for extensions that have registered, until the init is over, by one API, and where some have processes.
+    #[test]
+    fn subscriptions() {
+        let body = br#"{"schemaVersion": "2022-07-01", "types": ["platform"],
+            "destination": {"protocol": "TCP", "port": 80}}"#;
+        let registered = |external: &[&str]| {
+            let external = external.iter().map(|name| (*name).to_owned()).collect();
+            let mut extensions = Extensions::new(Setup { external, ..Setup::default() });
+            let identifier = extensions.register(&headers("out"), b"{}").header.expect("one").1;
+            let own = ExtensionHeaders { identifier: Some(identifier), ..headers("out") };
+            (extensions, own)
+        };
+        let (mut alone, own) = registered(&[]);
+        let reply = alone.subscribe(Api::Telemetry, &own, body).expect_err("no processes");
+        assert_eq!((reply.status, kind(&reply).as_str()), (ACCEPTED, "Telemetry.NotSupported"));
+        let (mut extensions, own) = registered(&["out"]);
+        let mut refused = |api, headers: &ExtensionHeaders, body: &[u8]| {
+            kind(&extensions.subscribe(api, headers, body).expect_err("refused"))
+        };
+        assert_eq!(refused(Api::Logs, &headers("out"), body), "Extension.MissingHeader");
+        assert_eq!(refused(Api::Logs, &own, body), "Logs.ValidationError", "a schema of the other");
+        assert_eq!(refused(Api::Telemetry, &own, b"{}"), "ValidationError");
+        let subscribed = extensions.subscribe(Api::Telemetry, &own, body).expect("valid");
+        assert_eq!(subscribed.extension, "out");
+        assert_eq!(extensions.subscribe(Api::Telemetry, &own, body), Ok(subscribed));
+        let reply = extensions.subscribe(Api::Logs, &own, body).expect_err("by the other");
+        assert!(reply.body.contains("other API"));
+        extensions.close_registration();
+        let reply = extensions.subscribe(Api::Telemetry, &own, body).expect_err("late");
+        assert_eq!(kind(&reply), "Telemetry.SubscriptionClosed");
     }
 
     // What cannot be registered is refused as the service refuses it.

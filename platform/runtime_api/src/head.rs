@@ -1,6 +1,7 @@
 //! The head of one request: what is asked, and how long its body is.
 
 use crate::event::ResponseMode;
+use crate::subscription::Api;
 use httparse::{EMPTY_HEADER, Status};
 
 /// Most bytes of a request's head. The runtimes of AWS put stack traces of up to 64 KiB into a header.
@@ -27,6 +28,7 @@ pub(crate) enum ExtensionRoute {
     Next,
     InitError,
     ExitError,
+    Subscribe(Api),
 }
 
 /// What the headers of an extension's request say.
@@ -174,6 +176,15 @@ fn route(method: &str, path: &str) -> Route {
     if let Some(rest) = path.strip_prefix("/2020-01-01/extension/") {
         return extension_route(method, rest);
     }
+    let subscribed = match path.trim_end_matches('/') {
+        "/2022-07-01/telemetry" => Some(Api::Telemetry),
+        "/2020-08-15/logs" => Some(Api::Logs),
+        _ => None,
+    };
+    if let Some(api) = subscribed {
+        let route = Route::Extension(ExtensionRoute::Subscribe(api));
+        return if method == "PUT" { route } else { Route::MethodNotAllowed };
+    }
     let Some(rest) = path.strip_prefix("/2018-06-01/runtime/") else {
         return Route::NotFound;
     };
@@ -234,6 +245,11 @@ mod tests {
         assert_eq!(of(&format!("GET {extension}/event/next")), Ok(next));
         assert_eq!(of(&format!("GET {extension}/register")), Ok(Route::MethodNotAllowed));
         assert_eq!(of(&format!("GET {extension}/else")), Ok(Route::NotFound));
+        let subscribe = |api| Ok(Route::Extension(ExtensionRoute::Subscribe(api)));
+        assert_eq!(of("PUT /2022-07-01/telemetry"), subscribe(Api::Telemetry));
+        assert_eq!(of("PUT /2022-07-01/telemetry/"), subscribe(Api::Telemetry));
+        assert_eq!(of("PUT /2020-08-15/logs"), subscribe(Api::Logs));
+        assert_eq!(of("POST /2020-08-15/logs"), Ok(Route::MethodNotAllowed));
         assert_eq!(of("GET /"), Ok(Route::NotFound));
         assert_eq!(of(&format!("GET {runtime}/invocation/a/b/c")), Ok(Route::NotFound));
     }

@@ -7,7 +7,7 @@ use sandbox::container::{
     Container, ContainerConfig, ContainerImage, Control, Network, Program, Reveal,
 };
 use sandbox::runtime::Launch;
-use sandbox::{Grace, HostSize, Identity, Kind, Settings};
+use sandbox::{Grace, HostSize, Identity, Kind, Phase, Settings};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -85,6 +85,8 @@ async fn platform(directory: &Path) -> (Container, ContainerImage, Settings) {
     container.make_host(HOST, size).await.expect("a cell");
     let image = ContainerImage {
         package: directory.to_owned(),
+        layers: None,
+        extensions: Vec::new(),
         launch: Launch { program: "/usr/bin/sleep".into(), arguments: vec!["600".into()] },
     };
     let settings = Settings {
@@ -118,6 +120,7 @@ async fn measure(shared: &Arc<(Container, ContainerImage, Settings)>) {
                 host: HOST,
                 environment: BTreeMap::new(),
                 log: None,
+                phase: Phase::Init,
             };
             let program = Program { image, settings, identity: &identity };
             container.create(program).await.expect("a sandbox")

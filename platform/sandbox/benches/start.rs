@@ -7,7 +7,7 @@ use sandbox::container::{
     Container, ContainerConfig, ContainerImage, Control, Network, Program, Reveal,
 };
 use sandbox::runtime::Launch;
-use sandbox::{Grace, HostSize, Identity, Kind, Settings};
+use sandbox::{Grace, HostSize, Identity, Kind, Phase, Settings};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -70,6 +70,7 @@ async fn measure(
             host: HOST,
             environment: BTreeMap::new(),
             log: None,
+            phase: Phase::Init,
         };
         let began = Instant::now();
         let program = Program { image, settings: &settings, identity: &identity };
@@ -187,6 +188,8 @@ async fn main() {
     let directory = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("directory");
     let image = ContainerImage {
         package: directory.path().to_owned(),
+        layers: None,
+        extensions: Vec::new(),
         launch: Launch { program: "/usr/bin/true".into(), arguments: Vec::new() },
     };
     let apart = Duration::from_millis(300);

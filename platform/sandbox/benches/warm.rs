@@ -8,7 +8,7 @@ mod process;
 use model::{MemoryMib, Span};
 use process::Process;
 use sandbox::container::ContainerInstance;
-use sandbox::{Grace, Instance, Invocation, Log, Outcome, Settings};
+use sandbox::{Instance, Invocation, Log, Outcome, Settings, ShutdownReason};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -58,7 +58,7 @@ fn measure(instances: usize, log: Log, window: Duration) -> u64 {
                     assert!(answered);
                     count += 1;
                 }
-                instance.stop(Grace(Span::ZERO)).await;
+                instance.stop(ShutdownReason::Spindown).await;
                 count
             }));
         }

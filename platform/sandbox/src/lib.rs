@@ -10,7 +10,9 @@ pub mod runtime;
 mod seam;
 
 pub use log::{DroppedLines, LogLine, LogSink};
+pub use runtime_api::ShutdownReason;
 pub use seam::{
-    End, Facts, Grace, HostError, HostSize, HostUse, Identity, Instance, InstanceUse, Invocation,
-    Kind, Log, Outcome, Package, PrepareError, Settings, Sink, StartError, Started, Tail, Usage,
+    End, Extension, Facts, Grace, HostError, HostSize, HostUse, Identity, Instance, InstanceUse,
+    Invocation, Kind, Log, Outcome, Package, Phase, PrepareError, Settings, Sink, StartError,
+    Started, Tail, Usage,
 };

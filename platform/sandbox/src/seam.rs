@@ -3,6 +3,7 @@
 use crate::log::LogSink;
 use bytes::Bytes;
 use model::{HostId, InstanceId, MemoryMib, Span};
+use runtime_api::ShutdownReason;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::Ipv4Addr;
@@ -109,14 +110,19 @@ pub trait Instance: Send + 'static {
     /// Freezes, pauses, or does nothing. The next `invoke` undoes it.
     fn rest(&mut self) -> impl Future<Output = ()> + Send;
 
+    /// Hands the platform's report of an invocation, as the JSON of a `platform.report`, to the extensions that have
+    /// subscribed to telemetry. They get it when they run next.
+    fn tell(&mut self, report: &str);
+
     /// What it has used so far.
     fn usage(&self) -> Usage;
 
     /// Returns when the instance has ended by itself. Cancel-safe.
     fn ended(&mut self) -> impl Future<Output = End> + Send;
 
-    /// Ends it: SIGTERM, `grace`, SIGKILL. Returns when nothing of it is left (processes, cgroups, mounts, /tmp).
-    fn stop(self, grace: Grace) -> impl Future<Output = ()> + Send;
+    /// Ends it, at once where it has no extensions; else they have time to end by themselves, as Lambda gives it. Returns
+    /// when nothing of it is left (processes, cgroups, mounts, /tmp).
+    fn stop(self, reason: ShutdownReason) -> impl Future<Output = ()> + Send;
 }
 
 /// Code as it was uploaded, unpacked on disk and content-addressed.
@@ -126,6 +132,8 @@ pub struct Package {
     pub digest: String,
     /// Directory with the unpacked files, read-only to functions.
     pub directory: PathBuf,
+    /// Directory with the files of all of the function's layers, merged; read-only to functions. None where it has none.
+    pub layers: Option<PathBuf>,
 }
 
 /// Settings of one function version.
@@ -162,6 +170,18 @@ pub struct Identity {
     pub environment: BTreeMap<String, String>,
     /// Takes every line that its processes write; None where nobody wants them.
     pub log: Option<Arc<dyn LogSink>>,
+    /// When its init happens.
+    pub phase: Phase,
+}
+
+/// When an init happens, as telemetry tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Before any invocation.
+    #[default]
+    Init,
+    /// In an invocation, since it failed before.
+    Invoke,
 }
 
 /// An instance and what its start cost.
@@ -171,8 +191,19 @@ pub struct Started<I> {
     pub instance: I,
     /// From the request to the sandbox's first exec.
     pub creation: Span,
-    /// From that exec to the runtime's first `next`.
+    /// From that exec to the first `next` of the runtime and of all extensions.
     pub init: Span,
+    /// The extensions that have registered.
+    pub extensions: Vec<Extension>,
+}
+
+/// An extension, internal or external.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// Its name.
+    pub name: String,
+    /// What it is told of: `INVOKE`, `SHUTDOWN`.
+    pub events: Vec<String>,
 }
 
 /// One event for a function.
@@ -280,14 +311,24 @@ pub enum End {
         /// Limit.
         limit: u64,
     },
-    /// An extension failed, or ended before the instance did.
+    /// An extension failed, or could not be started.
     Extension {
         /// Its name.
         name: String,
-        /// Lambda's name for it: `Extension.Crash`, `Extension.InitError`, `Extension.ExitError`.
+        /// Lambda's name for it: `Extension.LaunchError`, `Extension.InitError`,
+        /// `Extension.ExitError`.
         kind: &'static str,
         /// What it said, or how it ended.
         reason: String,
+    },
+    /// An external extension's process ended before the instance did; Lambda's `Extension.Crash`.
+    ExtensionExited {
+        /// Its name.
+        name: String,
+        /// Exit status, or None where a signal ended it.
+        status: Option<i32>,
+        /// The signal.
+        signal: Option<i32>,
     },
     /// There is nothing to run: a function that brings its own runtime has no executable `bootstrap`.
     NoEntrypoint,
@@ -295,6 +336,22 @@ pub enum End {
     Protocol(String),
     /// It was stopped from outside.
     Stopped,
+}
+
+impl End {
+    /// Lambda's type of error for it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::InitError(_) | Self::Exited { .. } | Self::Protocol(_) => "Runtime.ExitError",
+            Self::OutOfMemory => "Runtime.OutOfMemory",
+            Self::InitTimedOut => "Sandbox.Timedout",
+            Self::ResponseTooLarge { .. } => "Function.ResponseSizeTooLarge",
+            Self::NoEntrypoint => "Runtime.InvalidEntrypoint",
+            Self::Extension { kind, .. } => kind,
+            Self::ExtensionExited { .. } => "Extension.Crash",
+            Self::Stopped => "Sandbox.Failure",
+        }
+    }
 }
 
 /// How long an instance may take to end after SIGTERM.
@@ -308,6 +365,8 @@ pub struct Usage {
     pub cpu: Span,
     /// Highest memory.
     pub memory_peak_bytes: u64,
+    /// Of the invocation that was answered last: how long it went on after that, where there are extensions.
+    pub extensions: Span,
 }
 
 /// What a kind can and cannot do on this machine; each limitation in one sentence for the report.
@@ -331,6 +390,15 @@ pub enum PrepareError {
         runtime: String,
         /// What there is.
         found: String,
+    },
+    /// Layers would hide the interpreter.
+    #[error(
+        "this platform's interpreter {interpreter} lies under /opt, which layers hide: install it under /usr, or do without \
+         layers"
+    )]
+    HiddenByLayers {
+        /// The interpreter.
+        interpreter: PathBuf,
     },
     /// A file operation failed.
     #[error("cannot make package {digest} ready in {path}")]

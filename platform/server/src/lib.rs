@@ -3,6 +3,7 @@
 //! Carries out what the scheduler decides. Deliberately knows nothing of how anything is measured.
 
 pub mod accounts;
+mod busy_poll;
 mod environment;
 mod identity;
 mod journal;

@@ -12,6 +12,7 @@ mod instances;
 mod ledger;
 mod scrape;
 
+use crate::busy_poll::BusyPoll;
 use crate::journal::Journal;
 use catalog::Function;
 use courier::Courier;
@@ -22,17 +23,13 @@ use model::{
     FunctionId, HostId, InstanceId, InvocationId, MemoryMib, RoleId, Span, TenantId, Time,
 };
 use sandbox::runtime::ReservedError;
-use sandbox::{Grace, Kind, Settings, StartError};
+use sandbox::{Kind, Settings, StartError};
 use scheduler::{Action, Epoch, Event, HostLoad, HostPhase, HostView, Profile, Scheduler};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 use worker::{Command, Handle};
-
-/// Grace between SIGTERM and SIGKILL for an instance that is reclaimed (AWS: 500 ms with an internal extension, Lambda
-/// developer guide, "Shutdown phase", 2026).
-const GRACE: Grace = Grace(Span::from_millis(500));
 
 /// A platform that runs.
 pub struct Platform<K: Kind>(Arc<Shared<K>>);
@@ -49,6 +46,7 @@ struct Shared<K: Kind> {
     timer: Notify,
     /// Woken when an instance is gone, for [`Self::drain`].
     gone: Notify,
+    busy_poll: BusyPoll,
 }
 
 struct State<K: Kind> {
@@ -78,7 +76,9 @@ struct Deployed<K: Kind> {
 struct Running<K: Kind> {
     handle: Handle,
     deployed: Arc<Deployed<K>>,
-    init: Span,
+    init: Init,
+    /// How many have registered.
+    extensions: usize,
     invocation: Option<InvocationId>,
     log: Arc<InstanceLog>,
     /// CPU time that is accounted for.
@@ -87,6 +87,27 @@ struct Running<K: Kind> {
     began: Instant,
     /// An invocation that has its answer, and whose report comes once the instance has come to rest.
     finished: Option<Box<Finished>>,
+}
+
+/// How far the init of an instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Init {
+    /// It took so long, before any invocation.
+    Done(Span),
+    /// It failed, and is tried again in the first invocation.
+    Failed,
+    /// It succeeded in an invocation.
+    Again,
+}
+
+impl Init {
+    /// What of it an invocation waited for before it began.
+    fn before(self) -> Option<Span> {
+        match self {
+            Self::Done(init) => Some(init),
+            Self::Failed | Self::Again => None,
+        }
+    }
 }
 
 /// Why an instance did not start, and where its lines are.
@@ -145,8 +166,11 @@ impl<K: Kind> Platform<K> {
             courier: Mutex::new(None),
             timer: Notify::new(),
             gone: Notify::new(),
+            busy_poll: BusyPoll::new(),
         });
         tokio::spawn(Arc::clone(&shared).keep_time());
+        let watched = Arc::clone(&shared);
+        tokio::spawn(async move { watched.busy_poll.watch().await });
         Self(shared)
     }
 
@@ -266,7 +290,7 @@ impl<K: Kind> Shared<K> {
                 self.dispatch(state, now, (instance, invocation), cold);
             }
             Action::Rest { instance } => state.tell(instance, Command::Rest),
-            Action::Reclaim { instance, .. } => state.tell(instance, Command::Reclaim(GRACE)),
+            Action::Reclaim { instance, reason } => self.reclaim(state, instance, reason),
             Action::Reject { invocation, reason } => {
                 if let Some(pending) = state.pending.get(&invocation) {
                     self.ledger.rejected(&pending.invoke.function, &reason);

@@ -20,20 +20,7 @@ pub fn ended(request_id: &str, end: &End) -> Reply {
             let why = "the platform's own process that runs functions has died: try again";
             Reply::Failure(Failure::Unavailable(why.to_owned()))
         }
-        end => Reply::FunctionError(error_json(kind(end), &message(request_id, end))),
-    }
-}
-
-/// Type of the error of an end.
-pub fn kind(end: &End) -> &'static str {
-    match end {
-        End::InitError(_) | End::Exited { .. } | End::Protocol(_) => "Runtime.ExitError",
-        End::OutOfMemory => "Runtime.OutOfMemory",
-        End::InitTimedOut => "Sandbox.Timedout",
-        End::ResponseTooLarge { .. } => "Function.ResponseSizeTooLarge",
-        End::NoEntrypoint => "Runtime.InvalidEntrypoint",
-        End::Extension { kind, .. } => kind,
-        End::Stopped => "Sandbox.Failure",
+        end => Reply::FunctionError(error_json(end.kind(), &message(request_id, end))),
     }
 }
 
@@ -52,8 +39,17 @@ pub fn message(request_id: &str, end: &End) -> String {
         End::Protocol(what) => {
             format!("RequestId: {request_id} Error: Runtime broke its protocol: {what}")
         }
+        End::Extension { kind: "Extension.LaunchError", reason, .. } => {
+            format!("RequestId: {request_id} Error: {reason}")
+        }
         End::Extension { name, reason, .. } => {
             format!("RequestId: {request_id} Error: extension {name}: {reason}")
+        }
+        End::ExtensionExited { signal: Some(signal), .. } => {
+            format!("RequestId: {request_id} Error: signal: {}", signal_name(*signal))
+        }
+        End::ExtensionExited { status, .. } => {
+            format!("RequestId: {request_id} Error: exit status {}", status.unwrap_or_default())
         }
         End::NoEntrypoint => format!(
             "RequestId: {request_id} Error: Couldn't find valid bootstrap(s): \

@@ -5,4 +5,4 @@
 
 mod life;
 
-pub use life::{Command, Dispatch, Handle, Report, Start, launch};
+pub use life::{Command, Dispatch, FailedInit, Handle, Report, Start, launch};

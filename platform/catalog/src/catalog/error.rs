@@ -1,6 +1,7 @@
 //! Why the catalog refuses.
 
 use crate::function::Function;
+use crate::package::PackageError;
 use crate::store::{OpenStoreError, StoreError};
 use std::io;
 use std::path::PathBuf;
@@ -48,6 +49,22 @@ pub enum EditError {
     Store(#[from] StoreError),
 }
 
+/// Why a version of a layer was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EditLayerError {
+    /// There is no such version.
+    #[error("layer {name} has no version {number}")]
+    NoVersion {
+        /// Name of the layer.
+        name: String,
+        /// Number of the version.
+        number: u64,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Why a function was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
@@ -57,6 +74,17 @@ pub enum CreateError {
         /// Its name.
         name: String,
     },
+    /// Its code and layers are too large together.
+    #[error("code and layers are {bytes} bytes unpacked, limit is {limit} bytes")]
+    TooLarge {
+        /// Bytes of all files.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Its package cannot be measured.
+    #[error(transparent)]
+    Package(#[from] PackageError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -87,6 +115,17 @@ pub enum UpdateError {
         /// Its state.
         function: Arc<Function>,
     },
+    /// Its code and layers would be too large together.
+    #[error("code and layers are {bytes} bytes unpacked, limit is {limit} bytes")]
+    TooLarge {
+        /// Bytes of all files.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Its package cannot be measured.
+    #[error(transparent)]
+    Package(#[from] PackageError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -2,6 +2,7 @@
 //!
 //! Version 0 is what was written before there was a version: functions by `tenant/name`, each with its tags, and one counter.
 //! Version 1 has keys of bytes in every table, a state per function and version, and what all versions share on its own.
+//! Version 2 may have layers, whose packages a program of version 1 would take for ones that nobody needs.
 //!
 //! A step from one version to the next is one transaction: after a crash in its midst, the store is as it was. The table
 //! `functions` changes the type of its keys with version 1, so that a program of version 0 refuses the store and takes no
@@ -17,7 +18,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The version that this program writes.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// Where the version is.
 const FORMAT: TableDefinition<&str, u64> = TableDefinition::new("format");
 const FORMAT_VERSION: &str = "version";

@@ -3,19 +3,18 @@
 use super::version::PublishAsked;
 use super::{Found, PageOf, empty, finish, marker, parse, revision_error, store_error};
 use crate::answer::Answer;
+use crate::code;
 use crate::engine::{Engine, PrepareFailed};
 use crate::error::{ApiError, ErrorKind};
 use crate::gateway::{Call, Inner, blocking, failed_state, json_answer};
+use crate::layer;
 use crate::reference::{Reference, is_latest};
-use crate::route::PACKAGES;
 use crate::settings;
 use crate::shape::{
     AbsentSettings, CodeLocation, CodeRequest, Concurrency, Configuration, CreateRequest,
     GetAnswer, ListAnswer, SettingsRequest, UpdateCodeRequest,
 };
-use crate::signature::Presign;
 use crate::validation::{Constraint, Violations};
-use crate::{canonical, code};
 use catalog::{
     CreateError, Function, NewFunction, SettingsChange, State, UpdateError, UpdateOf, Updated,
     Version,
@@ -23,7 +22,6 @@ use catalog::{
 use http::StatusCode;
 use model::TenantId;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// Functions on one page of ListFunctions, however many are asked for (AWS Lambda API reference, 2026-11).
 const PAGE_MAX: usize = 50;
@@ -125,9 +123,11 @@ impl<E: Engine> Inner<E> {
         settings::refuse_absent(&absent)?;
         let tags = request.tags.unwrap_or_default();
         settings::check_tags(&tags)?;
-        let change = settings::change(asked, &self.engine.runtimes())?;
+        let layers = asked.layers.clone();
+        let mut change = settings::change(asked, &self.engine.runtimes())?;
+        change.layers = self.gather_layers(tenant, layers)?;
         let settings = settings::complete(change)?;
-        let zip = code::decode(request.code.unwrap_or_default())?;
+        let zip = code::decode(request.code.unwrap_or_default(), "function")?;
         let (name, region) = (reference.name.to_owned(), self.region.clone());
         let architecture = own.to_owned();
         let new = NewFunction { tenant, name, region, architecture, tags, settings };
@@ -136,18 +136,11 @@ impl<E: Engine> Inner<E> {
 
     pub(crate) fn get_function(&self, call: &Call<'_>, name: &str) -> Result<Answer, ApiError> {
         let Found { function, qualifier } = self.find(call, name)?;
-        let host = canonical::host(call.parts).unwrap_or("localhost");
-        let location = self.credentials.presign(
-            &call.key,
-            &Presign {
-                scheme: self.scheme.word(),
-                host,
-                path: &match function.version {
-                    Version::Latest => format!("{PACKAGES}{}", function.name),
-                    version => format!("{PACKAGES}{}:{version}", function.name),
-                },
-                region: &self.region,
-                now: SystemTime::now(),
+        let location = self.package_url(
+            call,
+            &match function.version {
+                Version::Latest => function.name.clone(),
+                version => format!("{}:{version}", function.name),
             },
         );
         let code = CodeLocation { repository_type: "S3", location };
@@ -245,9 +238,13 @@ impl<E: Engine> Inner<E> {
         violations.finish()?;
         settings::refuse_absent(&absent)?;
         let revision_id = asked.revision_id.clone();
-        let change = Change::Settings(Box::new(settings::change(asked, &self.engine.runtimes())?));
+        let layers = asked.layers.clone();
+        let mut change = Box::new(settings::change(asked, &self.engine.runtimes())?);
         let (inner, tenant) = (self.clone(), call.tenant());
         let work = async move {
+            let gatherer = inner.clone();
+            change.layers = blocking(move || gatherer.gather_layers(tenant, layers)).await??;
+            let change = Change::Settings(change);
             let function = inner.update(tenant, name, revision_id, change).await?;
             json_answer(StatusCode::OK, &Configuration::whole(&function))
         };
@@ -392,6 +389,8 @@ impl<E: Engine> Inner<E> {
                     ),
                 },
             ),
+            UpdateError::TooLarge { bytes, limit } => layer::too_large(bytes, limit),
+            UpdateError::Package(error) => code::package_error(&error),
             UpdateError::Store(error) => store_error(error),
         }
     }
@@ -406,7 +405,7 @@ fn read_update_code(body: &[u8]) -> Result<(UpdateCodeRequest, Vec<u8>), ApiErro
     let fits = settings::check_architectures(asked, architecture(), &mut violations);
     violations.finish()?;
     fits?;
-    Ok((request, code::decode(code)?))
+    Ok((request, code::decode(code, "function")?))
 }
 
 fn create_error(error: CreateError) -> ApiError {
@@ -414,6 +413,8 @@ fn create_error(error: CreateError) -> ApiError {
         CreateError::Exists { name } => {
             ApiError::new(ErrorKind::ResourceConflict, format!("Function already exist: {name}"))
         }
+        CreateError::TooLarge { bytes, limit } => layer::too_large(bytes, limit),
+        CreateError::Package(error) => code::package_error(&error),
         CreateError::Store(error) => store_error(error),
     }
 }

@@ -109,7 +109,7 @@ impl<E: Engine> Inner<E> {
             }
             InvocationType::Event => {
                 let target = EventTarget {
-                    tenant: call.tenant(),
+                    tenant: owner,
                     name: reference.name.to_owned(),
                     id: entry.latest.id,
                     qualifier: qualifier.map(str::to_owned),

@@ -225,7 +225,12 @@ impl<E: Engine> Inner<E> {
     fn url_answer(&self, named: &Named, qualifier: &str, config: UrlConfig) -> UrlAnswer {
         let id = self.urls.note(named.tenant, &named.name, qualifier);
         UrlAnswer {
-            function_url: format!("http://{id}.lambda-url.{}.{}/", self.region, base(&named.host)),
+            function_url: format!(
+                "{}://{id}.lambda-url.{}.{}/",
+                self.scheme.word(),
+                self.region,
+                base(&named.host)
+            ),
             function_arn: self.arn(named.tenant, &named.name, qualifier_of(qualifier)),
             auth_type: config.auth,
             cors: config.cors,

@@ -1,6 +1,6 @@
 //! Which URL leads where.
 
-use catalog::{Catalog, Function, UrlConfig};
+use catalog::{Access, Catalog, Entry, Function, UrlAuth, UrlConfig};
 use model::TenantId;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub(crate) struct FunctionUrl {
     /// [`LATEST`], or an alias.
     pub qualifier: String,
     pub config: UrlConfig,
+    /// The function with all that is attached to it.
+    entry: Arc<Entry>,
 }
 
 impl UrlBook {
@@ -48,11 +50,27 @@ impl UrlBook {
         let config = entry.attachments.urls.get(&owner.qualifier)?.clone();
         let qualifier = (owner.qualifier != LATEST).then_some(owner.qualifier.as_str());
         let function = entry.pick(qualifier, random)?;
-        Some(FunctionUrl { function, qualifier: owner.qualifier, config })
+        Some(FunctionUrl { function, qualifier: owner.qualifier, config, entry })
     }
 }
 
 impl FunctionUrl {
+    /// Whether the policy of the function, or of the alias, lets someone other than the owner ask here; None for someone
+    /// who gave no signature. It must allow both actions (Lambda developer guide, "Control access to Lambda function
+    /// URLs", since October 2025).
+    pub fn allows(&self, account: Option<TenantId>) -> bool {
+        let of = if self.qualifier == LATEST { "" } else { self.qualifier.as_str() };
+        let auth = match self.config.auth {
+            UrlAuth::None => "NONE",
+            UrlAuth::AwsIam => "AWS_IAM",
+        };
+        self.entry.attachments.policies.get(of).is_some_and(|policy| {
+            ["lambda:InvokeFunctionUrl", "lambda:InvokeFunction"].iter().all(|action| {
+                policy.allows(&Access { account, action, function_url_auth_type: Some(auth) })
+            })
+        })
+    }
+
     /// ARN of the function as it is invoked.
     pub fn arn(&self) -> String {
         let base = self.function.arn();

@@ -3,6 +3,7 @@
 //! Source: Lambda developer guide, "Request payload format" of function URLs, 2026-11.
 
 use crate::canonical;
+use crate::gateway::Scheme;
 use crate::signature::AccessKey;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -22,6 +23,7 @@ pub(super) struct Caller<'a> {
     pub peer: IpAddr,
     pub request_id: &'a Arc<str>,
     pub url_id: &'a str,
+    pub scheme: Scheme,
 }
 
 /// The event, as JSON.
@@ -115,12 +117,16 @@ fn headers(parts: &Parts, caller: &Caller<'_>, trace: &str, host: &str) -> Map<S
         let joined = String::from_utf8_lossy(&values.join(&b","[..])).into_owned();
         all.insert(name.as_str().to_owned(), joined.into());
     }
-    let port = host.rsplit_once(':').map_or("80", |(_, port)| port);
+    let usual_port = match caller.scheme {
+        Scheme::Http => "80",
+        Scheme::Https => "443",
+    };
+    let port = host.rsplit_once(':').map_or(usual_port, |(_, port)| port);
     all.insert("host".to_owned(), host.into());
     for (name, value) in [
         ("x-forwarded-for", caller.peer.to_string().as_str()),
         ("x-forwarded-port", port),
-        ("x-forwarded-proto", "http"),
+        ("x-forwarded-proto", caller.scheme.word()),
         ("x-amzn-trace-id", trace),
     ] {
         all.insert(name.to_owned(), value.into());

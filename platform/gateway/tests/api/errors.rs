@@ -235,7 +235,7 @@ async fn settings_that_cannot_be() {
     400 InvalidParameterValueException: FunctionName f:1 names a version: leave the qualifier out.
     404 ResourceNotFoundException: Functions from 'eu-west-1' are not reachable in this region ('us-east-1')
     403 AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to access functions of account 210987654321
-    400 InvalidParameterValueException: Not supported by this platform, leave it out: Layers.
+    400 InvalidParameterValueException: Layer version arn:aws:lambda:us-east-1:123456789012:layer:l:1 does not exist.
     400 InvalidParameterValueException: Not supported by this platform, leave it out: VpcConfig, SnapStart.
     400 InvalidParameterValueException: Not supported by this platform, leave it out: LoggingConfig.
     400 InvalidParameterValueException: Number of tags exceeds resource tag limit.

@@ -22,7 +22,10 @@ async fn events_are_accepted() {
     let seen: Vec<_> = server.seen().into_iter().filter(|it| it.starts_with("accept")).collect();
     assert_eq!(
         seen,
-        [r#"accept f None Some("Root=1-2-3") b"{}""#, r#"accept f None None b"{\"a\":1}""#]
+        [
+            r#"accept 123456789012 f None Some("Root=1-2-3") b"{}""#,
+            r#"accept 123456789012 f None None b"{\"a\":1}""#
+        ]
     );
 }
 

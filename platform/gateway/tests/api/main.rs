@@ -5,6 +5,7 @@ mod errors;
 mod events;
 mod faults;
 mod hostile;
+mod layers;
 mod lifecycle;
 mod limits;
 mod raw;

@@ -73,7 +73,8 @@ impl Engine for MadeUp {
     async fn accept(&self, event: Accept) -> Result<(), NotAccepted> {
         let Accept { function, payload, trace_id, .. } = event;
         let (name, qualifier) = (&function.name, &function.qualifier);
-        self.note(format!("accept {name} {qualifier:?} {trace_id:?} {payload:?}"));
+        let tenant = function.tenant;
+        self.note(format!("accept {tenant} {name} {qualifier:?} {trace_id:?} {payload:?}"));
         let payload: Value = serde_json::from_slice(&payload).expect("JSON");
         match payload["do"].as_str() {
             Some("gone") => Err(NotAccepted::NoFunction),
@@ -209,6 +210,13 @@ impl Server {
 
     pub async fn ask_json(&self, method: &str, target: &str, body: Value) -> Answer {
         self.ask(method, target, body.to_string()).await
+    }
+
+    /// Sends a request that another account signed.
+    pub async fn ask_as_other(&self, method: &str, target: &str, body: impl Into<Bytes>) -> Answer {
+        let mut request = self.request(method, target, body.into());
+        sign_request(&mut request, &Signer { key: "AKIDOTHER", ..Signer::default() });
+        self.send(request).await
     }
 
     /// Sends a signed invocation with further headers.

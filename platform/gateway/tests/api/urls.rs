@@ -8,8 +8,29 @@ use serde_json::{Value, json};
 
 const URLS: &str = "/2021-10-31/functions";
 
-/// A server with the function `f`, and the id of its URL.
+/// A server with the function `f`, and the id of its URL, which is open to all where nobody must sign.
 async fn with_url(config: Value) -> (Server, String) {
+    let is_open = config["AuthType"] == "NONE";
+    let (server, id) = with_closed_url(config).await;
+    if is_open {
+        allow(&server, "lambda:InvokeFunctionUrl", json!({ "FunctionUrlAuthType": "NONE" })).await;
+        allow(&server, "lambda:InvokeFunction", json!({ "InvokedViaFunctionUrl": true })).await;
+    }
+    (server, id)
+}
+
+/// Lets everyone do something, under conditions.
+async fn allow(server: &Server, action: &str, conditions: Value) {
+    let mut statement =
+        json!({ "StatementId": action.replace(':', "-"), "Action": action, "Principal": "*" });
+    let members = statement.as_object_mut().expect("an object");
+    members.extend(conditions.as_object().expect("an object").clone());
+    let added = server.ask_json("POST", "/2015-03-31/functions/f/policy", statement).await;
+    assert_eq!(added.status, 201, "{}", added.text());
+}
+
+/// The same without a word in its policy.
+async fn with_closed_url(config: Value) -> (Server, String) {
     let server = Server::start().await;
     server.create("f").await;
     let answer = server.ask_json("POST", &format!("{URLS}/f/url"), config).await;
@@ -110,6 +131,7 @@ async fn events() {
         assert_eq!(event["cookies"], json!(["one=1", "two=2"]));
         assert_eq!(event["headers"]["x-many"], "a,b");
         assert_eq!(event["headers"]["x-forwarded-for"], "127.0.0.1");
+        assert_eq!(event["headers"]["x-forwarded-proto"], "http");
         assert_eq!(event["headers"].get("cookie"), None);
         assert_eq!(
             (&event["body"], &event["isBase64Encoded"]),
@@ -184,7 +206,25 @@ async fn failures() {
     assert_eq!(large.status, 413);
 }
 
-// With AWS_IAM only who signs as the function's account gets in, and the function is told who it is.
+// A URL for which nobody must sign is open once the policy allows both actions by it, and until then closed.
+#[tokio::test]
+async fn open_urls_need_a_policy() {
+    let (server, id) = with_closed_url(json!({ "AuthType": "NONE" })).await;
+    let status = async || ask(&server, &id, "GET", "/", &json!({})).await.status.as_u16();
+    assert_eq!(status().await, 403);
+    allow(&server, "lambda:InvokeFunctionUrl", json!({ "FunctionUrlAuthType": "NONE" })).await;
+    assert_eq!(status().await, 403);
+    allow(&server, "lambda:InvokeFunction", json!({ "InvokedViaFunctionUrl": true })).await;
+    assert_eq!(status().await, 200);
+    let removed = "/2015-03-31/functions/f/policy/lambda-InvokeFunctionUrl";
+    assert_eq!(server.ask("DELETE", removed, "").await.status, 204);
+    assert_eq!(status().await, 403);
+    allow(&server, "lambda:InvokeFunctionUrl", json!({ "FunctionUrlAuthType": "AWS_IAM" })).await;
+    assert_eq!(status().await, 403, "the permission is for the other kind");
+}
+
+// With AWS_IAM only who signs as the function's account gets in, or as one that the policy lets in, and the function is told
+// who it is.
 #[tokio::test]
 async fn signatures() {
     let (server, id) = with_url(json!({ "AuthType": "AWS_IAM" })).await;
@@ -205,6 +245,11 @@ async fn signatures() {
         );
         assert_eq!(header(&answer, "x-amzn-errortype"), "AccessDeniedException");
     }
+    assert_eq!(ask(&server, &id, "GET", "/", &json!({})).await.status, 403);
+    allow(&server, "lambda:InvokeFunctionUrl", json!({ "FunctionUrlAuthType": "AWS_IAM" })).await;
+    allow(&server, "lambda:InvokeFunction", json!({ "InvokedViaFunctionUrl": true })).await;
+    let event = server.send(signed("AKIDOTHER", secret)).await.json();
+    assert_eq!(event["requestContext"]["accountId"], "210987654321", "let in by the policy");
     assert_eq!(ask(&server, &id, "GET", "/", &json!({})).await.status, 403);
 }
 

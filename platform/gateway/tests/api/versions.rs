@@ -323,9 +323,7 @@ async fn tags() {
 }
 
 async fn as_other(server: &Server, target: &str) -> Answer {
-    let mut request = server.request("POST", target, "{}".into());
-    sign_request(&mut request, &Signer { key: "AKIDOTHER", ..Signer::default() });
-    server.send(request).await
+    server.ask_as_other("POST", target, "{}").await
 }
 
 // Another account may invoke just the qualifier whose policy lets it, by the whole ARN, and nothing else of the function.
@@ -349,6 +347,12 @@ async fn policies_let_others_in() {
     assert_eq!(statement["Resource"], format!("{ARN}:1"));
     let open = as_other(&server, &invoke("%3A1")).await;
     assert_eq!(open.status, 200, "{}", open.text());
+    let mut event = server.request("POST", &invoke("%3A1"), "{}".into());
+    event.headers_mut().insert("x-amz-invocation-type", "Event".parse().expect("a value"));
+    sign_request(&mut event, &Signer { key: "AKIDOTHER", ..Signer::default() });
+    assert_eq!(server.send(event).await.status, 202);
+    let accepted = server.seen().pop().expect("an event");
+    assert!(accepted.starts_with("accept 123456789012 f Some(\"1\")"), "the owner's: {accepted}");
     assert_eq!(as_other(&server, &invoke("")).await.status, 403);
     let got = server.ask("GET", &at("policy?Qualifier=1"), "").await.json();
     let policy: Value = serde_json::from_str(got["Policy"].as_str().expect("text")).expect("JSON");

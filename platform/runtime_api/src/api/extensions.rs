@@ -1,7 +1,7 @@
 //! The part of the API that extensions speak.
 
 use super::{Happened, RuntimeApi};
-use crate::extension::{Outcome, Reply, ShutdownReason};
+use crate::extension::{Outcome, Place, Registered, Reply, ShutdownReason};
 use crate::head::{ExtensionHeaders, ExtensionRoute};
 
 impl RuntimeApi {
@@ -11,9 +11,14 @@ impl RuntimeApi {
         self.hand_to_extensions();
     }
 
-    /// Whether an extension wants to be told of the shutdown.
-    pub fn wants_shutdown(&self) -> bool {
-        self.extensions.want_shutdown()
+    /// The extensions that have registered, in that order.
+    pub fn extensions(&self) -> impl Iterator<Item = Registered<'_>> {
+        self.extensions.registered()
+    }
+
+    /// Whether an extension has registered that runs within the runtime's process.
+    pub fn has_internal_extension(&self) -> bool {
+        self.extensions.registered().any(|it| it.place == Place::Internal)
     }
 
     /// A request of an extension came.
@@ -41,6 +46,13 @@ impl RuntimeApi {
                 };
                 self.extensions.next(headers, id, is_read)
             }
+            ExtensionRoute::Subscribe(api) => match self.extensions.subscribe(api, headers, body) {
+                Ok(subscription) => {
+                    self.happened.push_back(Happened::Subscribed(Box::new(subscription)));
+                    Outcome::Reply(Reply::subscribed())
+                }
+                Err(reply) => Outcome::Reply(reply),
+            },
             ExtensionRoute::InitError | ExtensionRoute::ExitError => self.extensions.fail(headers),
         };
         match outcome {

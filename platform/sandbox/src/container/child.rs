@@ -15,6 +15,7 @@ use super::protocol::{
 use super::rootfs::{GROUP, Privilege, USER};
 use super::seccomp::Refused;
 use super::system::{self, Landlock, Program};
+use super::warden;
 use rustix::process::Resource;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
@@ -26,6 +27,8 @@ pub const RUNTIME_API: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9001);
 
 /// Where a sandbox sees its package.
 pub(super) const PACKAGE: &str = "/var/task";
+/// Where a sandbox sees its layers.
+pub(super) const LAYERS: &str = "/opt";
 
 /// Name of the machine inside.
 const HOST_NAME: &[u8] = b"localhost";
@@ -169,7 +172,13 @@ fn furnish(channel: &Channel, buffer: &mut [u8], birth: &Birth<'_>) -> Result<()
     let mut next = || descriptors.next().ok_or_else(|| Failure { step: cannot(), errno: 0 });
     let (machine_id, boot_id) = (next()?, next()?);
     let tmp = if furnish.tmp == Tmp::Mount { Some(next()?) } else { None };
-    let package = if furnish.package == PackageComes::Now { Some(next()?) } else { None };
+    let mut code = Vec::new();
+    if furnish.package != PackageComes::Later {
+        code.push((next()?, PACKAGE));
+    }
+    if furnish.package == PackageComes::NowWithLayers {
+        code.push((next()?, LAYERS));
+    }
     // First the limits, so that all memory from here on is the instance's. A process that writes its own `0` into
     // `tasks` spares the wait for a grace period that other ways of joining have.
     for _ in 0..furnish.tasks {
@@ -182,8 +191,8 @@ fn furnish(channel: &Channel, buffer: &mut [u8], birth: &Birth<'_>) -> Result<()
     }
     mounts::attach(&machine_id, Path::new("/etc/machine-id"))?;
     mounts::attach(&boot_id, Path::new("/proc/sys/kernel/random/boot_id"))?;
-    if let Some(package) = package {
-        mounts::attach(package, Path::new(PACKAGE))?;
+    for (mount, place) in code {
+        mounts::attach(mount, Path::new(place))?;
     }
     mount_tmp(furnish.tmp, tmp)?;
     become_user(furnish.host_user, birth.privilege)?;
@@ -234,12 +243,22 @@ fn become_function(message: &[u8], descriptors: Vec<OwnedFd>, listener: &TcpList
     let Ok((command, strings)) = protocol::decode::<Command>(message) else { return };
     let mut descriptors = descriptors.into_iter();
     let (Some(status), Some(output)) = (descriptors.next(), descriptors.next()) else { return };
+    let extension_output = descriptors.next();
     // The exec closes it, and so is seen.
     let status = Channel::from_descriptor(status);
-    let listening = protocol::encode(&Status::Listening { group: command.group });
+    let listening = protocol::encode(&Status::Listening { group: command.group.clone() });
     // A server that is gone needs neither this nor what follows.
     let _gone = status.send(&[&listening], &[listener.as_fd()]);
-    let failure = execute(strings, command.arguments, &output);
+    let (status, failure) = match extension_output {
+        None => {
+            let failure = execute(strings, command.arguments, &output);
+            (status, failure)
+        }
+        Some(beside) => match warden::watch(status, &command, strings, (output, beside)) {
+            Ok(()) => return,
+            Err(failed) => failed,
+        },
+    };
     let _gone = status.send(&[&protocol::encode(&Status::Failed(failure))], &[]);
 }
 

@@ -5,13 +5,15 @@
 use super::cgroup::{FreezerWords, GroupName, Meter};
 use super::client::{Connection, Ending, HowEnded, Starter};
 use super::handle::{Cause, Control, Exit};
-use super::protocol::Request;
+use super::processes::{Ended, Processes};
+use super::protocol::{Process, Request};
 use crate::{Grace, Usage};
 use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A running sandbox. Freezing and thawing are single writes to a file that is kept open.
@@ -29,6 +31,8 @@ pub struct ContainerControl {
     pub(super) ending: Arc<Ending>,
     pub(super) exit: OnceLock<Exit>,
     pub(super) left: Left,
+    /// Where it has extensions.
+    pub(super) processes: Option<Arc<Processes>>,
 }
 
 /// What is left of a sandbox.
@@ -46,7 +50,7 @@ impl ContainerControl {
         }
     }
 
-    fn exit_of(&self, wait_status: i32) -> Exit {
+    fn exit_of(&self, process: Process, wait_status: i32) -> Exit {
         let signal = libc::WIFSIGNALED(wait_status).then(|| libc::WTERMSIG(wait_status));
         let status = libc::WIFEXITED(wait_status).then(|| libc::WEXITSTATUS(wait_status));
         let cause = if status != Some(0) && self.connection.cgroups.was_out_of_memory(&self.group) {
@@ -54,14 +58,15 @@ impl ContainerControl {
         } else {
             Cause::Own
         };
-        Exit { status, signal, cause }
+        Exit { process, status, signal, cause }
     }
 
     /// The exit of a sandbox whose starter has died. A frozen one would outlive that.
     fn orphaned(&self) -> Exit {
         // Where its group is gone, so is all that was in it.
         let _gone = self.thaw();
-        Exit { status: None, signal: Some(libc::SIGKILL), cause: Cause::Owner }
+        let signal = Some(libc::SIGKILL);
+        Exit { process: Process::Runtime, status: None, signal, cause: Cause::Owner }
     }
 }
 
@@ -87,14 +92,29 @@ impl Control for ContainerControl {
         self.meter.read(&self.connection.cgroups, &self.group)
     }
 
+    fn processes(&self) -> Option<&Arc<Processes>> {
+        self.processes.as_ref()
+    }
+
     async fn exited(&self) -> Exit {
         if let Some(exit) = self.exit.get() {
             return *exit;
         }
-        let exit = match poll_fn(|context| self.ending.poll(context)).await {
-            HowEnded::Reported(wait_status) => self.exit_of(wait_status),
-            HowEnded::Killed => self.exit_of(libc::SIGKILL),
-            HowEnded::Orphaned => self.orphaned(),
+        let first = |context: &mut Context<'_>| {
+            let processes = self.processes.as_ref();
+            if let Some(Poll::Ready(first)) = processes.map(|it| it.poll_first(context)) {
+                return Poll::Ready(Err(first));
+            }
+            self.ending.poll(context).map(Ok)
+        };
+        let exit = match poll_fn(first).await {
+            Err((process, Ended::Exited(wait_status))) => self.exit_of(process, wait_status),
+            Err((process, Ended::NotStarted(errno))) => {
+                Exit { process, status: None, signal: None, cause: Cause::NotStarted(errno) }
+            }
+            Ok(HowEnded::Reported(wait_status)) => self.exit_of(Process::Runtime, wait_status),
+            Ok(HowEnded::Killed) => self.exit_of(Process::Runtime, libc::SIGKILL),
+            Ok(HowEnded::Orphaned) => self.orphaned(),
         };
         *self.exit.get_or_init(|| exit)
     }

@@ -2,7 +2,9 @@
 //!
 //! Deliberately knows nothing of how a sandbox is made, nor of the Runtime API that is spoken over its listener.
 
-use crate::{Grace, LogSink, Usage};
+use super::processes::Processes;
+use super::protocol::Process;
+use crate::{Grace, LogSink, Phase, Usage};
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;
@@ -20,11 +22,28 @@ pub struct Running<C> {
     pub control: C,
     /// Takes every line of the output.
     pub log: Option<Arc<dyn LogSink>>,
+    /// Extensions beside the runtime, which waits until it is started by [`Processes::start_runtime`] where there are some.
+    pub beside: Option<Beside>,
 }
 
-/// How the runtime of a sandbox ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The external extensions of a sandbox.
+#[derive(Debug)]
+pub struct Beside {
+    /// Their names, in the order of [`Process::Extension`].
+    pub names: Vec<String>,
+    /// Read end of their stdout and stderr. Nonblocking.
+    pub output: OwnedFd,
+    /// Why the instance is initialized, as in `on-demand`.
+    pub initialization: String,
+    /// When.
+    pub phase: Phase,
+}
+
+/// How the runtime of a sandbox ended, or an extension beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
+    /// Which of its processes.
+    pub process: Process,
     /// Exit status, or None where a signal ended it.
     pub status: Option<i32>,
     /// The signal that ended it.
@@ -43,6 +62,8 @@ pub enum Cause {
     Memory,
     /// The process that owns the sandbox died, and all its sandboxes with it.
     Owner,
+    /// Nobody: the kernel would not start it, for the reason of this error number.
+    NotStarted(i32),
 }
 
 /// A running sandbox, as the driver of an instance steers it. Dropping it kills the sandbox without grace.
@@ -59,7 +80,10 @@ pub trait Control: Send + Sync + 'static {
     /// What the sandbox has used since its start.
     fn usage(&self) -> Usage;
 
-    /// Returns when the runtime has ended. Cancel-safe; every call returns the same.
+    /// Its processes one by one, where it was created with extensions.
+    fn processes(&self) -> Option<&Arc<Processes>>;
+
+    /// Returns when the runtime has ended, or an extension. Cancel-safe; every call returns the same.
     fn exited(&self) -> impl Future<Output = Exit> + Send;
 
     /// SIGTERM, `grace`, SIGKILL; thaws a frozen sandbox. Returns when nothing of it is left.

@@ -3,40 +3,53 @@
 //! Deliberately knows nothing of how the sandbox is made (`handle`), and has no task of its own: whoever awaits a
 //! method drives sockets, output and exit, so that an instance at rest costs nothing.
 
+mod feed;
 mod lines;
 mod output;
 mod pieces;
+mod shutdown;
+mod telemetry;
+mod turns;
 mod wire;
 
-use crate::container::{Cause, Control, Exit, Running};
+use crate::LogSink;
+use crate::container::{Beside, Control, Running};
 use crate::seam::{
-    End, Grace, Instance, Invocation, Log, Outcome, Settings, StartError, Tail, Usage,
+    End, Extension, Grace, Instance, Invocation, Log, Outcome, Settings, StartError, Usage,
 };
+use feed::{Feed, Tee};
+use model::Span;
 use output::{Keep, Output};
 use pieces::Pieces;
-use runtime_api::{Event, Happened, ResponseMode, Setup};
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use runtime_api::{Event, Happened, Registered, ResponseMode, Setup, ShutdownReason, Stream};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
-use tokio::time::{Sleep, sleep, timeout};
+use telemetry::Telemetry;
+use tokio::time::timeout;
+use turns::{Io, Turns, tail};
 use wire::Wire;
-
-/// How long a runtime whose connection was lost may take to exit, or to ask again.
-const LOST_GRACE: Duration = Duration::from_millis(500);
 
 /// A function instance in a container.
 #[derive(Debug)]
 pub struct ContainerInstance<C: Control> {
     control: C,
-    wire: Wire,
-    output: Output,
+    io: Io,
     rest: Rest,
-    lost: Option<Pin<Box<Sleep>>>,
+    extensions: Extensions,
+}
+
+/// For how long an invocation goes on after its answer, where there are extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extensions {
+    /// It does since then.
+    Work(Instant),
+    /// It did for so long.
+    Worked(Span),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,39 +69,68 @@ impl<C: Control> ContainerInstance<C> {
         settings: &Settings,
         started_at: Instant,
     ) -> Result<Self, StartError> {
-        let Running { listener, output, control, log } = running;
-        let parts = Wire::new(listener, setup(settings))
-            .and_then(|wire| Ok((wire, Output::new(output, log)?)));
-        let (wire, output) = match parts {
-            Ok(parts) => parts,
+        let Running { listener, output, control, log, beside } = running;
+        let connected = match beside {
+            None => connect(listener, settings, (output, log)),
+            Some(beside) => connect_extensions(listener, settings, (output, log), beside, &control),
+        };
+        let io = match connected {
+            Ok(io) => io,
             Err(source) => {
                 let step = "cannot wait for the runtime; raise the limit of open files".to_owned();
                 return Err(abandon(control, step, source).await);
             }
         };
-        let mut instance = Self { control, wire, output, rest: Rest::Awake, lost: None };
+        let extensions = Extensions::Worked(Span::ZERO);
+        let mut instance = Self { control, io, rest: Rest::Awake, extensions };
         let left = Duration::from(settings.init_timeout).saturating_sub(started_at.elapsed());
         let init = timeout(left, instance.init()).await.unwrap_or(Err(End::InitTimedOut));
+        if let Some(telemetry) = &mut instance.io.telemetry {
+            telemetry.init_done(instance.io.wire.api().extensions(), init.as_ref().err());
+        }
         if let Err(end) = init {
-            let log = instance.output.take();
-            instance.control.destroy(Grace(model::Span::ZERO)).await;
+            let log = instance.io.output.take();
+            instance.stop(ShutdownReason::Failure).await;
             return Err(StartError::Ended { end, log });
         }
         if let Err(source) = instance.control.apply_ceiling() {
             let step = "cannot set the CPU ceiling".to_owned();
             return Err(abandon(instance.control, step, source).await);
         }
-        instance.output.begin(Keep::Nothing, None);
+        instance.io.output.begin(Keep::Nothing, None);
         Ok(instance)
     }
 
-    /// Waits for the first `next`.
+    /// The extensions that have registered.
+    pub fn extensions(&mut self) -> Vec<Extension> {
+        let own =
+            |it: Registered<'_>| Extension { name: it.name.to_owned(), events: it.events.to_vec() };
+        self.io.wire.api().extensions().map(own).collect()
+    }
+
+    /// Waits for the first `next` of runtime and extensions; the runtime is started when all of these have registered.
     async fn init(&mut self) -> Result<(), End> {
         let mut exited = pin!(self.control.exited());
-        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost);
+        let mut turns = Turns::of(&mut self.io);
         loop {
             match turns.next(exited.as_mut()).await? {
                 Happened::Ready => return Ok(()),
+                Happened::RuntimeReady => {
+                    if let Some(telemetry) = &mut turns.io.telemetry {
+                        telemetry.init_runtime_done();
+                    }
+                }
+                Happened::Subscribed(subscription) => {
+                    if let Some(telemetry) = &mut turns.io.telemetry {
+                        telemetry.subscribe(*subscription);
+                    }
+                }
+                Happened::ExtensionsRegistered => {
+                    let started = self.control.processes().map(|it| it.start_runtime());
+                    started
+                        .transpose()
+                        .map_err(|error| End::Protocol(format!("it cannot be started: {error}")))?;
+                }
                 Happened::InitError(payload) => return Err(End::InitError(payload)),
                 Happened::Broken(reason) => return Err(End::Protocol(reason.to_owned())),
                 Happened::ExtensionFailed { name, kind, reason } => {
@@ -104,6 +146,9 @@ impl<C: Control> ContainerInstance<C> {
         if self.rest == Rest::Frozen {
             self.control.thaw().map_err(|error| End::Protocol(format!("cannot thaw: {error}")))?;
             self.rest = Rest::Awake;
+            if let Some(telemetry) = &mut self.io.telemetry {
+                telemetry.thaw();
+            }
         }
         Ok(())
     }
@@ -116,20 +161,20 @@ impl<C: Control> ContainerInstance<C> {
     ) -> Result<(), End> {
         self.thaw()?;
         let mut exited = pin!(self.control.exited());
-        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost);
+        let mut turns = Turns::of(&mut self.io);
         let (event, mut sink) = event_of(invocation);
+        if let Some(telemetry) = &mut turns.io.telemetry {
+            telemetry.start(&event);
+        }
         let mut event = Some(event);
         loop {
             if let Some(sent) = event.take() {
-                event = turns.wire.invoke(sent).err();
+                event = turns.io.wire.invoke(sent).err();
             }
-            let outcome = match turns.next(exited.as_mut()).await? {
-                Happened::Ready if respond.is_none() => return Ok(()),
-                Happened::Response(payload) => {
-                    Outcome::Response { payload, tail: turns.tail(&self.control) }
-                }
-                Happened::Error(payload) => {
-                    Outcome::Error { payload, tail: turns.tail(&self.control) }
+            let happened = match turns.next(exited.as_mut()).await? {
+                Happened::Ready if respond.is_none() => {
+                    self.extensions = Extensions::Worked(self.extensions.time());
+                    return Ok(());
                 }
                 Happened::StreamBegan { content_type } => {
                     sink.begin(content_type);
@@ -137,29 +182,19 @@ impl<C: Control> ContainerInstance<C> {
                 }
                 Happened::StreamPiece(piece) => {
                     sink.put(piece, &mut turns, exited.as_mut()).await;
-                    turns.wire.resume_stream();
+                    turns.io.wire.resume_stream();
                     continue;
                 }
-                Happened::StreamEnded(error) => {
-                    let tail = turns.tail(&self.control);
-                    match error {
-                        None => Outcome::Streamed { tail },
-                        Some(payload) => Outcome::Error { payload, tail },
-                    }
-                }
-                Happened::TooLarge { size, limit } => {
-                    let end = End::ResponseTooLarge { size, limit };
-                    Outcome::Ended { end, tail: turns.tail(&self.control) }
-                }
-                Happened::Broken(reason) => return Err(End::Protocol(reason.to_owned())),
-                Happened::ExtensionFailed { name, kind, reason } => {
-                    return Err(End::Extension { name, kind, reason });
-                }
-                Happened::Ready | Happened::InitError(_) | Happened::ExtensionsRegistered => {
-                    continue;
-                }
+                happened => happened,
             };
+            let Some(outcome) = outcome_of(happened, &mut turns, &self.control)? else { continue };
             sink = Pieces::Gone;
+            if let Some(telemetry) = &mut turns.io.telemetry {
+                telemetry.answered(&outcome);
+            }
+            if turns.io.wire.api().extensions().next().is_some() {
+                self.extensions = Extensions::Work(Instant::now());
+            }
             if let Some(respond) = respond.take() {
                 respond(outcome);
             }
@@ -177,34 +212,41 @@ impl<C: Control> Instance for ContainerInstance<C> {
             Log::Tail => Keep::Tail,
             Log::Drop => Keep::Nothing,
         };
-        self.output.begin(keep, Some(&invocation.request_id));
+        self.io.output.begin(keep, Some(&invocation.request_id));
+        self.extensions = Extensions::Worked(Span::ZERO);
         let mut respond = Some(respond);
         let ended = self.run(invocation, &mut respond).await;
+        if let (Err(end), Some(telemetry)) = (&ended, &mut self.io.telemetry) {
+            telemetry.ended(end);
+        }
         if let (Err(end), Some(respond)) = (&ended, respond) {
-            let tail = tail(&mut self.output, &self.control);
+            let tail = tail(&mut self.io.output, &self.control);
             respond(Outcome::Ended { end: end.clone(), tail });
         }
-        if ended.is_err() {
-            // Nothing will say that there is more: these are its last words.
-            self.output.drain();
+        if ended.is_err() || self.io.output.is_behind() {
+            // Nothing will say that there is more, or it would come after the invocation that wrote it.
+            self.io.output.drain();
         }
-        self.output.begin(Keep::Nothing, None);
+        self.io.output.begin(Keep::Nothing, None);
         ended
     }
 
     async fn rest(&mut self) {
         if self.rest == Rest::Awake && self.control.freeze().is_ok() {
             self.rest = Rest::Frozen;
+            if let Some(telemetry) = &mut self.io.telemetry {
+                telemetry.freeze();
+            }
         }
     }
 
     fn usage(&self) -> Usage {
-        self.control.usage()
+        Usage { extensions: self.extensions.time(), ..self.control.usage() }
     }
 
     async fn ended(&mut self) -> End {
         let mut exited = pin!(self.control.exited());
-        let mut turns = Turns::of(&mut self.wire, &mut self.output, &mut self.lost);
+        let mut turns = Turns::of(&mut self.io);
         loop {
             match turns.next(exited.as_mut()).await {
                 Err(end) => return end,
@@ -217,120 +259,86 @@ impl<C: Control> Instance for ContainerInstance<C> {
         }
     }
 
-    async fn stop(self, grace: Grace) {
-        let Self { control, mut output, wire, .. } = self;
-        let mut destroyed = pin!(control.destroy(grace));
-        // Its last lines must not hold it up.
-        poll_fn(|cx| {
-            output.poll(cx);
-            destroyed.as_mut().poll(cx)
-        })
-        .await;
-        output.drain();
-        drop(wire);
-    }
-}
-
-/// What drives an instance, beside its exit.
-struct Turns<'a> {
-    wire: &'a mut Wire,
-    output: &'a mut Output,
-    lost: &'a mut Option<Pin<Box<Sleep>>>,
-    /// How the runtime ended, once it has; what it said before comes first.
-    exit: Option<Exit>,
-    /// What happened while a piece of a response waited for room, and the end that came then.
-    kept: VecDeque<Happened>,
-    end: Option<End>,
-}
-
-/// What goes with an outcome; nothing is read where nobody asked for it.
-fn tail(output: &mut Output, control: &impl Control) -> Tail {
-    if output.keeps() == Keep::Nothing {
-        return Tail::default();
-    }
-    Tail { log: output.take(), memory_peak_bytes: control.usage().memory_peak_bytes }
-}
-
-impl<'a> Turns<'a> {
-    fn of(
-        wire: &'a mut Wire,
-        output: &'a mut Output,
-        lost: &'a mut Option<Pin<Box<Sleep>>>,
-    ) -> Self {
-        Self { wire, output, lost, exit: None, kept: VecDeque::new(), end: None }
-    }
-
-    fn tail(&mut self, control: &impl Control) -> Tail {
-        tail(self.output, control)
-    }
-
-    /// What the runtime does next, or how it ended. Cancel-safe.
-    async fn next(
-        &mut self,
-        mut exited: Pin<&mut (impl Future<Output = Exit> + Send)>,
-    ) -> Result<Happened, End> {
-        if let Some(happened) = self.kept.pop_front() {
-            return Ok(happened);
+    fn tell(&mut self, report: &str) {
+        if let Some(telemetry) = &mut self.io.telemetry {
+            telemetry.report(report);
         }
-        if let Some(end) = self.end.take() {
-            return Err(end);
-        }
-        poll_fn(|cx| self.poll(cx, exited.as_mut())).await
     }
 
-    /// Goes on with everything but the response of which a piece waits, and keeps what happens for [`Self::next`].
-    /// Nothing more of that response is read, so that what is kept has a bound.
-    async fn keep(
-        &mut self,
-        mut exited: Pin<&mut (impl Future<Output = Exit> + Send)>,
-    ) -> Infallible {
-        poll_fn(|cx| {
-            while self.end.is_none() {
-                match self.poll(cx, exited.as_mut()) {
-                    Poll::Ready(Ok(happened)) => self.kept.push_back(happened),
-                    Poll::Ready(Err(end)) => self.end = Some(end),
-                    Poll::Pending => break,
-                }
+    async fn stop(self, reason: ShutdownReason) {
+        shutdown::stop(self, reason).await;
+    }
+}
+
+/// The answer, where that is one. Errors: it is the instance's end.
+fn outcome_of(
+    happened: Happened,
+    turns: &mut Turns<'_>,
+    control: &impl Control,
+) -> Result<Option<Outcome>, End> {
+    let outcome = match happened {
+        Happened::Response(payload) => Outcome::Response { payload, tail: turns.tail(control) },
+        Happened::Error(payload) | Happened::StreamEnded(Some(payload)) => {
+            Outcome::Error { payload, tail: turns.tail(control) }
+        }
+        Happened::StreamEnded(None) => Outcome::Streamed { tail: turns.tail(control) },
+        Happened::TooLarge { size, limit } => {
+            let end = End::ResponseTooLarge { size, limit };
+            Outcome::Ended { end, tail: turns.tail(control) }
+        }
+        Happened::Broken(reason) => return Err(End::Protocol(reason.to_owned())),
+        Happened::ExtensionFailed { name, kind, reason } => {
+            return Err(End::Extension { name, kind, reason });
+        }
+        Happened::RuntimeReady => {
+            if let Some(telemetry) = &mut turns.io.telemetry {
+                telemetry.runtime_done();
             }
-            Poll::Pending
-        })
-        .await
-    }
+            return Ok(None);
+        }
+        Happened::Ready
+        | Happened::InitError(_)
+        | Happened::ExtensionsRegistered
+        | Happened::Subscribed(_)
+        | Happened::StreamBegan { .. }
+        | Happened::StreamPiece(_) => return Ok(None),
+    };
+    Ok(Some(outcome))
+}
 
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        exited: Pin<&mut impl Future<Output = Exit>>,
-    ) -> Poll<Result<Happened, End>> {
-        let happened = self.wire.poll(cx);
-        // What was written before comes first; it costs nothing where nothing was.
-        self.output.poll(cx);
-        if let Poll::Ready(happened) = happened {
-            return Poll::Ready(Ok(happened));
-        }
-        if self.exit.is_none()
-            && let Poll::Ready(exit) = exited.poll(cx)
-        {
-            self.exit = Some(exit);
-            self.wire.last_words();
-        }
-        if let Some(exit) = self.exit {
-            return Poll::Ready(self.wire.poll_happened().ok_or(end_of(exit)));
-        }
-        let Some(reason) = self.wire.lost() else {
-            *self.lost = None;
-            return Poll::Pending;
-        };
-        let grace = self.lost.get_or_insert_with(|| Box::pin(sleep(LOST_GRACE)));
-        grace.as_mut().poll(cx).map(|()| Err(End::Protocol(reason.to_owned())))
-    }
+/// Where output is written to, and its lines go.
+type Written = (OwnedFd, Option<Arc<dyn LogSink>>);
+
+fn connect(listener: TcpListener, settings: &Settings, (output, log): Written) -> io::Result<Io> {
+    let wire = Wire::new(listener, setup(settings, &[]))?;
+    let output = Output::new(output, log)?;
+    Ok(Io { wire, output, lost: None, names: Vec::new(), telemetry: None })
+}
+
+fn connect_extensions(
+    listener: TcpListener,
+    settings: &Settings,
+    (output, log): Written,
+    beside: Beside,
+    control: &impl Control,
+) -> io::Result<Io> {
+    let wire = Wire::new(listener, setup(settings, &beside.names))?;
+    let feed = Feed::new();
+    let own = Tee::sink(log.clone(), &feed, Stream::Function);
+    let theirs = Tee::sink(log, &feed, Stream::Extension);
+    let telemetry = control.processes().map(|processes| {
+        Box::new(Telemetry::begin(feed, &beside, Arc::clone(processes), settings))
+    });
+    let Beside { names, output: pipe, .. } = beside;
+    let output = Output::new(output, Some(own))?.beside(Some(Output::new(pipe, Some(theirs))?));
+    Ok(Io { wire, output, lost: None, names, telemetry })
 }
 
 /// What extensions are told of their function.
-fn setup(settings: &Settings) -> Setup {
+fn setup(settings: &Settings, external: &[String]) -> Setup {
     let variable = |name: &str| settings.environment.get(name).cloned().unwrap_or_default();
     Setup {
-        external: Vec::new(),
+        external: external.to_vec(),
         function_name: variable("AWS_LAMBDA_FUNCTION_NAME"),
         function_version: variable("AWS_LAMBDA_FUNCTION_VERSION"),
         handler: settings.handler.clone(),
@@ -345,15 +353,16 @@ fn setup(settings: &Settings) -> Setup {
 }
 
 async fn abandon(control: impl Control, step: String, source: io::Error) -> StartError {
-    control.destroy(Grace(model::Span::ZERO)).await;
+    control.destroy(Grace(Span::ZERO)).await;
     StartError::Create { step, source }
 }
 
-fn end_of(exit: Exit) -> End {
-    match exit.cause {
-        Cause::Own => End::Exited { status: exit.status, signal: exit.signal },
-        Cause::Memory => End::OutOfMemory,
-        Cause::Owner => End::Stopped,
+impl Extensions {
+    fn time(self) -> Span {
+        match self {
+            Self::Work(since) => Span::from(since.elapsed()),
+            Self::Worked(time) => time,
+        }
     }
 }
 

@@ -6,15 +6,17 @@ use super::cgroup::{GroupName, Meter};
 use super::channel::{Channel, Received};
 use super::client::{Connection, Starter, receive};
 use super::control::{ContainerControl, Left};
-use super::handle::Running;
+use super::handle::{Beside, Running};
+use super::image::{ContainerImage, EXTENSIONS};
 use super::instance::ContainerInstance;
 use super::network::{Allowed, NetworkConfig};
+use super::processes::Processes;
 use super::protocol::{
     self, Configuration, Failure, HostIds, HostSpec, NetworkSpec, NetworkWish, Request, StartSpec,
     Status, Step,
 };
 use super::rootfs::{self, RootSpec};
-use crate::runtime::{InstallError, Launch, RUNTIME_DIRECTORY, Runtimes};
+use crate::runtime::{InstallError, RUNTIME_DIRECTORY, Runtimes};
 use crate::{
     End, Facts, HostError, HostSize, HostUse, Identity, Kind, Package, PrepareError, Settings,
     StartError, Started,
@@ -142,27 +144,6 @@ pub struct Container {
     facts: Facts,
 }
 
-/// A package and how to run it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContainerImage {
-    /// Directory that is seen as /var/task.
-    pub package: PathBuf,
-    /// What to exec.
-    pub launch: Launch,
-}
-
-impl ContainerImage {
-    /// Whether there is something to run. Interpreters were found; a package's own `bootstrap` may be missing, or no
-    /// program.
-    fn has_entrypoint(&self) -> bool {
-        if self.launch.program.file_name().is_none_or(|name| name != "bootstrap") {
-            return true;
-        }
-        fs::metadata(self.package.join("bootstrap"))
-            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-    }
-}
-
 /// What a sandbox is to run.
 #[derive(Clone, Debug)]
 pub struct Program<'a> {
@@ -187,11 +168,17 @@ impl Ends {
     fn new() -> Result<Self, Failure> {
         let cannot = || "cannot connect a sandbox (limit: open files of the server)".to_owned();
         let (ours, theirs) = Channel::pair().step(cannot)?;
-        let (output, sink) =
-            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).step(cannot)?;
-        rustix::io::ioctl_fionbio(&output, true).step(cannot)?;
+        let (output, sink) = output_pipe()?;
         Ok(Self { status: ours.watched().step(cannot)?, theirs, output, sink })
     }
+}
+
+/// A pipe for output, and the end of it that is read, nonblocking.
+fn output_pipe() -> Result<(OwnedFd, OwnedFd), Failure> {
+    let cannot = || "cannot make a pipe (limit: open files of the server)".to_owned();
+    let (output, sink) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).step(cannot)?;
+    rustix::io::ioctl_fionbio(&output, true).step(cannot)?;
+    Ok((output, sink))
 }
 
 /// Size of the /tmp of prepared file systems: Lambda's default (quotas page, 2026-11).
@@ -268,28 +255,42 @@ impl Container {
     ) -> Result<Running<ContainerControl>, Failure> {
         let Program { image, settings, identity } = program;
         let (strings, arguments) = strings(&program)?;
+        let beside = (!image.extensions.is_empty()).then(output_pipe).transpose()?;
         let ready = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Ends { status, theirs, output, sink } = ready.map_or_else(Ends::new, Ok)?;
         let request = Request::Start(StartSpec {
             instance: identity.instance,
             host: identity.host,
             package: image.package.clone(),
+            layers: image.layers.clone(),
             memory: settings.memory,
             cpu_weight: settings.cpu_weight,
             tmp: settings.tmp,
             arguments,
+            extensions: image.extensions.len(),
         });
         let ending = connection.ending(identity.instance);
-        let descriptors = [theirs.as_fd(), sink.as_fd()];
+        let mut descriptors = vec![theirs.as_fd(), sink.as_fd()];
+        descriptors.extend(beside.iter().map(|(_, sink)| sink.as_fd()));
         connection.send(&[&protocol::encode(&request), &strings], &descriptors).await?;
         drop((theirs, sink));
+        let beside = beside.map(|(output, _)| Beside {
+            names: image.extensions.clone(),
+            output,
+            initialization: identity
+                .environment
+                .get("AWS_LAMBDA_INITIALIZATION_TYPE")
+                .cloned()
+                .unwrap_or_default(),
+            phase: identity.phase,
+        });
         // While the sandbox is made: what the next start would else have to make first.
         let next = Ends::new().ok();
         if next.is_some() {
             *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = next;
         }
         let (listener, sandbox) = executed(&status).await?;
-        drop(status);
+        let processes = beside.is_some().then(|| Arc::new(Processes::new(status)));
         let group = GroupName { host: self.starter.group(identity.host), instance: sandbox };
         let freezer = connection.cgroups.freezer(&group);
         let freezer = freezer
@@ -309,9 +310,10 @@ impl Container {
             ending,
             exit: OnceLock::new(),
             left: Left::Everything,
+            processes,
         };
         let log = identity.log.clone();
-        Ok(Running { listener, output, control, log })
+        Ok(Running { listener, output, control, log, beside })
     }
 }
 
@@ -332,14 +334,19 @@ async fn executed(status: &AsyncFd<Channel>) -> Result<(TcpListener, String), Fa
                 listening = listener.map(|listener| (TcpListener::from(listener), group));
             }
             Status::Failed(failure) => return Err(failure),
+            // What follows is for others.
+            Status::Supervised => {
+                return listening.ok_or_else(|| Failure { step: cannot(), errno: 0 });
+            }
+            Status::Exited { .. } | Status::NotStarted { .. } | Status::Socket => {}
         }
     }
 }
 
-/// Arguments and environment as C strings, and how many of them are arguments.
+/// Arguments, files of extensions and environment as C strings, and how many of them are arguments.
 fn strings(program: &Program<'_>) -> Result<(Vec<u8>, usize), Failure> {
     use std::os::unix::ffi::OsStrExt;
-    let Program { image: ContainerImage { launch, .. }, settings, identity } = program;
+    let Program { image: ContainerImage { launch, extensions, .. }, settings, identity } = program;
     let mut bytes = Vec::new();
     let mut push = |parts: &[&[u8]]| {
         for part in parts {
@@ -358,6 +365,9 @@ fn strings(program: &Program<'_>) -> Result<(Vec<u8>, usize), Failure> {
     push(&[launch.program.as_os_str().as_bytes()])?;
     for argument in &launch.arguments {
         push(&[argument.as_bytes()])?;
+    }
+    for extension in extensions {
+        push(&[EXTENSIONS.as_bytes(), b"/", extension.as_bytes()])?;
     }
     let mut environment: BTreeMap<&String, &String> = settings.environment.iter().collect();
     environment.extend(&identity.environment);
@@ -446,19 +456,7 @@ impl Kind for Container {
         package: &Package,
         settings: &Settings,
     ) -> Result<ContainerImage, PrepareError> {
-        let io = |source| PrepareError::Io {
-            digest: package.digest.clone(),
-            path: package.directory.clone(),
-            source,
-        };
-        let directory = fs::canonicalize(&package.directory).map_err(io)?;
-        let launch = self.runtimes.launch(&settings.runtime, &directory).ok_or_else(|| {
-            PrepareError::NoRuntime {
-                runtime: settings.runtime.clone(),
-                found: self.runtimes.names().join(", "),
-            }
-        })?;
-        Ok(ContainerImage { package: directory, launch })
+        ContainerImage::prepare(&self.runtimes, package, settings)
     }
 
     async fn start(
@@ -473,8 +471,9 @@ impl Kind for Container {
         let asked_at = Instant::now();
         let running = self.create(Program { image, settings, identity: &identity }).await?;
         let executed_at = Instant::now();
-        let instance = ContainerInstance::start(running, settings, executed_at).await?;
+        let mut instance = ContainerInstance::start(running, settings, executed_at).await?;
         Ok(Started {
+            extensions: instance.extensions(),
             instance,
             creation: Span::from(executed_at - asked_at),
             init: Span::from(executed_at.elapsed()),

@@ -70,8 +70,51 @@ pub(super) enum Status {
         /// Name of the instance's control group.
         group: String,
     },
-    /// The sandbox could not be made, or its runtime not be exec'd.
+    /// The sandbox could not be made, or its runtime not be exec'd; a warden could not do what it was told.
     Failed(Failure),
+    /// The runtime is not exec'd yet: a warden speaks from here on, and starts the extensions next.
+    Supervised,
+    /// A process has ended, with this wait status.
+    Exited {
+        /// Which.
+        process: Process,
+        /// As the kernel has it.
+        status: i32,
+    },
+    /// A process could not be started.
+    NotStarted {
+        /// Which.
+        process: Process,
+        /// The kernel's error number.
+        errno: i32,
+    },
+    /// The socket that was asked for is beside this message.
+    Socket,
+}
+
+/// Server to the warden of a sandbox that has extensions, on the same channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Order {
+    /// Start the runtime.
+    Start,
+    /// Signal a process.
+    Signal {
+        /// Which.
+        process: Process,
+        /// Number of the signal.
+        signal: i32,
+    },
+    /// Make a socket in the sandbox's network. Answered by [`Status::Socket`] or [`Status::Failed`].
+    Socket,
+}
+
+/// A process of a sandbox that was started as such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Process {
+    /// The runtime.
+    Runtime,
+    /// An external extension, by its place in the list of them.
+    Extension(usize),
 }
 
 /// A step that failed.
@@ -194,11 +237,15 @@ pub(super) struct StartSpec {
     pub(super) host: HostId,
     /// Directory that is seen as /var/task.
     pub(super) package: PathBuf,
+    /// Directory that is seen as /opt, where the function has layers.
+    pub(super) layers: Option<PathBuf>,
     pub(super) memory: MemoryMib,
     pub(super) cpu_weight: u32,
     pub(super) tmp: MemoryMib,
-    /// How many of the strings that follow are arguments; the others are the environment.
+    /// How many of the strings that follow are arguments.
     pub(super) arguments: usize,
+    /// How many of those after them are files of external extensions; the others are the environment.
+    pub(super) extensions: usize,
 }
 
 /// A new process to the starter.
@@ -233,6 +280,8 @@ pub(super) struct Furnish {
 pub(super) enum PackageComes {
     /// Beside the message.
     Now,
+    /// Beside the message, and its layers after it.
+    NowWithLayers,
     /// Later; then the starter mounts it, since the sandbox cannot any more.
     Later,
 }
@@ -243,6 +292,8 @@ pub(super) enum PackageComes {
 pub(super) struct Command {
     /// How many strings are arguments.
     pub(super) arguments: usize,
+    /// How many are files of external extensions; their output is beside the message, after the runtime's.
+    pub(super) extensions: usize,
     /// Name of its control group, for the server.
     pub(super) group: String,
 }

@@ -357,6 +357,16 @@ extern "C" fn run<F: FnOnce()>(work: *mut c_void) -> c_int {
 ///
 /// So nothing is copied, as with vfork; but this process waits as any other does, and does not add to the machine's load.
 pub(super) fn run_beside<F: FnOnce()>(work: F, first: RawFd) -> io::Result<i32> {
+    borrow(work, || close_from(first))
+}
+
+/// As [`run_beside`], and closes nothing.
+pub(super) fn run_borrowing<F: FnOnce()>(work: F) -> io::Result<i32> {
+    borrow(work, || Ok(()))
+}
+
+/// Runs `work` in a child that borrows this process's memory, and `meanwhile`, which must use none of it but its own, here.
+fn borrow<F: FnOnce()>(work: F, meanwhile: impl FnOnce() -> io::Result<()>) -> io::Result<i32> {
     const STACK: usize = 128 << 10;
     // SAFETY: a new anonymous mapping touches nothing that exists.
     let stack = unsafe {
@@ -387,7 +397,7 @@ pub(super) fn run_beside<F: FnOnce()>(work: F, first: RawFd) -> io::Result<i32> 
             borrowed.as_ptr(),
         )
     }))? as i32;
-    let closed = close_from(first);
+    let closed = meanwhile();
     while borrowed.load(Ordering::Acquire) != 0 {
         // SAFETY: the word outlives the call. The kernel wakes by its address, for all processes, so not FUTEX_PRIVATE_FLAG.
         unsafe {

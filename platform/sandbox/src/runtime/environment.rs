@@ -55,7 +55,7 @@ pub struct ReservedError {
 
 /// The environment of a function version: all variables but those of [`instance_environment`].
 ///
-/// `PATH`, `LANG`, `TZ` and `LD_LIBRARY_PATH` may be the function's own. Errors: [`ReservedError`].
+/// `PATH`, `LANG`, `TZ`, `LD_LIBRARY_PATH` and `NODE_PATH` may be the function's own. Errors: [`ReservedError`].
 pub fn function_environment(
     function: &FunctionVariables<'_>,
 ) -> Result<BTreeMap<String, String>, ReservedError> {
@@ -72,6 +72,13 @@ pub fn function_environment(
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
+    if let Some(version) = function.runtime.strip_prefix("nodejs") {
+        let version = version.strip_suffix(".x").unwrap_or(version);
+        let path = format!(
+            "/opt/nodejs/node{version}/node_modules:/opt/nodejs/node_modules:{RUNTIME_DIRECTORY}/node_modules"
+        );
+        environment.insert("NODE_PATH".to_owned(), path);
+    }
     environment.extend(function.own.clone());
     let mut set = |name: &str, value: &str| environment.insert(name.to_owned(), value.to_owned());
     set("AWS_REGION", function.region);

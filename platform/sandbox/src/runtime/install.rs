@@ -21,6 +21,13 @@ pub struct Launch {
     pub arguments: Vec<String>,
 }
 
+impl Launch {
+    /// Whether it is a program that the function brings itself, for want of an interpreter of the machine's.
+    pub fn is_bootstrap(&self) -> bool {
+        self.program.file_name().is_some_and(|name| name == "bootstrap")
+    }
+}
+
 /// Why the clients could not be installed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {path}")]

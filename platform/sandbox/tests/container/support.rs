@@ -94,6 +94,8 @@ impl World {
     pub fn image(&self, command: &[&str]) -> ContainerImage {
         ContainerImage {
             package: self.package.path().to_owned(),
+            layers: None,
+            extensions: Vec::new(),
             launch: Launch {
                 program: PathBuf::from(command[0]),
                 arguments: command[1..].iter().map(|text| (*text).to_owned()).collect(),
@@ -328,5 +330,11 @@ pub fn settings() -> Settings {
 }
 
 pub fn identity(instance: u64) -> Identity {
-    Identity { instance: InstanceId(instance), host: HOST, environment: BTreeMap::new(), log: None }
+    Identity {
+        instance: InstanceId(instance),
+        host: HOST,
+        environment: BTreeMap::new(),
+        log: None,
+        phase: Default::default(),
+    }
 }

@@ -89,3 +89,29 @@ async fn lines_between_invocations_have_none() {
     stop(instance).await;
     assert_eq!(kept.take(), [line(false, "late")]);
 }
+
+// What was still in the pipe when the response came, because output is read at a bounded rate, belongs to its invocation.
+#[tokio::test]
+async fn lines_behind_the_rate_are_counted() {
+    // 48 KiB more than what is read at once.
+    const LINES: usize = (1024 + 48) * 16;
+    let code = format!(
+        "def handler(event):\n  text = b'x' * 63 + b'\\n'\n  for _ in range({LINES} // 16): os.write(1, text * 16)\n  return b'1'\n\
+         loop(handler)"
+    );
+    let (kept, started) = start(&code).await;
+    let mut instance = started.expect("starts");
+    let (_, ended) = invoke(&mut instance, "", Log::Drop).await;
+    assert_eq!(ended, Ok(()));
+    let lines = kept.take();
+    let passed = lines.iter().filter(|(of_invocation, _)| *of_invocation).count();
+    let dropped: usize = lines.iter().filter_map(|(_, text)| lines_dropped(text)).sum();
+    assert_eq!(passed + dropped, LINES);
+    stop(instance).await;
+}
+
+/// How many lines a told loss is of.
+fn lines_dropped(text: &str) -> Option<usize> {
+    let (_, rest) = text.split_once("lines: ")?;
+    rest.split_once(',')?.0.parse().ok()
+}

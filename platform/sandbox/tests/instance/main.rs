@@ -10,7 +10,9 @@ use function::function;
 use model::{MemoryMib, Span};
 use process::Process;
 use sandbox::container::ContainerInstance;
-use sandbox::{End, Grace, Instance, Invocation, Log, Outcome, Settings, StartError, Tail};
+use sandbox::{
+    End, Instance, Invocation, Log, Outcome, Settings, ShutdownReason, StartError, Tail,
+};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Settings whose init may take `init_timeout`.
@@ -58,7 +60,7 @@ async fn invoke(
 }
 
 async fn stop(instance: ContainerInstance<Process>) {
-    instance.stop(Grace(Span::ZERO)).await;
+    instance.stop(ShutdownReason::Spindown).await;
 }
 
 fn log_of(outcome: Option<Outcome>) -> String {

@@ -1,7 +1,7 @@
 //! A sandbox that is none: a child process on loopback.
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open};
-use sandbox::container::{Cause, Control, Exit, Running};
+use sandbox::container::{Cause, Control, Exit, Processes, Running};
 use sandbox::{Grace, Usage};
 use std::io;
 use std::net::TcpListener;
@@ -41,7 +41,7 @@ impl Process {
         let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
         let pidfd = pidfd.expect("epoll");
         let control = Self { pid, pidfd, exit: tokio::sync::OnceCell::new() };
-        Running { listener, output: read, control, log: None }
+        Running { listener, output: read, control, log: None, beside: None }
     }
 }
 
@@ -62,6 +62,10 @@ impl Control for Process {
         Usage::default()
     }
 
+    fn processes(&self) -> Option<&std::sync::Arc<Processes>> {
+        None
+    }
+
     async fn exited(&self) -> Exit {
         *self
             .exit
@@ -75,6 +79,7 @@ impl Control for Process {
                 }
                 let status = status.expect("loop ended");
                 Exit {
+                    process: sandbox::container::Process::Runtime,
                     status: status.exit_status(),
                     signal: status.terminating_signal(),
                     cause: Cause::Own,

@@ -8,7 +8,7 @@ use model::{MemoryMib, Span};
 use process::Process;
 use sandbox::container::ContainerInstance;
 use sandbox::runtime::{FunctionVariables, Language, Runtimes, function_environment};
-use sandbox::{End, Grace, Instance, Invocation, Log, Outcome, Settings, StartError};
+use sandbox::{End, Instance, Invocation, Log, Outcome, Settings, ShutdownReason, StartError};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -56,7 +56,7 @@ impl Function {
     async fn run(&self, payload: &str) -> (Result<Value, Value>, String) {
         let mut instance = self.start().await.expect("starts");
         let result = invoke(&mut instance, payload).await;
-        instance.stop(Grace(Span::ZERO)).await;
+        instance.stop(ShutdownReason::Spindown).await;
         result
     }
 
@@ -155,7 +155,7 @@ async fn python_echo() {
     }
     let (result, _) = invoke(&mut instance, "{oops").await;
     assert_eq!(result.expect_err("not JSON")["errorType"], "Runtime.UnmarshalError");
-    instance.stop(Grace(Span::ZERO)).await;
+    instance.stop(ShutdownReason::Spindown).await;
 }
 
 // Python: a handler sees the context and the environment that Lambda documents.
@@ -221,7 +221,7 @@ async fn python_errors() {
         "Unable to marshal response: Object of type set is not JSON serializable"
     );
     assert_eq!(invoke(&mut instance, "2").await.0, Ok(json!("fine")));
-    instance.stop(Grace(Span::ZERO)).await;
+    instance.stop(ShutdownReason::Spindown).await;
 }
 
 // Python: each way in which a handler cannot be loaded has Lambda's name for it.
@@ -299,7 +299,7 @@ async fn python_exit() {
     };
     let ended = instance.invoke(invocation, |given| outcome = Some(given)).await;
     assert_eq!(ended, Err(End::Exited { status: Some(4), signal: None }));
-    instance.stop(Grace(Span::ZERO)).await;
+    instance.stop(ShutdownReason::Spindown).await;
 }
 
 // Node.js: handlers of every style answer: async, callback, promise, none at all, streamed.
@@ -341,7 +341,7 @@ async fn nodejs_styles() {
             let (result, log) = invoke(&mut instance, "{\"a\":\"ü\"}").await;
             assert_eq!(result.as_ref(), Ok(&expected), "{code}: {log}");
         }
-        instance.stop(Grace(Span::ZERO)).await;
+        instance.stop(ShutdownReason::Spindown).await;
     }
 }
 

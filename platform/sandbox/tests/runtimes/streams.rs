@@ -3,7 +3,7 @@
 use super::{invoke, nodejs};
 use bytes::Bytes;
 use sandbox::container::ContainerInstance;
-use sandbox::{Grace, Instance, Invocation, Log, Outcome, Sink};
+use sandbox::{Instance, Invocation, Log, Outcome, ShutdownReason, Sink};
 use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -44,7 +44,7 @@ async fn stream<I: Instance>(instance: &mut I, payload: &str) -> Streamed {
 }
 
 async fn stop(instance: ContainerInstance<super::process::Process>) {
-    instance.stop(Grace(model::Span::ZERO)).await;
+    instance.stop(ShutdownReason::Spindown).await;
 }
 
 // What is written goes out as it is, with the type that was set, again and again; a whole response is whole still.

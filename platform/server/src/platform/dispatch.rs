@@ -1,11 +1,11 @@
 //! Invocations on their way: to an instance, and back to who waits for the answer.
 
-use super::{Finished, How, Pending, Shared, StartFailure, State};
+use super::{Finished, How, Init, Pending, Shared, StartFailure, State};
 use crate::reply;
 use bytes::Bytes;
 use gateway::{Invoked, LogTail, Reply};
 use model::{InstanceId, InvocationId, Span, Time};
-use sandbox::{Kind, Log, Outcome, StartError, Usage};
+use sandbox::{End, Kind, Log, Outcome, StartError, Usage};
 use scheduler::{Billing, Event, Rejection};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,9 +23,12 @@ impl<K: Kind> Shared<K> {
         running.invocation = Some(id);
         let Some(pending) = state.pending.get_mut(&id) else { return };
         pending.dispatched = Some(now);
-        pending.init = cold.then_some(running.init);
+        pending.init = if cold { running.init.before() } else { None };
         let invoke = &pending.invoke;
-        running.log.start(&invoke.request_id);
+        // Where its init is tried again, it begins after that.
+        if running.init != Init::Failed {
+            running.log.start(&invoke.request_id);
+        }
         let invocation = sandbox::Invocation {
             request_id: Arc::clone(&invoke.request_id),
             payload: invoke.payload.clone(),
@@ -48,6 +51,7 @@ impl<K: Kind> Shared<K> {
         let platform = Arc::clone(self);
         let respond = Box::new(move |outcome| platform.responded(instance, id, outcome));
         running.handle.send(Command::Dispatch(Box::new(Dispatch { id, invocation, respond })));
+        self.busy_poll.expect(state.pending.len());
     }
 
     /// A function has answered, or its sandbox has ended under it.
@@ -70,16 +74,22 @@ impl<K: Kind> Shared<K> {
             Outcome::Error { .. } => How::Erred,
             Outcome::Response { .. } | Outcome::Streamed { .. } => How::Answered,
         };
+        // What is billed as such, so that the line adds up; an init that failed is not, and what was tried again is in the
+        // duration.
+        let (billed, init) = match bill {
+            Some(bill) if bill.init.is_none() || pending.init.is_some() => (bill.billed, bill.init),
+            Some(_) => (self.profile.billing.billed(duration, None), None),
+            None => (duration, pending.init),
+        };
         let finished = Box::new(Finished {
             request_id: Arc::clone(&request_id),
             how,
             queued: pending.queued(),
             duration,
             ended: SystemTime::now(),
-            billed: bill.as_ref().map_or(duration, |bill| bill.billed),
+            billed,
             memory: pending.invoke.function.memory,
-            // What is billed as such, so that the line adds up.
-            init: bill.map_or(pending.init, |bill| bill.init),
+            init,
             trace: pending.invoke.trace_id.clone(),
         });
         let (reply, tail) = match outcome {
@@ -96,6 +106,7 @@ impl<K: Kind> Shared<K> {
             }
             running.finished = Some(finished);
         }
+        self.busy_poll.expect(state.pending.len());
         drop(state);
         // A caller that is gone no longer listens.
         let _ = pending.answer.send(Invoked { reply, log, duration });
@@ -162,6 +173,8 @@ impl<K: Kind> State<K> {
         timeout: Span,
         billing: Billing,
     ) {
+        // Where its init was still being tried again.
+        self.init_again(instance, timeout, Some(&End::InitTimedOut), &[]);
         let Some(pending) = self.pending.remove(&id) else { return };
         let duration = pending.dispatched.map_or(timeout, |at| now.since(at));
         let payload = reply::timed_out(&pending.invoke.request_id, timeout);

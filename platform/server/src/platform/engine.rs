@@ -23,6 +23,7 @@ impl<K: Kind> gateway::Engine for Platform<K> {
         let package = sandbox::Package {
             digest: function.code_digest.clone(),
             directory: function.code_directory.clone(),
+            layers: function.layers_directory.clone(),
         };
         let image = self
             .0

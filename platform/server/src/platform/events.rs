@@ -3,7 +3,7 @@
 use super::{Platform, chain};
 use catalog::{Catalog, Entry, Function, StoreError, Version};
 use courier::{
-    AcceptError, Address, Courier, Ended, Letter, Lineage, Ran, Runner, Standing, Ticker,
+    AcceptError, Address, Backlog, Courier, Ended, Letter, Lineage, Ran, Runner, Standing, Ticker,
 };
 use gateway::{Accept, Engine, Failure, Invoke, LogTail, NotAccepted, Reply};
 use model::{Span, TenantId};
@@ -57,6 +57,12 @@ impl<K: Kind> Platform<K> {
         if let Some(courier) = courier {
             courier.close(limit).await;
         }
+    }
+
+    /// Events that are held; none while the platform begins or ends.
+    pub(super) fn backlog(&self) -> Backlog {
+        let courier = self.0.courier.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        courier.map(|courier| courier.backlog()).unwrap_or_default()
     }
 
     pub(super) async fn accept_event(&self, event: Accept) -> Result<(), NotAccepted> {
@@ -147,6 +153,11 @@ impl<K: Kind> Runner for EventRunner<K> {
     async fn run(&self, letter: &Letter) -> Ran {
         let address = &letter.address;
         let Some(entry) = self.entry(address) else { return Ran::NoFunction };
+        // Such events are not kept until there is concurrency again (Lambda developer guide, "How Lambda handles errors and
+        // retries with asynchronous invocation", 2026-11).
+        if entry.attachments.reserved_concurrency == Some(0) {
+            return Ran::Barred;
+        }
         let picked = entry.pick(address.qualifier.as_deref(), random_share);
         let Some(function) = picked else { return Ran::NoFunction };
         if function.is_pending() {

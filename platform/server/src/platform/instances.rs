@@ -2,14 +2,15 @@
 //!
 //! Deliberately knows nothing of who waits for an answer.
 
-use super::{Running, Shared, StartFailure, State, chain};
+use super::{Init, Running, Shared, StartFailure, State, chain};
+use logs::lines::Phase;
 use model::{FunctionId, HostId, InstanceId, Span};
 use sandbox::runtime::{Initialization, instance_environment};
-use sandbox::{Identity, Kind, StartError, Usage};
-use scheduler::{Epoch, Event, Purpose};
+use sandbox::{End, Extension, Identity, Kind, ShutdownReason, StartError, Usage};
+use scheduler::{Epoch, Event, Purpose, StopReason};
 use std::sync::Arc;
 use std::time::Instant;
-use worker::Report;
+use worker::{Command, FailedInit, Report};
 
 impl<K: Kind> Shared<K> {
     pub(super) fn start_host(self: &Arc<Self>, host: HostId, size: sandbox::HostSize) {
@@ -49,12 +50,17 @@ impl<K: Kind> Shared<K> {
             host,
             environment: instance_environment(log.name(), initialization),
             log: Some(Arc::clone(&log) as Arc<dyn sandbox::LogSink>),
+            phase: sandbox::Phase::Init,
         };
         let start = worker::Start {
             kind: Arc::clone(&self.kind),
             image: Arc::clone(&deployed.image),
             settings: Arc::clone(&deployed.settings),
             identity,
+            failed_init: match purpose {
+                Purpose::OnDemand => FailedInit::Retry,
+                Purpose::Provisioned => FailedInit::Final,
+            },
         };
         let platform = Arc::clone(self);
         let handle =
@@ -62,7 +68,8 @@ impl<K: Kind> Shared<K> {
         let running = Running {
             handle,
             deployed,
-            init: Span::ZERO,
+            init: Init::Done(Span::ZERO),
+            extensions: 0,
             invocation: None,
             log,
             cpu_seen: Span::ZERO,
@@ -72,18 +79,49 @@ impl<K: Kind> Shared<K> {
         state.instances.insert(instance, running);
     }
 
+    /// Ends an instance. Where its extensions have not come to the end of an invocation in time, that invocation ran into its
+    /// limit, though it was answered.
+    pub(super) fn reclaim(&self, state: &mut State<K>, instance: InstanceId, reason: StopReason) {
+        let Some(running) = state.instances.get_mut(&instance) else { return };
+        let reason = match reason {
+            StopReason::Expired => ShutdownReason::Timeout,
+            StopReason::Died | StopReason::StartFailed => ShutdownReason::Failure,
+            _ => ShutdownReason::Spindown,
+        };
+        if let Some(finished) = &mut running.finished
+            && reason == ShutdownReason::Timeout
+        {
+            finished.expire(running.deployed.function.timeout, self.profile.billing);
+        }
+        running.handle.send(Command::Reclaim(reason));
+    }
+
     /// An instance tells what happened to it.
     pub(super) fn heard(self: &Arc<Self>, instance: InstanceId, report: Report) {
         match report {
-            Report::Started { creation, init, usage } => {
+            Report::Started { creation, init, extensions, usage } => {
                 self.settle(instance, usage);
                 tracing::debug!(%instance, %creation, %init, "instance started");
                 let mut state = self.lock();
                 if let Some(running) = state.instances.get_mut(&instance) {
-                    running.init = init;
-                    running.log.init_ended(init, None);
+                    running.init = Init::Done(init);
+                    running.extensions = extensions.len();
+                    running.log.init_ended(Phase::Init, init, None);
+                    running.log.extensions(&extensions);
                 }
                 self.turn(&mut state, Event::Started { instance }, None);
+            }
+            Report::InitFailed { end, init } => {
+                tracing::debug!(%instance, ?end, "init failed, and is tried again");
+                let mut state = self.lock();
+                if let Some(running) = state.instances.get_mut(&instance) {
+                    running.init = Init::Failed;
+                    running.log.init_ended(Phase::Init, init, Some(&end));
+                }
+                self.turn(&mut state, Event::Started { instance }, None);
+            }
+            Report::InitAgain { end, init, extensions } => {
+                self.lock().init_again(instance, init, end.as_ref(), &extensions);
             }
             Report::StartFailed(error) => {
                 let reason = chain(&error);
@@ -118,17 +156,22 @@ impl<K: Kind> Shared<K> {
     /// Writes the report of the invocation that an instance has come to the end of, if there is one, and accounts for what
     /// the instance has used since the last time.
     fn settle(self: &Arc<Self>, instance: InstanceId, usage: Usage) {
-        let (log, finished, cpu) = {
+        let (log, finished, cpu, listener) = {
             let mut state = self.lock();
             let Some(running) = state.instances.get_mut(&instance) else { return };
             // An instance that is gone without a reading has used what was read before.
             let cpu = usage.cpu - usage.cpu.min(running.cpu_seen);
             running.cpu_seen += cpu;
-            (Arc::clone(&running.log), running.finished.take(), cpu)
+            let listener = (running.extensions > 0).then(|| running.handle.clone());
+            (Arc::clone(&running.log), running.finished.take(), cpu, listener)
         };
         match finished {
-            Some(finished) => {
+            Some(mut finished) => {
+                finished.extend(usage.extensions, self.profile.billing);
                 log.end(&finished, usage);
+                if let Some(listener) = listener {
+                    listener.send(Command::Tell(log.told(&finished, usage).into()));
+                }
                 log.count(&finished, cpu, usage);
             }
             None => log.count_unbilled(cpu, usage),
@@ -141,8 +184,33 @@ impl<K: Kind> Shared<K> {
         let running = state.instances.get(&instance);
         let log = running.map(|running| Arc::clone(&running.log));
         if let (Some(running), StartError::Ended { end, .. }) = (running, &error) {
-            running.log.init_ended(Span::from(running.began.elapsed()), Some(end));
+            let init = Span::from(running.began.elapsed());
+            running.log.init_ended(Phase::Init, init, Some(end));
         }
         StartFailure { error, log }
+    }
+}
+
+impl<K: Kind> State<K> {
+    /// Notes that an instance's init was tried again in its first invocation, which begins in its log now.
+    pub(super) fn init_again(
+        &mut self,
+        instance: InstanceId,
+        init: Span,
+        end: Option<&End>,
+        extensions: &[Extension],
+    ) {
+        let Some(running) = self.instances.get_mut(&instance) else { return };
+        if running.init != Init::Failed {
+            return;
+        }
+        running.init = Init::Again;
+        running.extensions = extensions.len();
+        running.log.init_ended(Phase::Invoke, init, end);
+        running.log.extensions(extensions);
+        let pending = running.invocation.and_then(|id| self.pending.get(&id));
+        if let Some(pending) = pending {
+            running.log.start(&pending.invoke.request_id);
+        }
     }
 }

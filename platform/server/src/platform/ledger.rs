@@ -9,11 +9,11 @@ use crate::reply;
 use crate::spans::{Spans, Traced};
 use catalog::Function;
 use jiff::Timestamp;
-use logs::lines::{Report, Status};
+use logs::lines::{InitReport, Phase, Report, Status};
 use logs::{Format, Logs, Stream};
 use model::{MemoryMib, Span};
-use sandbox::{DroppedLines, End, LogLine, LogSink, Usage};
-use scheduler::Rejection;
+use sandbox::{DroppedLines, End, Extension, LogLine, LogSink, Usage};
+use scheduler::{Billing, Rejection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -71,7 +71,7 @@ pub(super) enum How {
 impl How {
     /// How an invocation ended whose instance did so.
     pub fn of(request_id: &str, end: &End) -> Self {
-        Self::Failed(reply::kind(end), reply::message(request_id, end))
+        Self::Failed(end.kind(), reply::message(request_id, end))
     }
 }
 
@@ -147,7 +147,7 @@ impl InstanceLog {
     }
 
     /// An init has ended. `failure` is why where it failed.
-    pub fn init_ended(&self, init: Span, failure: Option<&End>) {
+    pub fn init_ended(&self, phase: Phase, init: Span, failure: Option<&End>) {
         let now = SystemTime::now();
         let status = match failure {
             None => {
@@ -155,9 +155,18 @@ impl InstanceLog {
                 Status::Success
             }
             Some(End::InitTimedOut) => Status::Timeout,
-            Some(end) => Status::Error(reply::kind(end)),
+            Some(end) => Status::Error(end.kind()),
         };
-        self.write(now, self.format.init_report(now, init, status));
+        let report = InitReport { phase, duration: init, status };
+        self.write(now, self.format.init_report(now, &report));
+    }
+
+    /// Extensions have registered.
+    pub fn extensions(&self, extensions: &[Extension]) {
+        let now = SystemTime::now();
+        for Extension { name, events } in extensions {
+            self.write(now, self.format.extension(now, name, events));
+        }
     }
 
     /// An invocation has ended, and every line of it is written.
@@ -172,6 +181,11 @@ impl InstanceLog {
         let lines = self.format.end(now, &finished.report(usage.memory_peak_bytes));
         let events: Vec<_> = lines.iter().map(|line| (now, line.as_bytes())).collect();
         self.stream.write_all(&events);
+    }
+
+    /// The report of an invocation as its extensions are told it: the JSON of an event.
+    pub fn told(&self, finished: &Finished, usage: Usage) -> String {
+        logs::lines::report_event(SystemTime::now(), &finished.report(usage.memory_peak_bytes))
     }
 
     /// Counts an invocation that has ended, for which its instance used so much CPU time.
@@ -237,6 +251,21 @@ impl LogSink for InstanceLog {
 }
 
 impl Finished {
+    /// Its extensions went on for so long after the runtime: that is the function's time, and paid for.
+    pub fn extend(&mut self, extensions: Span, billing: Billing) {
+        if extensions > Span::ZERO && !matches!(self.how, How::TimedOut(_)) {
+            self.duration += extensions;
+            self.billed = billing.billed(self.duration, self.init);
+        }
+    }
+
+    /// Its extensions went on until its time was up.
+    pub fn expire(&mut self, timeout: Span, billing: Billing) {
+        self.how = How::TimedOut(timeout);
+        self.duration = timeout;
+        self.billed = billing.billed(timeout, self.init);
+    }
+
     fn traced(&self, function: &Function, log: &InstanceLog) -> Traced {
         Traced {
             tenant: function.tenant,

@@ -15,6 +15,14 @@ impl<K: Kind> Platform<K> {
         text.family("peek_build_info", "gauge", "Version of Peek.");
         text.value(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         self.0.write_state(&mut text);
+        let backlog = self.backlog();
+        let help = "Asynchronous events that are held: waiting, running, or being told of.";
+        text.single("peek_events_held", "gauge", help, backlog.events as f64);
+        text.single("peek_events_held_bytes", "gauge", "Bytes of them.", backlog.bytes as f64);
+        text.single("peek_events_running", "gauge", "Those that run.", f64::from(backlog.running));
+        let help = "How long ago the oldest of them was accepted; 0 without any.";
+        let age = backlog.age.as_nanos() as f64 / 1e9;
+        text.single("peek_events_oldest_age_seconds", "gauge", help, age);
         let counts = self.0.ledger.log_counts();
         let help = "Lines that were written to log files.";
         text.single("peek_log_lines_total", "counter", help, counts.lines as f64);

@@ -35,7 +35,7 @@ impl Meter {
             _ => number(files.cpu.as_ref()).map(Span::from_nanos),
         };
         let memory_peak_bytes = number(files.memory.as_ref()).unwrap_or(0);
-        Usage { cpu: cpu.unwrap_or_default(), memory_peak_bytes }
+        Usage { cpu: cpu.unwrap_or_default(), memory_peak_bytes, ..Usage::default() }
     }
 
     /// Closes the files until the next reading.

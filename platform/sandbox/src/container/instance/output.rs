@@ -37,9 +37,13 @@ pub(super) struct Output {
     keep: Keep,
     /// None where nobody wants lines.
     lines: Option<Lines>,
+    /// That of extensions, which is in no tail.
+    beside: Option<Box<Self>>,
     window_start: Instant,
     window_bytes: usize,
     pause: Option<Pin<Box<Sleep>>>,
+    /// Whether the last turn ended before the output did.
+    is_cut: bool,
 }
 
 /// What becomes of output.
@@ -57,10 +61,18 @@ impl Output {
             tail: VecDeque::new(),
             keep: Keep::Tail,
             lines: log.map(Lines::new),
+            beside: None,
             window_start: Instant::now(),
             window_bytes: 0,
             pause: None,
+            is_cut: false,
         })
+    }
+
+    /// With the output of extensions beside it.
+    pub fn beside(mut self, extensions: Option<Self>) -> Self {
+        self.beside = extensions.map(Box::new);
+        self
     }
 
     /// What becomes of output now.
@@ -74,6 +86,9 @@ impl Output {
         self.keep = keep;
         if let Some(lines) = &mut self.lines {
             lines.begin(request_id.cloned());
+        }
+        if let Some(beside) = &mut self.beside {
+            beside.begin(Keep::Nothing, request_id);
         }
     }
 
@@ -97,11 +112,28 @@ impl Output {
                 Ok(count) => self.add(&buffer[..count]),
             }
         }
+        if let Some(beside) = &mut self.beside {
+            beside.drain();
+        }
+    }
+
+    /// Whether something may be there that [`Self::poll`] has been told of and has not read: it paused, or its turn was over.
+    pub fn is_behind(&self) -> bool {
+        let is_beside = self.beside.as_ref().is_some_and(|beside| beside.is_behind());
+        self.pause.is_some() || self.is_cut || is_beside
     }
 
     /// Drains what is there, and wakes when there is more.
     pub fn poll(&mut self, cx: &mut Context<'_>) {
+        self.poll_own(cx);
+        if let Some(beside) = &mut self.beside {
+            beside.poll_own(cx);
+        }
+    }
+
+    fn poll_own(&mut self, cx: &mut Context<'_>) {
         let mut turn = 0;
+        self.is_cut = false;
         while !self.poll_paused(cx) {
             let Some(pipe) = &mut self.pipe else { return };
             let mut bytes = [0; READ_SIZE];
@@ -115,6 +147,7 @@ impl Output {
             turn += bytes.len();
             self.add(bytes);
             if turn >= TURN_BYTES {
+                self.is_cut = true;
                 cx.waker().wake_by_ref();
                 return;
             }

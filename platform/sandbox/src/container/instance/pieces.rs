@@ -2,7 +2,7 @@
 //!
 //! Deliberately holds no piece: while one waits for room, nothing more is read of the runtime's response.
 
-use super::Turns;
+use super::turns::Turns;
 use crate::container::Exit;
 use crate::seam::Sink;
 use bytes::Bytes;

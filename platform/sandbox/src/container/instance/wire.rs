@@ -62,6 +62,11 @@ impl Wire {
         }
     }
 
+    /// The state behind the sockets, of extensions above all.
+    pub fn api(&mut self) -> &mut RuntimeApi {
+        &mut self.api
+    }
+
     /// The last piece of a streamed response was taken: more is read.
     pub fn resume_stream(&mut self) {
         self.api.resume_stream();

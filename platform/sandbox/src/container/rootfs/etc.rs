@@ -29,7 +29,8 @@ pub(super) fn compose(root: &Path, name_server: Option<Ipv4Addr>) -> Result<(), 
          nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n"
     );
     let group = format!("root:x:0:\nsbx_user1051:x:{GROUP}:\nnogroup:x:65534:\n");
-    let hosts = "127.0.0.1 localhost\n::1 localhost\n".to_owned();
+    let hosts =
+        "127.0.0.1 localhost\n::1 localhost\n127.0.0.1 sandbox.localdomain sandbox\n".to_owned();
     let switch = "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\n\
                   protocols: files\nservices: files\n"
         .to_owned();

@@ -4,10 +4,10 @@
 
 use super::super::channel::Channel;
 use super::super::mounts::{self, READ_ONLY};
-use super::super::protocol::{self, CgroupView, Failure, Furnish, PackageComes, Step, Tmp};
+use super::super::protocol::{self, CgroupView, Failure, Furnish, Step, Tmp};
 use super::super::rootfs;
 use super::Host;
-use super::sandbox::Furniture;
+use super::sandbox::{Code, Furniture};
 use model::MemoryMib;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -69,14 +69,14 @@ impl Ids<'_> {
                 None => CgroupView::Instance,
             },
             tmp: if tmp.is_some() { Tmp::Mount } else { Tmp::Memory(size.bytes()) },
-            package: match furniture.package {
-                Some(_) => PackageComes::Now,
-                None => PackageComes::Later,
-            },
+            package: Code::comes(furniture.code.as_ref()),
         };
         let mut beside = vec![machine_id.as_fd(), boot_id.as_fd()];
         beside.extend(tmp.iter().map(AsFd::as_fd));
-        beside.extend(furniture.package.iter().map(AsFd::as_fd));
+        if let Some(code) = &furniture.code {
+            beside.push(code.package.as_fd());
+            beside.extend(code.layers.iter().map(AsFd::as_fd));
+        }
         beside.extend(furniture.tasks.iter().map(AsFd::as_fd));
         channel
             .send(&[&protocol::encode(&furnish)], &beside)

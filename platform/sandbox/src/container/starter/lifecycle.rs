@@ -4,7 +4,7 @@
 
 use super::super::cgroup::{GroupName, Limits};
 use super::super::channel::{Channel, Received};
-use super::super::child::PACKAGE;
+use super::super::child::{LAYERS, PACKAGE};
 use super::super::mounts::{self, READ_ONLY};
 use super::super::protocol::{
     self, Command, Failure, PackageComes, ProcView, Reply, Report, StartSpec, Status, Step,
@@ -12,7 +12,7 @@ use super::super::protocol::{
 use super::super::system;
 use super::equipment::chain;
 use super::ids::{Ids, Supply};
-use super::sandbox::{Furniture, Pending, Preparing, Sandbox, Stage};
+use super::sandbox::{Code, Furniture, Pending, Preparing, Sandbox, Stage};
 use super::spare::Newborn;
 use super::{Starter, proc_view};
 use crate::container::cgroup::Cgroups;
@@ -35,7 +35,7 @@ impl Starter {
     /// Starts an instance; what fails is said on its status channel.
     pub(super) fn start(&mut self, spec: StartSpec, strings: &[u8], descriptors: Vec<OwnedFd>) {
         let mut descriptors = descriptors.into_iter();
-        let (Some(status), Some(output)) = (descriptors.next(), descriptors.next()) else { return };
+        let Some(status) = descriptors.next() else { return };
         let status = Channel::from_descriptor(status);
         let instance = spec.instance;
         self.pool_host = Some(spec.host);
@@ -44,8 +44,13 @@ impl Starter {
                 self.instances.insert(instance, pid);
                 if let Some(sandbox) = self.sandboxes.get_mut(&pid) {
                     sandbox.instance = Some(instance);
-                    let (arguments, strings) = (spec.arguments, strings.to_vec());
-                    sandbox.pending = Some(Pending { arguments, strings, status, output });
+                    sandbox.pending = Some(Pending {
+                        arguments: spec.arguments,
+                        extensions: spec.extensions,
+                        strings: strings.to_vec(),
+                        status,
+                        outputs: descriptors.collect(),
+                    });
                 }
                 self.advance(pid);
             }
@@ -59,13 +64,20 @@ impl Starter {
             return Err(failure(format!("{} exists already", spec.instance)));
         }
         let package = mounts::copy(&spec.package, READ_ONLY)?;
+        let layers =
+            spec.layers.as_deref().map(|path| mounts::copy(path, READ_ONLY)).transpose()?;
         let limits = Limits { memory: Some(spec.memory), cpu_weight: spec.cpu_weight };
         self.pool_limits = limits;
         let Some((pid, mounts)) = self.take_prepared(spec) else {
-            return self.fork(spec.host, spec.tmp, limits, Some(package));
+            return self.fork(spec.host, spec.tmp, limits, Some(Code { package, layers }));
         };
         let home = self.equipment.mounts.as_fd();
         let mut made = mounts::attach_within(package, Path::new(PACKAGE), mounts.as_fd(), home);
+        if let Some(layers) = layers
+            && made.is_ok()
+        {
+            made = mounts::attach_within(layers, Path::new(LAYERS), mounts.as_fd(), home);
+        }
         if let Some(sandbox) = self.sandboxes.get_mut(&pid)
             && sandbox.limits != limits
             && made.is_ok()
@@ -99,7 +111,7 @@ impl Starter {
         host_id: HostId,
         tmp: MemoryMib,
         limits: Limits,
-        package: Option<OwnedFd>,
+        code: Option<Code>,
     ) -> Result<i32, Failure> {
         let host = self.hosts.get(&host_id);
         let host = host.ok_or_else(|| failure(format!("{host_id} does not exist")))?;
@@ -118,7 +130,7 @@ impl Starter {
             }
         };
         let Newborn { pid, pidfd, channel, network, born, .. } = newborn;
-        let comes = if package.is_some() { PackageComes::Now } else { PackageComes::Later };
+        let comes = Code::comes(code.as_ref());
         let sandbox = Sandbox {
             pidfd,
             channel,
@@ -130,7 +142,7 @@ impl Starter {
             tmp,
             stage: Stage::Preparing(Preparing {
                 mounts: None,
-                furniture: Some(Furniture { tasks, package }),
+                furniture: Some(Furniture { tasks, code }),
                 package: comes,
                 is_connected: self.equipment.router.is_none(),
                 told: None,
@@ -399,13 +411,17 @@ impl Starter {
         if !sandbox.stage.is_listening() {
             return;
         }
-        let Some(Pending { arguments, strings, status, output }) = sandbox.pending.take() else {
+        let Some(Pending { arguments, extensions, strings, status, outputs }) =
+            sandbox.pending.take()
+        else {
             return;
         };
-        let command = Command { arguments, group: sandbox.group.instance.clone() };
+        let command = Command { arguments, extensions, group: sandbox.group.instance.clone() };
+        let beside: Vec<_> =
+            [status.as_fd()].into_iter().chain(outputs.iter().map(AsFd::as_fd)).collect();
         let told = sandbox
             .channel
-            .send(&[&protocol::encode(&command), &strings], &[status.as_fd(), output.as_fd()])
+            .send(&[&protocol::encode(&command), &strings], &beside)
             .step(|| "cannot tell a sandbox what to become".to_owned());
         match (told, &mut sandbox.stage) {
             (Err(failure), _) => {

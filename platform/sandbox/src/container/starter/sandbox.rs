@@ -82,7 +82,25 @@ pub(super) struct Preparing {
 #[derive(Debug)]
 pub(super) struct Furniture {
     pub(super) tasks: Vec<OwnedFd>,
-    pub(super) package: Option<OwnedFd>,
+    pub(super) code: Option<Code>,
+}
+
+/// Mounts of a function's code, attached nowhere yet.
+#[derive(Debug)]
+pub(super) struct Code {
+    pub(super) package: OwnedFd,
+    pub(super) layers: Option<OwnedFd>,
+}
+
+impl Code {
+    /// When the sandbox gets it that gets it with its furniture.
+    pub(super) fn comes(code: Option<&Self>) -> PackageComes {
+        match code {
+            None => PackageComes::Later,
+            Some(Self { layers: None, .. }) => PackageComes::Now,
+            Some(Self { layers: Some(_), .. }) => PackageComes::NowWithLayers,
+        }
+    }
 }
 
 /// A start that has not been told to its process yet.
@@ -90,10 +108,13 @@ pub(super) struct Furniture {
 pub(super) struct Pending {
     /// How many strings are arguments.
     pub(super) arguments: usize,
-    /// Arguments and environment.
+    /// How many are files of external extensions.
+    pub(super) extensions: usize,
+    /// Arguments, those files, and the environment.
     pub(super) strings: Vec<u8>,
     pub(super) status: Channel,
-    pub(super) output: OwnedFd,
+    /// Of the runtime, and of extensions where there are some.
+    pub(super) outputs: Vec<OwnedFd>,
 }
 
 impl Sandbox {
