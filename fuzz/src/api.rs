@@ -2,9 +2,7 @@
 
 #![no_main]
 
-mod front;
-
-use front::World;
+use fuzz::front::World;
 use gateway::Unsigned;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -40,8 +38,10 @@ fuzz_target!(|input: &[u8]| {
         Some(end) => (&rest[..end], &rest[end + 1..]),
         None => (&[][..], rest),
     };
-    let query: String =
-        query.iter().map(|&byte| if byte.is_ascii_graphic() { char::from(byte) } else { '+' }).collect();
+    let query: String = query
+        .iter()
+        .map(|&byte| if byte.is_ascii_graphic() { char::from(byte) } else { '+' })
+        .collect();
     let (status, answer) = WORLD.ask(method, &format!("{target}?{query}"), body);
     assert_ne!(status, 500, "{method} {target}: {}", answer.escape_ascii());
     if !target.ends_with("/invocations") && !answer.is_empty() {

@@ -2,11 +2,9 @@
 
 #![no_main]
 
-mod front;
-
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 use bytes::BytesMut;
-use front::World;
+use fuzz::front::World;
 use gateway::Unsigned;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -47,7 +45,8 @@ fuzz_target!(|input: &[u8]| {
     let mut frames = joined(&said);
     let (mut written, mut is_complete) = (Vec::new(), false);
     let mut decoder = MessageFrameDecoder::new();
-    while let DecodedFrame::Complete(message) = decoder.decode_frame(&mut frames).expect("a frame") {
+    while let DecodedFrame::Complete(message) = decoder.decode_frame(&mut frames).expect("a frame")
+    {
         let kind = message.headers().iter().find(|it| it.name().as_str() == ":event-type");
         let kind = kind.and_then(|it| it.value().as_string().ok()).map(|it| it.as_str());
         match kind {

@@ -71,7 +71,7 @@ impl World {
         let key = AccessKey {
             id: "AKIDEXAMPLE".to_owned(),
             secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(),
-            tenant: TenantId(123_456_789_012),
+            tenant: TenantId::from_number(123_456_789_012),
         };
         let config = GatewayConfig {
             region: "us-east-1".to_owned(),

@@ -2,9 +2,7 @@
 
 #![no_main]
 
-mod front;
-
-use front::World;
+use fuzz::front::World;
 use gateway::Unsigned;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

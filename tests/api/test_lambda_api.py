@@ -29,7 +29,6 @@ SETTINGS = {
     "ImageConfig": "there are no container images",
     "CodeSigningConfigArn": "there is no code signing",
     "SnapStart": "there are no snapshots; `None` is accepted",
-    "LoggingConfig": "logs are text in `/aws/lambda/NAME`; saying so is accepted",
     "CapacityProviderConfig": "there are no capacity providers",
     "PublishTo": "there are no capacity providers",
     "DurableConfig": "there are no durable executions",
@@ -110,7 +109,7 @@ def test_the_page_is_up_to_date():
 ODD = {
     "VpcConfig": {"SubnetIds": ["subnet-1"]}, "KMSKeyArn": "arn:aws:kms:us-east-1:123456789012:key/k",
     "FileSystemConfigs": [{"Arn": "arn", "LocalMountPath": "/mnt/x"}], "ImageConfig": {"Command": ["x"]},
-    "CodeSigningConfigArn": "arn", "SnapStart": {"ApplyOn": "PublishedVersions"}, "LoggingConfig": {"LogFormat": "JSON"},
+    "CodeSigningConfigArn": "arn", "SnapStart": {"ApplyOn": "PublishedVersions"},
     "CapacityProviderConfig": {"LambdaManagedInstancesCapacityProviderConfig": {"CapacityProviderArn": "arn"}}, "PublishTo": "LATEST_PUBLISHED", "DurableConfig": {"ExecutionTimeout": 1},
     "TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}, "RuntimeConfig": {"RuntimeArn": "arn"}, "AcceleratorConfig": {"AcceleratorMemorySize": 1},
     "SourceKMSKeyArn": "arn", "DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:123456789012:q"},

@@ -47,6 +47,8 @@ pub struct Plan {
     pub role: Option<String>,
     /// ARNs of its layers.
     pub layers: Option<Vec<String>>,
+    /// Its LoggingConfig.
+    pub logging: Option<BTreeMap<String, String>>,
     /// Tags to have beside those that are there.
     pub tags: BTreeMap<String, String>,
     /// Description.
@@ -285,6 +287,7 @@ fn settings(plan: &Plan) -> Map<String, Value> {
     put("Timeout", plan.timeout_s.map(|it| json!(it)));
     put("Environment", plan.environment.as_ref().map(|it| json!({"Variables": it})));
     put("Layers", plan.layers.as_ref().map(|it| json!(it)));
+    put("LoggingConfig", plan.logging.as_ref().map(|it| json!(it)));
     put("Description", plan.description.as_ref().map(|it| json!(it)));
     body
 }
@@ -306,12 +309,18 @@ fn changes(plan: &Plan, present: &Value) -> Map<String, Value> {
         }
         _ => {}
     }
+    let logging = present.get("LoggingConfig").cloned().unwrap_or_default();
     wanted.retain(|name, value| match name.as_str() {
         "Environment" => {
             let none = json!({});
             let variables =
                 |it: &Value| it.get("Variables").cloned().unwrap_or_else(|| none.clone());
             variables(value) != present.get(name).map_or_else(|| none.clone(), variables)
+        }
+        "LoggingConfig" => {
+            let members = value.as_object().into_iter().flatten();
+            let is_so = |(name, value): (&String, &Value)| logging.get(name) == Some(value);
+            !members.map(is_so).all(|is_so| is_so)
         }
         "Layers" => {
             let layers = present.get(name).and_then(Value::as_array);

@@ -1,5 +1,6 @@
 //! The log of one function as it grows, and its lines as people read them.
 
+use super::put::configuration;
 use crate::client::{Ask, CallError, Client};
 use crate::terminal::{Colour, Paint};
 use anyhow::Context;
@@ -36,6 +37,8 @@ pub struct Event {
 #[derive(Debug)]
 pub struct Tail {
     function: String,
+    /// Its group, once that is known.
+    group: Option<String>,
     since_ms: i64,
     filter: Option<String>,
     /// Ids of events that were given already and could come again, with their times.
@@ -45,7 +48,7 @@ pub struct Tail {
 impl Tail {
     /// The log of this function from a moment on, in milliseconds since 1970.
     pub fn new(function: String, since_ms: i64, filter: Option<String>) -> Self {
-        Self { function, since_ms, filter, seen: BTreeMap::new() }
+        Self { function, group: None, since_ms, filter, seen: BTreeMap::new() }
     }
 
     /// Whose it is.
@@ -53,13 +56,25 @@ impl Tail {
         &self.function
     }
 
+    /// Where the function's log is: as it says itself, and as any function's where it is gone.
+    async fn group(&mut self, client: &Client) -> String {
+        if self.group.is_none()
+            && let Ok(configuration) = configuration(client, &self.function).await
+        {
+            let group = configuration.pointer("/LoggingConfig/LogGroup").and_then(Value::as_str);
+            self.group = group.map(str::to_owned);
+        }
+        self.group.clone().unwrap_or_else(|| format!("/aws/lambda/{}", self.function))
+    }
+
     /// What came since the last time. A function that has logged nothing yet has no log, which is an error where
     /// `must_exist`.
     pub async fn next(&mut self, client: &Client, must_exist: bool) -> anyhow::Result<Vec<Event>> {
         let (mut found, mut token) = (Vec::new(), None::<String>);
+        let group = self.group(client).await;
         loop {
             let mut body = json!({
-                "logGroupName": format!("/aws/lambda/{}", self.function),
+                "logGroupName": group,
                 "startTime": self.since_ms,
             });
             if let Some(filter) = &self.filter {

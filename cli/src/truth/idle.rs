@@ -44,8 +44,8 @@ pub(super) fn of_profile(profile: &Profile) -> Vec<Truth> {
 }
 
 /// The same of an emulated platform, and the chance that a single instance is still there. Where the rule changed, that in
-/// force while the experiment's instances were idle counts; where it changed meanwhile, there is none that a word or a number
-/// could tell.
+/// force while the experiment's instances were idle counts; where it changed meanwhile, no number is true, and no word but
+/// that of the rule in force when the experiment ended.
 pub(super) fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth> {
     let own = || records.iter().filter(|record| record.experiment == "idle");
     let first = own().map(|record| record.sent_ns).min().unwrap_or_default();
@@ -53,11 +53,12 @@ pub(super) fn of_platform(platform: &Platform, records: &[Record]) -> Vec<Truth>
     let mut in_force = platform.clone();
     if let Some(change) = platform.model.change {
         let at = change.at().as_nanos();
-        if (first..last).contains(&at) {
-            return vec![parameter("idle.policy", word("unknown"))];
-        }
-        if at <= first {
+        if at < last {
             in_force.scheduler.keep_alive = change.keep_alive();
+        }
+        if (first..last).contains(&at) {
+            let truths = of_profile(&in_force.scheduler).into_iter();
+            return truths.filter(|truth| truth.metric == "idle.policy").collect();
         }
     }
     let mut truths = of_profile(&in_force.scheduler);

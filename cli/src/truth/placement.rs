@@ -26,7 +26,10 @@ pub(super) fn of_profile(profile: &Profile, records: &[Record]) -> Vec<Truth> {
 fn largest_burst(profile: &Profile, records: &[Record]) -> u32 {
     let bursts = sound(records, "placement").filter_map(|record| setting(record, "concurrency"));
     let largest: Option<u32> = bursts.max();
-    largest.map_or(u32::MAX, |largest| profile.scaling.limit(largest).min(largest))
+    largest.map_or(u32::MAX, |largest| {
+        let scaling = &profile.scaling;
+        largest.div_ceil(scaling.requests_per_instance).min(scaling.limit(largest))
+    })
 }
 
 /// The most instances of each size on one host, and how many of the bursts' had another of their function beside them.

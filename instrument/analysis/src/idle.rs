@@ -20,7 +20,7 @@ use crate::finding::Finding;
 use crate::statistics::cluster::Row;
 use crate::statistics::{binomial, bootstrap, bracket};
 use crate::study::{Study, between, group, setting};
-use pools::Pool;
+use pools::{Beside, Pool};
 use record::{Outcome, Record, Text};
 use singles::Survival;
 use std::collections::BTreeMap;
@@ -276,6 +276,10 @@ fn judge(study: &Study, pairs: &[Pair], (pools, windows): (&[Pool], &[Window])) 
             pools::judge(pools, windows, pools::all_gone_s(pools))
         }
         Survival::TooFew => Err("too few pairs were answered; more rounds would tell"),
+        Survival::AllGone if pools.iter().any(|pool| pool.alive_fraction() > 0.0) => Err(
+            "no single instance outlived any delay, and instances of pools did, so the rule changed meanwhile or is \
+                 another one for each; measured again, it would be one of them",
+        ),
         Survival::AllGone if never_reused(study) => Ok(("none", None)),
         Survival::AllGone => Err(
             "no instance outlived the shortest delay, but some outlive none at all; shorter delays would \
@@ -284,11 +288,17 @@ fn judge(study: &Study, pairs: &[Pair], (pools, windows): (&[Pool], &[Window])) 
         Survival::Gradual => {
             Err("single instances go gradually, but not as by chance alone; more delays would tell")
         }
-        Survival::Memoryless { rate } if pools::go_sooner(pools, rate) => Err(
-            "single instances go by chance, and pools sooner than that, so something else shrinks those; a rule of both \
-                 has no word",
-        ),
-        Survival::Memoryless { .. } => Ok(("random", None)),
+        Survival::Memoryless { rate } => match pools::beside(pools, rate) {
+            Beside::Alike => Ok(("random", None)),
+            Beside::Sooner => Err(
+                "single instances go by chance, and pools sooner than that, so something else shrinks those; a rule of \
+                 both has no word",
+            ),
+            Beside::Later => Err(
+                "single instances go by chance, and pools outlive that, so the rule changed meanwhile; measured again, it \
+                 would be one of both",
+            ),
+        },
         Survival::AllThere => pools::judge(pools, windows, limit),
         Survival::Sharp => pools::judge(pools, windows, limit),
     };

@@ -104,9 +104,13 @@ pub enum Broken {
     Lifetimes,
     /// Only a part of concurrent requests have an instance started.
     PartStarts,
+    /// Idle instances are kept by another rule from some moment of the study on.
+    PolicyChange,
+    /// An instance serves several requests at once.
+    Several,
 }
 
-const BROKEN: [Broken; 11] = [
+const BROKEN: [Broken; 13] = [
     Broken::AsymmetricPath,
     Broken::Clocks,
     Broken::ClockStep,
@@ -118,6 +122,8 @@ const BROKEN: [Broken; 11] = [
     Broken::InstanceClocks,
     Broken::Lifetimes,
     Broken::PartStarts,
+    Broken::PolicyChange,
+    Broken::Several,
 ];
 
 /// Memory of the smallest instance, MiB.

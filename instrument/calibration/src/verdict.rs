@@ -22,7 +22,7 @@ pub enum Verdict {
     Right,
     /// The number is further off, and its interval holds the truth: it claims no more than is so.
     Wide,
-    /// Nothing was claimed.
+    /// Nothing was claimed, or, in a class that is judged by its interval, a number that has none.
     Unknown,
     /// Another word, another count, or a number that is off with an interval that does not hold the truth.
     Wrong,
@@ -56,6 +56,7 @@ impl Judged {
             {
                 Verdict::Right
             }
+            Answer::Number { ci95: None, .. } if self.is_by_interval() => Verdict::Unknown,
             Answer::Number { .. } if self.holds_truth() => Verdict::Wide,
             Answer::Number { .. } => Verdict::Wrong,
         })
@@ -129,6 +130,14 @@ mod tests {
             assert_eq!(number(metric, 25.0, Some(25.0), None), Some(Verdict::Wide));
             assert_eq!(number(metric, 25.0, None, None), Some(Verdict::Wrong));
         }
+    }
+
+    // Too few clusters give no interval: a number that is judged by one is then not judged, and any other is as it is.
+    #[test]
+    fn numbers_without_intervals_are_no_claim() {
+        let bare = |metric: &str| verdict(metric, Value::Number(25.0), Value::Number(100.0), None);
+        assert_eq!(bare("coldstart.new_host_extra_ms"), Some(Verdict::Unknown));
+        assert_eq!(bare("cpu.share"), Some(Verdict::Wrong));
     }
 
     // Where the truth is nothing, no error is a part of it, and the interval says whether it was found.

@@ -554,6 +554,7 @@ fn first_state(id: FunctionId, new: NewFunction, package: &StoredPackage) -> Fun
         timeout: new.settings.timeout,
         architecture: new.architecture,
         tracing: new.settings.tracing,
+        logging: new.settings.logging,
         layers: new.settings.layers.layers,
         layers_directory: new.settings.layers.directory,
         code_digest: package.digest.clone(),

@@ -1,6 +1,7 @@
 //! A function as the catalog keeps it.
 
 use crate::layer::{LayerSet, UsedLayer};
+use crate::logging::Logging;
 use model::{FunctionId, MemoryMib, Span, TenantId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +52,9 @@ pub struct Function {
     pub code_size: u64,
     /// Unpacked package, content-addressed, read-only.
     pub code_directory: PathBuf,
+    /// How its log is written.
+    #[serde(default)]
+    pub logging: Logging,
     /// Its layers, in the order in which each lies over the one before.
     #[serde(default)]
     pub layers: Vec<UsedLayer>,
@@ -68,6 +72,12 @@ pub struct Function {
 }
 
 impl Function {
+    /// The group of its log.
+    pub fn log_group(&self) -> String {
+        let own = || format!("/aws/lambda/{}", self.name);
+        self.logging.group.clone().unwrap_or_else(own)
+    }
+
     /// Its ARN, without a qualifier.
     pub fn arn(&self) -> String {
         format!("arn:aws:lambda:{}:{}:function:{}", self.region, self.tenant, self.name)
@@ -211,6 +221,8 @@ pub struct Settings {
     pub timeout: Span,
     /// Whether the function asked for traces.
     pub tracing: Tracing,
+    /// How its log is written.
+    pub logging: Logging,
     /// Its layers.
     pub layers: LayerSet,
 }
@@ -236,6 +248,8 @@ pub struct SettingsChange {
     pub timeout: Option<Span>,
     /// Whether the function asked for traces.
     pub tracing: Option<Tracing>,
+    /// How its log is written, all of it.
+    pub logging: Option<Logging>,
     /// All of its layers.
     pub layers: Option<LayerSet>,
 }
@@ -257,6 +271,7 @@ impl SettingsChange {
         set(&mut function.ephemeral_storage, self.ephemeral_storage);
         set(&mut function.timeout, self.timeout);
         set(&mut function.tracing, self.tracing);
+        set(&mut function.logging, self.logging);
         if let Some(set) = self.layers {
             (function.layers, function.layers_directory) = (set.layers, set.directory);
         }

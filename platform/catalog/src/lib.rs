@@ -10,6 +10,7 @@ mod entry;
 mod event_invoke;
 mod function;
 mod layer;
+mod logging;
 mod package;
 mod policy;
 mod schedules;
@@ -28,6 +29,7 @@ pub use function::{
     Function, NewFunction, Settings, SettingsChange, State, Tracing, Version, VersionError,
 };
 pub use layer::{LayerSet, LayerVersion, NewLayerVersion, UsedLayer};
+pub use logging::{ApplicationLevel, LogLevels, Logging, SystemLevel};
 pub use package::{PackageError, PackageLimits};
 pub use policy::{Access, Policy, Statement};
 pub use schedules::{

@@ -40,6 +40,7 @@ fn new(name: &str) -> NewFunction {
             timeout: Span::from_secs(3),
             layers: LayerSet::default(),
             tracing: Tracing::PassThrough,
+            logging: Default::default(),
         },
     }
 }

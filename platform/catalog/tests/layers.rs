@@ -62,6 +62,7 @@ fn new(layers: LayerSet) -> NewFunction {
             ephemeral_storage: MemoryMib(512),
             timeout: Span::from_secs(3),
             tracing: Tracing::PassThrough,
+            logging: Default::default(),
             layers,
         },
     }

@@ -51,6 +51,7 @@ fn create(catalog: &Catalog) -> Arc<Function> {
             timeout: Span::from_secs(3),
             layers: LayerSet::default(),
             tracing: Tracing::PassThrough,
+            logging: Default::default(),
         },
     };
     let package = catalog.store_package(&zip_with("one")).expect("a package");

@@ -6,9 +6,11 @@ use crate::error::ApiError;
 use crate::gateway::Limits;
 use crate::isolation;
 use crate::layer;
-use crate::shape::{AbsentSettings, SettingsRequest};
+use crate::shape::{AbsentSettings, LoggingRequest, SettingsRequest};
 use crate::validation::{Constraint, Violations};
-use catalog::{Settings, SettingsChange, Tracing};
+use catalog::{
+    ApplicationLevel, LogLevels, Logging, Settings, SettingsChange, SystemLevel, Tracing,
+};
 use model::{MemoryMib, RESERVED_VARIABLES, Span};
 use std::collections::BTreeMap;
 
@@ -16,6 +18,8 @@ const DESCRIPTION_MAX: usize = 256;
 const HANDLER_MAX: usize = 128;
 const EPHEMERAL_STORAGE_MIB: (i64, i64) = (512, 10_240);
 const ENVIRONMENT_BYTES_MAX: usize = 4096;
+const GROUP_MAX: usize = 512;
+const GROUP_PATTERN: &str = r"[\.\-_/#A-Za-z0-9]+";
 const TAGS_MAX: usize = 50;
 const TAG_KEY_MAX: usize = 128;
 const TAG_VALUE_MAX: usize = 256;
@@ -36,6 +40,9 @@ pub(crate) fn check(request: &SettingsRequest, limits: &Limits, violations: &mut
     }
     if let Some(description) = &request.description {
         check_description(description, violations);
+    }
+    if let Some(logging) = &request.logging_config {
+        check_logging(logging, violations);
     }
     layer::check_arns(request.layers.as_deref().unwrap_or_default(), violations);
     if let Some(timeout) = request.timeout {
@@ -59,6 +66,44 @@ pub(crate) fn check(request: &SettingsRequest, limits: &Limits, violations: &mut
         let constraint = Constraint::KeysPattern(VARIABLE_PATTERN);
         violations.add(name, "environment.variables", constraint);
     }
+}
+
+fn check_logging(asked: &LoggingRequest, violations: &mut Violations) {
+    for (given, at, known) in [
+        (&asked.log_format, "logFormat", &["JSON", "Text"][..]),
+        (&asked.application_log_level, "applicationLogLevel", ApplicationLevel::WORDS),
+        (&asked.system_log_level, "systemLogLevel", SystemLevel::WORDS),
+    ] {
+        if let Some(given) = given.as_deref().filter(|given| !known.contains(given)) {
+            let (at, known) = (format!("loggingConfig.{at}"), known.join(", "));
+            violations.add(given, &at, Constraint::OneOf(&known));
+        }
+    }
+    if let Some(group) = &asked.log_group {
+        violations.check_length(group, "loggingConfig.logGroup", GROUP_MAX);
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#".contains(&byte);
+        if group.is_empty() || !group.bytes().all(is_part) {
+            violations.add(group, "loggingConfig.logGroup", Constraint::Pattern(GROUP_PATTERN));
+        }
+    }
+}
+
+/// All of a function's LoggingConfig: what is not said is as Lambda has it for a new function.
+fn read_logging(asked: LoggingRequest) -> Result<Logging, ApiError> {
+    let application = asked.application_log_level.as_deref().and_then(ApplicationLevel::from_word);
+    let system = asked.system_log_level.as_deref().and_then(SystemLevel::from_word);
+    let is_json = asked.log_format.as_deref() == Some("JSON");
+    if !is_json && (application.is_some() || system.is_some()) {
+        return Err(ApiError::parameter(
+            "LogLevel is not supported when LogFormat is set to \"Text\". Remove LogLevel from your \
+             request or change the LogFormat to \"JSON\" and try again.",
+        ));
+    }
+    let levels = is_json.then(|| LogLevels {
+        application: application.unwrap_or_default(),
+        system: system.unwrap_or_default(),
+    });
+    Ok(Logging { group: asked.log_group, levels })
 }
 
 /// Notes a description that is too long.
@@ -100,6 +145,7 @@ pub(crate) fn change(
             "Active" => Tracing::Active,
             _ => Tracing::PassThrough,
         }),
+        logging: request.logging_config.map(read_logging).transpose()?,
         layers: None,
     })
 }
@@ -122,6 +168,7 @@ pub(crate) fn complete(change: SettingsChange) -> Result<Settings, ApiError> {
         ephemeral_storage: change.ephemeral_storage.unwrap_or(MemoryMib(512)),
         timeout: change.timeout.unwrap_or(Span::from_secs(3)),
         tracing: change.tracing.unwrap_or_default(),
+        logging: change.logging.unwrap_or_default(),
         layers: change.layers.unwrap_or_default(),
     })
 }

@@ -58,6 +58,7 @@ pub(crate) struct SettingsRequest {
     pub ephemeral_storage: Option<EphemeralStorage>,
     pub tracing_config: Option<TracingConfigRequest>,
     pub layers: Option<Vec<String>>,
+    pub logging_config: Option<LoggingRequest>,
     pub revision_id: Option<String>,
 }
 
@@ -71,6 +72,15 @@ pub(crate) struct EnvironmentRequest {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct TracingConfigRequest {
     pub mode: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct LoggingRequest {
+    pub log_format: Option<String>,
+    pub application_log_level: Option<String>,
+    pub system_log_level: Option<String>,
+    pub log_group: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,7 +101,6 @@ pub(crate) struct AbsentSettings {
     image_config: Option<Value>,
     code_signing_config_arn: Option<Value>,
     snap_start: Option<Value>,
-    logging_config: Option<Value>,
     capacity_provider_config: Option<Value>,
     publish_to: Option<Value>,
     durable_config: Option<Value>,
@@ -113,7 +122,6 @@ impl AbsentSettings {
             ("ImageConfig", &self.image_config),
             ("CodeSigningConfigArn", &self.code_signing_config_arn),
             ("SnapStart", &self.snap_start),
-            ("LoggingConfig", &self.logging_config),
             ("CapacityProviderConfig", &self.capacity_provider_config),
             ("PublishTo", &self.publish_to),
             ("DurableConfig", &self.durable_config),
@@ -129,11 +137,11 @@ impl AbsentSettings {
     }
 }
 
-/// Whether a setting is empty, or says what holds anyway: no SnapStart, logs as text.
+/// Whether a setting is empty, or says what holds anyway: no SnapStart.
 fn asks_nothing(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
-        Value::String(text) => matches!(text.as_str(), "" | "None" | "Text"),
+        Value::String(text) => matches!(text.as_str(), "" | "None"),
         Value::Array(items) => items.is_empty(),
         Value::Object(members) => members.values().all(asks_nothing),
         Value::Bool(true) | Value::Number(_) => false,
@@ -202,6 +210,10 @@ struct SnapStart {
 #[serde(rename_all = "PascalCase")]
 struct LoggingConfig {
     log_format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    application_log_level: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_log_level: Option<&'static str>,
     log_group: String,
 }
 
@@ -271,8 +283,10 @@ impl<'a> Configuration<'a> {
             ephemeral_storage: EphemeralStorage { size: i64::from(function.ephemeral_storage.0) },
             snap_start: SnapStart { apply_on: "None", optimization_status: "Off" },
             logging_config: LoggingConfig {
-                log_format: "Text",
-                log_group: format!("/aws/lambda/{}", function.name),
+                log_format: if function.logging.levels.is_some() { "JSON" } else { "Text" },
+                application_log_level: function.logging.levels.map(|it| it.application.word()),
+                system_log_level: function.logging.levels.map(|it| it.system.word()),
+                log_group: function.log_group(),
             },
         }
     }

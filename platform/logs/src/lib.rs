@@ -27,8 +27,3 @@ pub use query::{
 };
 pub use store::{Counts, Logs};
 pub use stream::Stream;
-
-/// Log group of a function's lines, as the service names it.
-pub fn group_of(function: &str) -> String {
-    format!("/aws/lambda/{function}")
-}

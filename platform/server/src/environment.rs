@@ -20,6 +20,8 @@ pub fn of(function: &Function) -> Result<BTreeMap<String, String>, ReservedError
         handler: &function.handler,
         memory: function.memory,
         region: &function.region,
+        log_group: &function.log_group(),
+        log_level: function.logging.levels.map(|levels| levels.application.word()),
         credentials: Some(Credentials {
             access_key_id: &key,
             secret_access_key: &nothing,

@@ -153,6 +153,8 @@ async fn live<K: Kind>(start: Start<K>, mut orders: Orders, report: impl Fn(Repo
     };
     match started {
         Ok(Started { instance, creation, init, extensions }) => {
+            // Nor is what only another start would need.
+            drop((identity, settings, image, kind));
             report(Report::Started { creation, init, extensions, usage: instance.usage() });
             serve(instance, orders, report, None).await;
         }

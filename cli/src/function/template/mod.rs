@@ -28,7 +28,7 @@ const NOTED: [&str; 5] = [
     "AWS::CloudWatch::Alarm",
 ];
 /// Properties of a function that are carried out.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     "CodeUri",
     "InlineCode",
     "Handler",
@@ -43,14 +43,14 @@ const KNOWN: [&str; 15] = [
     "Architectures",
     "Role",
     "FunctionUrlConfig",
+    "LoggingConfig",
     "Events",
 ];
 /// Properties that change nothing of how a function runs here, and why.
-const WITHOUT_MEANING: [(&str, &str); 7] = [
+const WITHOUT_MEANING: [(&str, &str); 6] = [
     ("Policies", "functions have no AWS account behind them"),
     ("PermissionsBoundary", "functions have no AWS account behind them"),
     ("Tracing", "trace ids are passed on anyhow"),
-    ("LoggingConfig", "logs are text, in the function's own group"),
     ("RecursiveLoop", "loops end by the limits of concurrency"),
     ("SnapStart", "starts are fast without it"),
     ("AutoPublishAlias", "deploy with --publish, then create an alias"),
@@ -185,6 +185,7 @@ impl<'t> Template<'t> {
             environment: self.environment(node)?,
             role: text("Role").ok().flatten().filter(|role| role.starts_with("arn:")),
             layers: None,
+            logging: Some(self.map(get("LoggingConfig"))?).filter(|logging| !logging.is_empty()),
             tags: self.map(get("Tags"))?,
             description: text("Description")?,
             url: self.url(get("FunctionUrlConfig"))?,

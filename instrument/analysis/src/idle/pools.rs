@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Pools below the limit that must have stayed whole, up to this part of it, for the limit to be the only rule.
 const WATCHED: f64 = 0.5;
 
-/// How much larger than found a rate may be: three standard errors of about a hundred losses.
+/// How much larger or smaller than found a rate may be: three standard errors of about a hundred losses.
 const RATE_SURE: f64 = 1.3;
 
-/// Standard deviations by which pools must fall short of single instances to go sooner.
-const SOONER_DEVIATIONS: f64 = 4.0;
+/// Standard deviations by which pools must differ from single instances to go sooner or later than they.
+const CLEAR_DEVIATIONS: f64 = 4.0;
 
 /// One pool.
 pub(super) struct Pool {
@@ -96,17 +96,41 @@ pub(super) fn all_gone_s(pools: &[Pool]) -> Option<f64> {
     pools.iter().map(Pool::idle_s).filter(|idle_s| *idle_s > last).reduce(f64::min)
 }
 
-/// Whether pools lose clearly more than single instances do that go at this `rate` in a second, each for itself.
-pub(super) fn go_sooner(pools: &[Pool], rate: f64) -> bool {
-    let (mut alive, mut expected, mut variance) = (0.0, 0.0, 0.0);
-    for pool in pools {
-        let all = f64::from(pool.launched());
-        let stays = (1.0 - OTHER_CAUSES) * (-RATE_SURE * rate * pool.idle_s().max(0.0)).exp();
-        alive += pool.alive_fraction() * all;
-        expected += all * stays;
-        variance += all * stays * (1.0 - stays);
+/// What pools do, where single instances go by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// The same.
+    Alike,
+    /// They lose clearly more.
+    Sooner,
+    /// They lose clearly less.
+    Later,
+}
+
+/// How pools fare beside single instances that go at this `rate` in a second, each for itself.
+pub(super) fn beside(pools: &[Pool], rate: f64) -> Beside {
+    let alive: f64 =
+        pools.iter().map(|pool| pool.alive_fraction() * f64::from(pool.launched())).sum();
+    // How many are to be there, and by how much that varies.
+    let left = |rate: f64, others: f64| {
+        let (mut expected, mut variance) = (0.0, 0.0);
+        for pool in pools {
+            let all = f64::from(pool.launched());
+            let stays = (1.0 - others) * (-rate * pool.idle_s().max(0.0)).exp();
+            expected += all * stays;
+            variance += all * stays * (1.0 - stays);
+        }
+        (expected, CLEAR_DEVIATIONS * variance.sqrt())
+    };
+    let (least, below) = left(RATE_SURE * rate, OTHER_CAUSES);
+    let (most, above) = left(rate / RATE_SURE, 0.0);
+    if alive < least - below {
+        Beside::Sooner
+    } else if alive > most + above {
+        Beside::Later
+    } else {
+        Beside::Alike
     }
-    alive < expected - SOONER_DEVIATIONS * variance.sqrt()
 }
 
 /// Which rule shrinks pools, given what was seen of those that were watched and the longest idle time that single instances
@@ -198,7 +222,8 @@ mod tests {
         Pool { delay_ms: (idle_s * 1e3) as u64, from_s: 0.0, to_s: idle_s, hosts }
     }
 
-    // Pools that lose half of what single instances keep go sooner; such as lose the same do not, and none at all neither.
+    // Pools that lose half of what single instances keep go sooner, such as lose nothing later; those that lose the same do
+    // not, and none at all neither.
     #[test]
     fn pools_are_held_against_single_instances() {
         let pools = |alive: [u32; 3]| -> Vec<Pool> {
@@ -206,8 +231,10 @@ mod tests {
             delays.flat_map(|(delay, alive)| (0..5).map(move |_| pool(delay, alive))).collect()
         };
         // One in two thousand seconds: 18, 16 and 12 of 20 stay.
-        assert!(go_sooner(&pools([15, 10, 6]), 1.0 / 2_000.0));
-        assert!(!go_sooner(&pools([18, 15, 12]), 1.0 / 2_000.0));
-        assert!(!go_sooner(&[], 1.0 / 2_000.0));
+        let rate = 1.0 / 2_000.0;
+        assert_eq!(beside(&pools([15, 10, 6]), rate), Beside::Sooner);
+        assert_eq!(beside(&pools([18, 15, 12]), rate), Beside::Alike);
+        assert_eq!(beside(&pools([20, 20, 20]), rate), Beside::Later);
+        assert_eq!(beside(&[], rate), Beside::Alike);
     }
 }

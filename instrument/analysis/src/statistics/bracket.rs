@@ -46,6 +46,35 @@ fn lowest(trials: &[(f64, bool)], wanted: bool) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    // Whatever the threshold, the levels and their order: it lies within, and a search by halves ends as narrow as it was told.
+    #[test]
+    fn thresholds_are_always_covered() {
+        let mut random = Pcg64::seed_from_u64(11);
+        for _ in 0..2_000 {
+            let threshold = random.random_range(1.0..7_200.0_f64);
+            let mut trials: Vec<(f64, bool)> = (0..random.random_range(0..30))
+                .map(|_| random.random_range(0.0..8_000.0))
+                .map(|level| (level, level <= threshold))
+                .collect();
+            for found in [first_failure(&trials), last_success(&trials)] {
+                assert!(found.contains(threshold), "{threshold} of {trials:?}");
+            }
+            let (mut low, mut high) = (0.0, 8_000.0);
+            while high - low > 0.02 * low {
+                let middle = f64::midpoint(low, high);
+                trials.push((middle, middle <= threshold));
+                if middle <= threshold { low = middle } else { high = middle }
+            }
+            for found in [first_failure(&trials), last_success(&trials)] {
+                assert!(found.contains(threshold), "{threshold} of {trials:?}");
+                let width = found.high.zip(found.low).map(|(high, low)| high - low);
+                assert!(width.is_some_and(|width| width <= 0.02 * threshold), "{found:?}");
+            }
+        }
+    }
 
     // A clean threshold is caught between its neighbours, by both questions alike.
     #[test]

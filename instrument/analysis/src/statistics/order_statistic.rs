@@ -104,6 +104,57 @@ mod tests {
         assert_eq!(quantile(&[], 0.5), None);
     }
 
+    // The same as NumPy 2.4's `quantile` of the same samples, small and large.
+    #[test]
+    fn quantiles_are_those_of_a_reference() {
+        let probabilities = [0.01, 0.25, 0.5, 0.9, 0.95, 0.99];
+        let known = [
+            (
+                2,
+                [
+                    192.66370867300586,
+                    194.89013712903227,
+                    197.20933343739316,
+                    200.92004753077055,
+                    201.38388679244272,
+                    201.75495820178045,
+                ],
+            ),
+            (
+                7,
+                [
+                    191.50250229130384,
+                    193.12922587398555,
+                    196.60973670339462,
+                    212.37986616065092,
+                    216.41983435265357,
+                    219.65180890625572,
+                ],
+            ),
+            (
+                1_000,
+                [
+                    191.0440456939978,
+                    192.71582180484273,
+                    197.38238388888504,
+                    226.51719810666395,
+                    234.58219066664725,
+                    242.3543566758048,
+                ],
+            ),
+        ];
+        for (size, quantiles) in known {
+            let value =
+                |k: u32| 190.0 + (4.0 * (f64::from(k) * 0.618_033_988_749_894_9).fract()).exp();
+            let mut sample: Vec<f64> = (1..=size).map(value).collect();
+            sample.sort_by(f64::total_cmp);
+            for (p, expected) in probabilities.into_iter().zip(quantiles) {
+                let found = quantile(&sample, p).unwrap();
+                assert!((found - expected).abs() < 1e-9, "{found} of {size} at {p}: {expected}");
+            }
+        }
+    }
+
     // Failures rank above every quantile: they move it up, and one that falls on them is unknown.
     #[test]
     fn censored_values_rank_highest() {

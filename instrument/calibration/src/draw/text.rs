@@ -159,6 +159,9 @@ host = \"none\"",
         if drawn.broken == Some(Broken::PartStarts) {
             text += &format!("start_share = {:.2}\n", self.between(0.3, 0.8));
         }
+        if drawn.broken == Some(Broken::Several) {
+            text += &format!("requests_per_instance = {}\n", self.random.random_range(2..9));
+        }
         text
     }
 
@@ -266,6 +269,16 @@ roles = 4",
         format!("step_ms = {step_ms:.1}\nstep_at_s = {:.1}", self.between(3_000.0, 140_000.0))
     }
 
+    /// Another idle limit, between the first experiment and the end of the one that watches longest. Functions that are watched
+    /// are asked more often than that.
+    fn change(&mut self) -> String {
+        format!(
+            "[emulated.change]\nat_s = {:.1}\nidle_limit_s = {:.1}",
+            self.between(3_000.0, 140_000.0),
+            self.scaled(150.0, 6_000.0).round()
+        )
+    }
+
     fn rest(&mut self, drawn: &Drawn) -> String {
         let is = |broken| drawn.broken == Some(broken);
         let ceiling_sd = if is(Broken::Variation) { 0.2 } else { self.between(0.0, 0.02) };
@@ -281,6 +294,7 @@ roles = 4",
             [(100.0, 900.0); 3].map(|(low, high)| self.latency(low, high, 0.5));
         let payload_mib = self.one(&["1.0", "4.0", "6.0"]);
         let disk_mib = self.one(&[256, 512, 1_024]);
+        let change = if is(Broken::PolicyChange) { self.change() } else { String::new() };
         let (disk, network) =
             (self.shared(write, "instance_mib_s"), self.shared(mbit, "mbit_s_at_128_mib"));
         format!(
@@ -320,6 +334,7 @@ memory_step_mib = 64
 payload_mib = {payload_mib}
 disk_mib = {disk_mib}
 package_mib = 50
+{change}
 "
         )
     }

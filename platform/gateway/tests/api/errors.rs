@@ -219,7 +219,7 @@ async fn settings_that_cannot_be() {
         json!({ "FunctionName": "210987654321:function:f" }),
         json!({ "Layers": ["arn:aws:lambda:us-east-1:123456789012:layer:l:1"] }),
         json!({ "VpcConfig": { "SubnetIds": ["subnet-1"] }, "SnapStart": { "ApplyOn": "PublishedVersions" } }),
-        json!({ "LoggingConfig": { "LogFormat": "JSON" } }),
+        json!({ "LoggingConfig": { "SystemLogLevel": "WARN" } }),
         json!({ "Tags": many }),
         json!({ "MemorySize": "much" }),
     ] {
@@ -237,7 +237,7 @@ async fn settings_that_cannot_be() {
     403 AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to access functions of account 210987654321
     400 InvalidParameterValueException: Layer version arn:aws:lambda:us-east-1:123456789012:layer:l:1 does not exist.
     400 InvalidParameterValueException: Not supported by this platform, leave it out: VpcConfig, SnapStart.
-    400 InvalidParameterValueException: Not supported by this platform, leave it out: LoggingConfig.
+    400 InvalidParameterValueException: LogLevel is not supported when LogFormat is set to "Text". Remove LogLevel from your request or change the LogFormat to "JSON" and try again.
     400 InvalidParameterValueException: Number of tags exceeds resource tag limit.
     400 SerializationException: invalid type: string "much", expected i64 at line 1 column 354
     "#);

@@ -26,6 +26,10 @@ pub struct FunctionVariables<'a> {
     pub memory: MemoryMib,
     /// Region.
     pub region: &'a str,
+    /// Group of its log.
+    pub log_group: &'a str,
+    /// Least level of the function's own lines, where the log is JSON; None for text.
+    pub log_level: Option<&'a str>,
     /// Of the function's role, where it has one.
     pub credentials: Option<Credentials<'a>>,
     /// The function's own variables.
@@ -86,7 +90,12 @@ pub fn function_environment(
     set("AWS_LAMBDA_FUNCTION_NAME", function.name);
     set("AWS_LAMBDA_FUNCTION_VERSION", function.version);
     set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &function.memory.0.to_string());
-    set("AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{}", function.name));
+    set("AWS_LAMBDA_LOG_GROUP_NAME", function.log_group);
+    // What Lambda's own runtimes go by, and those of others.
+    if let Some(level) = function.log_level {
+        set("AWS_LAMBDA_LOG_FORMAT", "JSON");
+        set("AWS_LAMBDA_LOG_LEVEL", level);
+    }
     set("AWS_LAMBDA_RUNTIME_API", RUNTIME_API);
     set("LAMBDA_TASK_ROOT", TASK_ROOT);
     set("LAMBDA_RUNTIME_DIR", RUNTIME_DIRECTORY);
@@ -139,6 +148,8 @@ mod tests {
             handler: "app.handler",
             memory: MemoryMib(128),
             region: "eu-west-1",
+            log_group: "/aws/lambda/f",
+            log_level: None,
             credentials: None,
             own: &own.collect(),
         })

@@ -127,17 +127,44 @@ class Failure extends Error {
   }
 }
 
-// Lines of the log as AWS writes them: time, request id, level, message.
+const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+const IS_JSON = environment.AWS_LAMBDA_LOG_FORMAT === "JSON";
+
+// Lines of the log as AWS writes them, those of the least level and above where they are JSON.
 function patchConsole() {
-  const levels = { trace: "TRACE", debug: "DEBUG", info: "INFO", log: "INFO", warn: "WARN", error: "ERROR" };
-  for (const [name, level] of Object.entries(levels)) {
-    console[name] = (...values) => write(level, util.format(...values));
+  const least = IS_JSON ? LEVELS.indexOf(environment.AWS_LAMBDA_LOG_LEVEL) : 0;
+  const methods = { trace: "TRACE", debug: "DEBUG", info: "INFO", log: "INFO", warn: "WARN", error: "ERROR", fatal: "FATAL" };
+  for (const [name, level] of Object.entries(methods)) {
+    const isWritten = LEVELS.indexOf(level) >= least;
+    console[name] = (...values) => isWritten && (IS_JSON ? writeJson(level, values) : write(level, util.format(...values)));
   }
-  console.fatal = (...values) => write("FATAL", util.format(...values));
 }
 
+// Time, request id, level, message.
 function write(level, text) {
   process.stdout.write(`${new Date().toISOString()}\t${requestId}\t${level}\t${text.replace(/\n/g, "\r")}\n`);
+}
+
+// The same as an object. A value that stands alone is the message as it is; of an error among several its parts are told too.
+function writeJson(level, values) {
+  const line = { timestamp: new Date().toISOString(), level, requestId };
+  const shown = (error) => {
+    const { trace, ...given } = errorOf(error);
+    return { ...given, stackTrace: trace };
+  };
+  const isError = (value) => value instanceof Error || util.types.isNativeError(value);
+  const isAlone = values.length === 1 && typeof values[0] === "object" && values[0] !== null;
+  line.message = isAlone ? (isError(values[0]) ? shown(values[0]) : values[0]) : util.format(...values);
+  if (!isAlone) Object.assign(line, values.some(isError) ? shown(values.find(isError)) : {});
+  const text = safely(() => JSON.stringify(line)) ?? JSON.stringify({ ...line, message: util.format(...values) });
+  process.stdout.write(`${text}\n`);
+}
+
+// What the platform is told of an error, in the log.
+function writeError(level, given) {
+  const { trace, ...rest } = given;
+  if (IS_JSON) return writeJson("ERROR", [{ ...rest, stackTrace: trace }]);
+  write("ERROR", `${level} \t${JSON.stringify({ ...given, stack: trace, trace: undefined })}`);
 }
 
 function errorOf(error) {
@@ -159,7 +186,7 @@ function safely(function_) {
 
 function postError(connection, path, level, error) {
   const given = errorOf(error);
-  write("ERROR", `${level} \t${JSON.stringify({ ...given, stack: given.trace, trace: undefined })}`);
+  writeError(level, given);
   const kind = String(given.errorType).replace(/[^ -~]/g, "");
   return connection.post(path, JSON.stringify(given), `Lambda-Runtime-Function-Error-Type: ${kind}\r\n`);
 }
@@ -300,7 +327,7 @@ async function runStreaming(handler, event, context, connection) {
 
 function postStreamError(connection, level, error) {
   const given = errorOf(error);
-  write("ERROR", `${level} \t${JSON.stringify({ ...given, stack: given.trace, trace: undefined })}`);
+  writeError(level, given);
   const kind = String(given.errorType).replace(/[^ -~]/g, "");
   const body = Buffer.from(JSON.stringify(given)).toString("base64");
   return connection.end(

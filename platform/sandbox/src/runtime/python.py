@@ -258,14 +258,52 @@ def set_up_logging(logging):
     from time import gmtime
 
     handler = Handler()
-    handler.setFormatter(
-        logging.Formatter(
-            "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n", "%Y-%m-%dT%H:%M:%S"
+    if as_json():
+        handler.setFormatter(json_formatter(logging))
+        level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "INFO")
+        logging.root.setLevel({"TRACE": "DEBUG"}.get(level, level))
+    else:
+        handler.setFormatter(
+            logging.Formatter(
+                "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n", "%Y-%m-%dT%H:%M:%S"
+            )
         )
-    )
     handler.formatter.converter = gmtime
     handler.addFilter(Filter())
     logging.root.addHandler(handler)
+
+
+def as_json():
+    return os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
+
+
+def json_formatter(logging):
+    """Writes a record as one line of JSON, with what user code has put into it besides."""
+    import json
+
+    usual = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"aws_request_id", "message", "asctime"}
+
+    class Formatter(logging.Formatter):
+        def format(self, record):
+            is_whole = isinstance(record.msg, dict) and not record.args
+            line = {
+                "timestamp": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"),
+                "level": record.levelname,
+                "message": record.msg if is_whole else record.getMessage(),
+                "logger": record.name,
+            }
+            kind, error, trace = record.exc_info or (None, None, None)
+            if kind is not None:
+                import traceback
+
+                line["stackTrace"] = traceback.format_tb(trace)
+                line["errorType"], line["errorMessage"] = kind.__name__, text_of(error)
+                line["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
+            line["requestId"] = record.aws_request_id
+            line.update((name, value) for name, value in vars(record).items() if name not in usual and name not in line)
+            return json.dumps(line, ensure_ascii=False, default=str) + "\n"
+
+    return Formatter()
 
 
 def load(handler):
@@ -316,14 +354,19 @@ def describe(error, request_id):
         kind, message, trace = error.kind, error.message, error.trace
     else:
         kind, message, trace = type(error).__name__, text_of(error), stack(error)
-    log = f"[ERROR] {kind}: {message}\n"
-    if trace:
-        log += "Traceback (most recent call last):\n" + "".join(line.rstrip("\n") + "\n" for line in trace)
-    sys.stdout.write(log)
     given = {"errorMessage": message, "errorType": kind}
     if request_id is not None:
         given["requestId"] = request_id
     given["stackTrace"] = trace
+    if as_json():
+        from time import gmtime, strftime
+
+        log = dumps({"timestamp": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()), "level": "ERROR"} | given) + "\n"
+    else:
+        log = f"[ERROR] {kind}: {message}\n"
+        if trace:
+            log += "Traceback (most recent call last):\n" + "".join(line.rstrip("\n") + "\n" for line in trace)
+    sys.stdout.write(log)
     return dumps(given).encode("utf-8", "backslashreplace"), kind
 
 

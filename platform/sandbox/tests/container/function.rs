@@ -22,6 +22,8 @@ fn function(runtime: &str, handler: &str) -> Settings {
         handler,
         memory: MemoryMib(256),
         region: "eu-west-1",
+        log_group: "/aws/lambda/f",
+        log_level: None,
         credentials: None,
         own: &BTreeMap::new(),
     });

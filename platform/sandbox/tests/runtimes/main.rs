@@ -77,6 +77,8 @@ fn environment(runtime: &str, handler: &str) -> std::collections::BTreeMap<Strin
         handler,
         memory: MemoryMib(128),
         region: "eu-west-1",
+        log_group: "/aws/lambda/f",
+        log_level: None,
         credentials: None,
         own: &Default::default(),
     })

@@ -86,13 +86,13 @@ impl Ledger {
         let version: Arc<str> = function.version.to_string().into();
         let today = Timestamp::now().strftime("%Y/%m/%d");
         let name = format!("{today}/[{version}]{}", uuid::Uuid::new_v4().simple());
-        let stream = self.logs.stream(function.tenant, &logs::group_of(&function.name), &name);
+        let stream = self.logs.stream(function.tenant, &function.log_group(), &name);
         let metrics = self.metrics.function(function.tenant, &function.name);
         let account = self.accounts.account(function.tenant, &function.name);
         let spans = self.spans.clone().map(|spans| (spans, Arc::clone(function)));
         let log = Arc::new(InstanceLog {
             stream,
-            format: Format::Text,
+            format: format_of(function),
             version,
             metrics,
             account,
@@ -132,6 +132,17 @@ impl Ledger {
         self.logs.close();
         self.accounts.flush();
     }
+}
+
+fn format_of(function: &Function) -> Format {
+    use catalog::SystemLevel;
+    function.logging.levels.map_or(Format::Text, |levels| {
+        Format::Json(match levels.system {
+            SystemLevel::Debug => logs::SystemLevel::Debug,
+            SystemLevel::Info => logs::SystemLevel::Info,
+            SystemLevel::Warn => logs::SystemLevel::Warn,
+        })
+    })
 }
 
 impl InstanceLog {

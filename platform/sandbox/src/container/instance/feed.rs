@@ -43,9 +43,17 @@ struct Buffer {
     subscription: Subscription,
     events: Vec<Arc<str>>,
     bytes: usize,
+    /// What is on its way to it, and counts as well until it has arrived.
+    sent: Sent,
     /// When the first of them came.
     since: Option<Instant>,
     dropped: Dropped,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    events: usize,
+    bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -126,6 +134,13 @@ impl Feed {
         collected.buffers.get_mut(subscriber).map_or(Due::Nothing, |it| it.due(now, wait))
     }
 
+    /// What was due for a subscriber has arrived.
+    pub fn arrived(&self, subscriber: usize) {
+        if let Some(buffer) = self.lock().buffers.get_mut(subscriber) {
+            buffer.sent = Sent::default();
+        }
+    }
+
     /// What a subscriber asked for.
     pub fn subscription(&self, subscriber: usize) -> Option<Subscription> {
         self.lock().buffers.get(subscriber).map(|it| it.subscription.clone())
@@ -161,8 +176,8 @@ impl Collected {
 
 impl Buffer {
     fn new(subscription: Subscription) -> Self {
-        let dropped = Dropped::default();
-        Self { subscription, events: Vec::new(), bytes: 0, since: None, dropped }
+        let (sent, dropped) = (Sent::default(), Dropped::default());
+        Self { subscription, events: Vec::new(), bytes: 0, sent, since: None, dropped }
     }
 
     /// Whether its subscriber wants to hear of such an event, and knows it.
@@ -189,7 +204,9 @@ impl Buffer {
         }
         let buffering = self.subscription.buffering;
         let length = event.json.len();
-        if self.events.len() >= 2 * buffering.items || self.bytes + length > 2 * buffering.bytes {
+        let events = self.sent.events + self.events.len();
+        let bytes = self.sent.bytes + self.bytes + length;
+        if events >= 2 * buffering.items || bytes > 2 * buffering.bytes {
             self.dropped.events += 1;
             self.dropped.bytes += length as u64;
             return;
@@ -208,6 +225,7 @@ impl Buffer {
             return Due::At(at);
         }
         let mut events = std::mem::take(&mut self.events);
+        self.sent = Sent { events: events.len(), bytes: self.bytes };
         (self.bytes, self.since) = (0, None);
         let Dropped { events: count, bytes } = std::mem::take(&mut self.dropped);
         if count > 0 && self.subscription.streams.contains(&Stream::Platform) {
@@ -336,6 +354,7 @@ mod tests {
             matches!(feed.due(0, begin, Wait::Usual), Due::At(at) if at >= begin + Duration::from_secs(1))
         );
         assert_eq!(kinds(feed.due(0, begin + Duration::from_secs(2), Wait::Usual)).len(), 1);
+        feed.arrived(0);
         for _ in 0..9 {
             feed.platform("platform.start", json!({}));
         }
@@ -346,6 +365,26 @@ mod tests {
         assert_eq!(last["record"]["droppedRecords"], 3);
         assert_eq!(last["record"]["droppedBytes"], 3 * events[0].len());
         assert_eq!(feed.due(0, begin, Wait::None), Due::Nothing);
+    }
+
+    // What is on its way to a subscriber that does not take it counts until it has.
+    #[test]
+    fn a_slow_subscriber() {
+        let feed = Feed::new();
+        feed.subscribe(subscription("one", Api::Telemetry, &[Stream::Platform]));
+        let add =
+            |count: usize| (0..count).for_each(|_| feed.platform("platform.start", json!({})));
+        let due = || match feed.due(0, Instant::now(), Wait::None) {
+            Due::Now(events) => events.len(),
+            other => panic!("{other:?}"),
+        };
+        add(4);
+        assert_eq!(due(), 4);
+        add(4);
+        assert_eq!(due(), 3, "two, and that two were dropped");
+        feed.arrived(0);
+        add(9);
+        assert_eq!(due(), 7);
     }
 
     // Without subscribers nothing is kept once the init is over.

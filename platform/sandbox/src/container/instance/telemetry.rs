@@ -22,6 +22,8 @@ use tokio::time::{Sleep, sleep, sleep_until};
 
 /// Least and most time between two attempts to send.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Bytes that are put together for one write: events are shared by all subscribers, and not copied whole.
+const PIECE: usize = 64 << 10;
 /// Most bytes of an answer that are read to find its status.
 const ANSWER_LIMIT: usize = 256;
 
@@ -308,6 +310,7 @@ impl Telemetry {
                         break;
                     }
                     delivery.sending = None;
+                    self.feed.arrived(subscriber);
                 }
                 match self.feed.due(subscriber, Instant::now(), self.wait) {
                     Due::Nothing => break,
@@ -343,10 +346,8 @@ fn millis(span: Span) -> f64 {
 
 /// Sends events, again and again until the subscriber has taken them.
 async fn send(processes: Arc<Processes>, destination: Destination, events: Vec<Arc<str>>) {
-    let message = message(&destination, &events);
-    drop(events);
     let mut pause = PAUSE.0;
-    while attempt(&processes, &destination, &message).await.is_err() {
+    while attempt(&processes, &destination, &events).await.is_err() {
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE.1);
     }
@@ -355,12 +356,24 @@ async fn send(processes: Arc<Processes>, destination: Destination, events: Vec<A
 async fn attempt(
     processes: &Processes,
     destination: &Destination,
-    message: &[u8],
+    events: &[Arc<str>],
 ) -> io::Result<()> {
     let socket = std::net::TcpStream::from(processes.socket().await?);
     let address = (Ipv4Addr::LOCALHOST, destination.port).into();
     let mut stream = TcpSocket::from_std_stream(socket).connect(address).await?;
-    stream.write_all(message).await?;
+    let (mut piece, separator, end) = frame(destination, events);
+    for (index, event) in events.iter().enumerate() {
+        if index > 0 {
+            piece.push(separator);
+        }
+        piece.push_str(event);
+        if piece.len() >= PIECE {
+            stream.write_all(piece.as_bytes()).await?;
+            piece.clear();
+        }
+    }
+    piece.push(end);
+    stream.write_all(piece.as_bytes()).await?;
     if destination.protocol == Protocol::Tcp {
         return stream.shutdown().await;
     }
@@ -377,22 +390,19 @@ async fn attempt(
     }
 }
 
-fn message(destination: &Destination, events: &[Arc<str>]) -> Vec<u8> {
+/// What comes before events, between two, and after them.
+fn frame(destination: &Destination, events: &[Arc<str>]) -> (String, char, char) {
     match &destination.protocol {
-        Protocol::Tcp => {
-            let mut lines = events.join("\n");
-            lines.push('\n');
-            lines.into_bytes()
-        }
+        Protocol::Tcp => (String::new(), '\n', '\n'),
         Protocol::Http { method, path } => {
-            let body = format!("[{}]", events.join(","));
-            format!(
+            // Each has a bracket or a comma before it, and there is a bracket at the end.
+            let length = events.iter().map(|event| event.len() + 1).sum::<usize>() + 1;
+            let head = format!(
                 "{method} {path} HTTP/1.1\r\nHost: sandbox.localdomain:{}\r\n\
-                 Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                 Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n[",
                 destination.port,
-                body.len()
-            )
-            .into_bytes()
+            );
+            (head, ',', ']')
         }
     }
 }
