@@ -12,13 +12,15 @@ use std::slice;
 use std::sync::Arc;
 
 /// Texts by name, names ascending: few, immutable and shared. Changing them makes a copy.
+///
+/// Without any it is none, as the empty [`Text`] is.
 #[derive(Clone, Default)]
-pub struct Labels(Arc<[(Text, Text)]>);
+pub struct Labels(Option<Arc<[(Text, Text)]>>);
 
 impl Labels {
     /// The text of a name.
     pub fn get(&self, name: &str) -> Option<&Text> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, text)| text)
+        self.all().iter().find(|(known, _)| *known == name).map(|(_, text)| text)
     }
 
     /// Whether there is a text of that name.
@@ -28,12 +30,12 @@ impl Labels {
 
     /// Whether there is none at all.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all().len()
     }
 
     /// Names, ascending.
@@ -43,13 +45,13 @@ impl Labels {
 
     /// Names and texts.
     pub fn iter(&self) -> Iter<'_> {
-        Iter(self.0.iter())
+        Iter(self.all().iter())
     }
 
     /// The same with one text more, or another one of that name.
     pub fn insert(&mut self, name: impl Into<Text>, text: impl Into<Text>) {
         let more = [(name.into(), text.into())];
-        *self = self.0.iter().cloned().chain(more).collect();
+        *self = self.all().iter().cloned().chain(more).collect();
     }
 
     /// Removes all.
@@ -58,7 +60,14 @@ impl Labels {
     }
 
     pub(crate) fn is_copy_of(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        match (&self.0, &other.0) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (own, other) => own.is_none() && other.is_none(),
+        }
+    }
+
+    fn all(&self) -> &[(Text, Text)] {
+        self.0.as_deref().unwrap_or_default()
     }
 }
 
@@ -92,7 +101,7 @@ impl<N: Into<Text>, T: Into<Text>> FromIterator<(N, T)> for Labels {
                 Err(at) => all.insert(at, (name, text)),
             }
         }
-        if all.is_empty() { Self::default() } else { Self(all.into()) }
+        if all.is_empty() { Self::default() } else { Self(Some(all.into())) }
     }
 }
 
@@ -118,7 +127,7 @@ impl Index<&str> for Labels {
 
 impl PartialEq for Labels {
     fn eq(&self, other: &Self) -> bool {
-        self.is_copy_of(other) || self.0 == other.0
+        self.is_copy_of(other) || self.all() == other.all()
     }
 }
 
@@ -126,7 +135,7 @@ impl Eq for Labels {}
 
 impl Hash for Labels {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.0.hash(hasher);
+        self.all().hash(hasher);
     }
 }
 
@@ -138,7 +147,7 @@ impl PartialOrd for Labels {
 
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        if self.is_copy_of(other) { Ordering::Equal } else { self.0.cmp(&other.0) }
+        if self.is_copy_of(other) { Ordering::Equal } else { self.all().cmp(other.all()) }
     }
 }
 

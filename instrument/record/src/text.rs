@@ -10,60 +10,66 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 /// A text that costs next to nothing to copy, and to compare with its own copies.
+///
+/// It takes as much as a pointer does, since a record has many. The empty text, which most of these are, is none: what threads
+/// share they count, and count it in turn.
 #[derive(Clone, Default)]
-pub struct Text(Arc<str>);
+pub struct Text(Option<Arc<Box<str>>>);
 
 impl Text {
     /// As the language's own type.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_ref().map_or("", |text| text)
     }
 
     fn is_copy_of(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        match (&self.0, &other.0) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (own, other) => own.is_none() && other.is_none(),
+        }
     }
 }
 
 impl Deref for Text {
     type Target = str;
     fn deref(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl AsRef<str> for Text {
     fn as_ref(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl Borrow<str> for Text {
     fn borrow(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl Display for Text {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        Display::fmt(&*self.0, f)
+        Display::fmt(self.as_str(), f)
     }
 }
 
 impl Debug for Text {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        Debug::fmt(&*self.0, f)
+        Debug::fmt(self.as_str(), f)
     }
 }
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        if text.is_empty() { Self::default() } else { Self(text.into()) }
+        if text.is_empty() { Self::default() } else { Self(Some(Arc::new(text.into()))) }
     }
 }
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        text.as_str().into()
+        if text.is_empty() { Self::default() } else { Self(Some(Arc::new(text.into()))) }
     }
 }
 
@@ -81,7 +87,7 @@ impl From<Text> for String {
 
 impl PartialEq for Text {
     fn eq(&self, other: &Self) -> bool {
-        self.is_copy_of(other) || self.0 == other.0
+        self.is_copy_of(other) || self.as_str() == other.as_str()
     }
 }
 
@@ -90,7 +96,7 @@ impl Eq for Text {}
 impl Hash for Text {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         // As of a string, since texts are looked up by strings.
-        (*self.0).hash(hasher);
+        self.as_str().hash(hasher);
     }
 }
 
@@ -102,49 +108,52 @@ impl PartialOrd for Text {
 
 impl Ord for Text {
     fn cmp(&self, other: &Self) -> Ordering {
-        if self.is_copy_of(other) { Ordering::Equal } else { self.0.cmp(&other.0) }
+        match self.is_copy_of(other) {
+            true => Ordering::Equal,
+            false => self.as_str().cmp(other.as_str()),
+        }
     }
 }
 
 impl PartialEq<str> for Text {
     fn eq(&self, other: &str) -> bool {
-        &*self.0 == other
+        self.as_str() == other
     }
 }
 
 impl PartialEq<&str> for Text {
     fn eq(&self, other: &&str) -> bool {
-        &*self.0 == *other
+        self.as_str() == *other
     }
 }
 
 impl PartialEq<String> for Text {
     fn eq(&self, other: &String) -> bool {
-        *self.0 == **other
+        self.as_str() == other.as_str()
     }
 }
 
 impl PartialEq<Text> for str {
     fn eq(&self, other: &Text) -> bool {
-        *self == *other.0
+        self == other.as_str()
     }
 }
 
 impl PartialEq<Text> for &str {
     fn eq(&self, other: &Text) -> bool {
-        **self == *other.0
+        *self == other.as_str()
     }
 }
 
 impl PartialEq<Text> for String {
     fn eq(&self, other: &Text) -> bool {
-        **self == *other.0
+        *self == other.as_str()
     }
 }
 
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(self.as_str())
     }
 }
 

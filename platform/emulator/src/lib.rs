@@ -5,7 +5,6 @@
 //! their host. [`block_on`] runs whoever measures it and jumps from event to event. The same seed and profile give the
 //! same answers to the nanosecond. Deliberately knows nothing of experiments, nor of what they look for.
 
-mod agenda;
 mod executor;
 
 mod latency;

@@ -3,7 +3,6 @@
 //! Deliberately decides nothing itself. Whoever measures holds a [`Region`], calls it, sleeps in its time, and is run by
 //! [`Region::run`].
 
-use crate::agenda::Agenda;
 use crate::call::{Answer, Call, Reply};
 use crate::counts::{Counts, Running, Tallies};
 use crate::executor::{Deadlock, Step, block_on};
@@ -11,7 +10,7 @@ use crate::function::{Bucket, Functions, tenant_id};
 use crate::host::{Host, Resource};
 use crate::profile::Platform;
 use crate::run::{Instance, Pending, Run};
-use model::{HostId, InstanceId, InvocationId, Time};
+use model::{Agenda, HostId, InstanceId, InvocationId, Time};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use scheduler::{Event, Scheduler};
@@ -114,7 +113,7 @@ impl Region {
             scheduler: Scheduler::new(platform.scheduler.clone(), seed),
             platform: Rc::new(platform),
             random: Pcg64::seed_from_u64(seed ^ 0x656d_756c_6174_6f72),
-            agenda: Agenda::new(),
+            agenda: Agenda::default(),
             functions: Functions::default(),
             hosts: BTreeMap::new(),
             instances: BTreeMap::new(),

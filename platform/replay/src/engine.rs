@@ -7,12 +7,11 @@ use crate::gauge::Gauge;
 use crate::sketch::Sketch;
 use crate::totals::{ByFunction, Memory, Milliseconds, Totals, USD_PER_GB_S, USD_PER_REQUEST};
 use crate::trace::{Arrival, Functions};
-use model::{FunctionId, HostId, InstanceId, InvocationId, RoleId, Span, Time};
+use model::{Agenda, FunctionId, HostId, InstanceId, InvocationId, RoleId, Span, Time, fetch};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use scheduler::{Action, Epoch, Event, FunctionSettings, Profile, Scheduler};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 /// A scheduler with its invocations and instances.
 pub struct Engine {
@@ -23,8 +22,7 @@ pub struct Engine {
     now: Time,
     /// The last arrival.
     last: Time,
-    agenda: BinaryHeap<Reverse<Due>>,
-    decided: u64,
+    agenda: Agenda<What>,
     events: VecDeque<Event>,
     slots: Vec<Slot>,
     free: Vec<u32>,
@@ -37,14 +35,7 @@ pub struct Engine {
 }
 
 /// Something that will happen.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Due {
-    at: Time,
-    sequence: u64,
-    what: What,
-}
-
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 enum What {
     Ready(HostId),
     Started(InstanceId),
@@ -60,7 +51,8 @@ struct Slot {
     at: Time,
     duration: Span,
     cold_extra: Span,
-    runs: bool,
+    /// Memory of the instance that it runs on; 0 while it waits.
+    busy_mib: u32,
 }
 
 /// What is counted of a function.
@@ -100,8 +92,7 @@ impl Engine {
             random: Pcg64::seed_from_u64(seed ^ 0x7265_706c_6179),
             now: Time::ZERO,
             last: Time::ZERO,
-            agenda: BinaryHeap::new(),
-            decided: 0,
+            agenda: Agenda::default(),
             events: VecDeque::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -126,16 +117,21 @@ impl Engine {
         }
     }
 
-    /// Looks at what these invocations will touch, and at what will end next, roughly: the beginning of a heap holds most of
-    /// what leaves it soon.
-    pub(crate) fn glance(&self, arrivals: &[Arrival]) -> u64 {
-        let comes: Vec<FunctionId> =
-            arrivals.iter().map(|it| FunctionId(u64::from(it.function))).collect();
-        let ends: Vec<InstanceId> =
-            self.agenda.iter().take(2 * arrivals.len()).filter_map(instance_of).collect();
-        let books = arrivals.iter().filter_map(|it| self.functions.get(it.function as usize));
-        let ran = books.fold(0, |sum, it| sum ^ it.ran);
-        self.scheduler.glance(&comes, &ends) ^ u64::from(ran)
+    /// Has the cache fetch what these invocations will touch, and what as many that end next will.
+    pub(crate) fn fetch(&self, arrivals: &[Arrival]) {
+        let mut comes = Vec::with_capacity(arrivals.len());
+        for arrival in arrivals {
+            self.functions.get(arrival.function as usize).into_iter().for_each(fetch);
+            comes.push(FunctionId(u64::from(arrival.function)));
+        }
+        let mut ends = Vec::with_capacity(arrivals.len());
+        for what in self.agenda.soon().take(arrivals.len()) {
+            if let What::Finished(instance, invocation) = *what {
+                fetch(&self.slots[slot_of(invocation)]);
+                ends.push(instance);
+            }
+        }
+        self.scheduler.fetch(&comes, &ends);
     }
 
     /// Takes in one invocation; functions that are new are deployed first. Arrivals come in the order of time.
@@ -151,7 +147,7 @@ impl Engine {
             at: arrival.at,
             duration: arrival.duration,
             cold_extra: arrival.cold_extra,
-            runs: false,
+            busy_mib: 0,
         };
         let invocation = self.occupy(slot);
         self.counts.invocations += 1;
@@ -232,7 +228,7 @@ impl Engine {
 
     /// Lets the next thing happen, if it is due by then.
     fn step(&mut self, to: Time) -> bool {
-        let next = self.agenda.peek().map(|Reverse(due)| due.at);
+        let next = self.agenda.first();
         let timeout = self.scheduler.next_timeout();
         if let Some(timeout) = timeout.filter(|it| *it <= to && next.is_none_or(|at| *it <= at)) {
             self.now = self.now.max(timeout);
@@ -242,7 +238,7 @@ impl Engine {
         if next.is_none_or(|at| at > to) {
             return false;
         }
-        let Some(Reverse(Due { at, what, .. })) = self.agenda.pop() else { return false };
+        let Some((at, what)) = self.agenda.pop() else { return false };
         self.now = self.now.max(at);
         match what {
             What::Ready(host) => self.tell(Event::HostReady { host }),
@@ -326,9 +322,9 @@ impl Engine {
     fn dispatch(&mut self, instance: InstanceId, invocation: InvocationId, cold: bool) {
         let wait = if cold { Span::ZERO } else { self.timing.warm.draw(&mut self.random) };
         let slot = &mut self.slots[slot_of(invocation)];
-        slot.runs = true;
         let Slot { function, at, duration, cold_extra, .. } = *slot;
         let book = &mut self.functions[function as usize];
+        slot.busy_mib = book.memory_mib;
         book.ran += 1;
         book.cold += u32::from(cold);
         self.counts.busy.add(self.now, book.memory_mib);
@@ -350,9 +346,7 @@ impl Engine {
 
     /// Notes what happens after this time.
     fn put(&mut self, after: Span, what: What) {
-        self.decided += 1;
-        let at = self.now + after;
-        self.agenda.push(Reverse(Due { at, sequence: self.decided, what }));
+        self.agenda.put(self.now + after, what);
     }
 
     /// Gives an invocation a slot and a number that no other ever has.
@@ -377,19 +371,10 @@ impl Engine {
         slot.number += 1;
         self.free.push(slot_of(invocation) as u32);
         self.in_flight -= 1;
-        if gone.runs {
-            let mib = self.functions[gone.function as usize].memory_mib;
-            self.counts.busy.take(self.now, mib);
+        if gone.busy_mib > 0 {
+            self.counts.busy.take(self.now, gone.busy_mib);
         }
         Some(gone)
-    }
-}
-
-/// The instance whose invocation ends then.
-fn instance_of(Reverse(due): &Reverse<Due>) -> Option<InstanceId> {
-    match due.what {
-        What::Finished(instance, _) => Some(instance),
-        What::Ready(_) | What::Started(_) => None,
     }
 }
 

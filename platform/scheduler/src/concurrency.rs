@@ -59,11 +59,6 @@ struct Group {
 }
 
 impl Concurrency {
-    /// Reads what an invocation reads of a limit.
-    pub(crate) fn glance(&self, quota: u32) -> u64 {
-        self.quotas.get(quota as usize).map_or(0, |it| it.in_flight)
-    }
-
     fn open(&mut self, whose: Whose, limit: u64) -> u32 {
         let quota = Quota { in_flight: 0, limit, whose };
         match self.free.pop() {

@@ -50,21 +50,6 @@ pub(crate) struct Function {
     pub(crate) details: Box<Details>,
 }
 
-impl Function {
-    /// Reads what an invocation reads of it.
-    pub(crate) fn glance(&self) -> u64 {
-        let waits = u64::from(self.queue.is_some());
-        let limit = u64::from(self.quota ^ self.covered);
-        let lines = (self.coming.len() ^ self.idle.len()) as u64;
-        self.timeout.as_nanos()
-            ^ limit
-            ^ self.revision
-            ^ u64::from(self.in_flight ^ self.live)
-            ^ lines
-            ^ waits
-    }
-}
-
 /// What invocations on idle instances need not know of a function.
 #[derive(Debug)]
 pub(crate) struct Details {

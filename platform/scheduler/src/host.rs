@@ -44,13 +44,6 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Reads what an invocation reads of it.
-    pub(crate) fn glance(&self) -> u64 {
-        let memory = self.memory.0 ^ self.used.0 ^ self.idle_memory.0;
-        let clock = self.origin.as_nanos() ^ u64::from(self.tick.is_some() ^ self.empty.is_some());
-        u64::from(memory) ^ self.idle as u64 ^ clock
-    }
-
     /// Memory that new instances can have.
     pub(crate) fn free(&self) -> MemoryMib {
         self.memory - self.used

@@ -36,15 +36,6 @@ pub(crate) struct Instance {
     pub(crate) purpose: Purpose,
 }
 
-impl Instance {
-    /// Reads what an invocation reads of it.
-    pub(crate) fn glance(&self) -> u64 {
-        let times = self.end.as_nanos() ^ self.since.as_nanos() ^ self.dies.as_nanos();
-        let small = u64::from(self.memory.0) ^ u64::from(self.attempts) ^ self.init.as_nanos();
-        times ^ small ^ self.revision ^ self.slot.glance()
-    }
-}
-
 /// Of which version an instance was started, seen from then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Age {

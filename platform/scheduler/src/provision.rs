@@ -107,8 +107,17 @@ impl Scheduler {
         self.machine.owing.insert(function);
     }
 
-    /// Starts what functions are to have ready and have not.
+    /// Starts what functions are to have ready and have not. With nearly every event that is nothing: to see that, no other
+    /// function is called.
+    #[inline]
     pub(crate) fn keep_promises(&mut self) {
+        if !self.machine.owing.is_empty() {
+            self.provision_owing();
+        }
+    }
+
+    #[cold]
+    fn provision_owing(&mut self) {
         while let Some(function) = self.machine.owing.pop_first() {
             while self.provision_one(function) {}
             self.end_provision(function);

@@ -3,11 +3,11 @@
 //! Deliberately knows nothing of what a function is. Drivers number functions as they come, so most numbers are small:
 //! these are found by a look into an array, others by a search.
 
-use model::FunctionId;
+use model::{FunctionId, fetch};
 use std::collections::BTreeMap;
 
 /// Functions per page.
-const PAGE: u64 = 64;
+const PAGE: u64 = 256;
 
 /// Numbers from which a function is searched for. The array takes at most 8 bytes for each page below: 8 MiB.
 const SPARSE: u64 = PAGE << 20;
@@ -30,6 +30,13 @@ impl<T> Roster<T> {
         }
         let page = self.pages.get((function.0 / PAGE) as usize)?.as_ref()?;
         page[(function.0 % PAGE) as usize].as_ref()
+    }
+
+    /// Has the cache fetch a thing, without waiting for it.
+    pub(crate) fn fetch(&self, function: FunctionId) {
+        if let Some(Some(page)) = self.pages.get((function.0 / PAGE) as usize) {
+            fetch(&page[(function.0 % PAGE) as usize]);
+        }
     }
 
     #[inline]

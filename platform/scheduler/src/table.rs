@@ -3,11 +3,13 @@
 //! Deliberately knows nothing of what it holds. A lookup takes the same time however many things there are, which an
 //! ordered map's does not; order is that of the numbers, which an unordered map's is not.
 
+use model::fetch;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 
-/// Things per page. A page is given back when nothing is left on it.
-const PAGE: u64 = 64;
+/// Things per page: so many that the list of a million's pages is in the cache. A page is given back when nothing is left on
+/// it.
+const PAGE: u64 = 256;
 
 /// A number that a table gives out.
 pub(crate) trait Numbered: Copy {
@@ -75,6 +77,14 @@ impl<K: Numbered, T> Table<K, T> {
         let index = (key.number() / PAGE).checked_sub(self.dropped)?;
         let page = self.pages.get(usize::try_from(index).ok()?)?.as_ref()?;
         page.slots[(key.number() % PAGE) as usize].as_ref()
+    }
+
+    /// Has the cache fetch a thing, without waiting for it.
+    pub(crate) fn fetch(&self, key: K) {
+        let index = (key.number() / PAGE).wrapping_sub(self.dropped);
+        if let Some(Some(page)) = self.pages.get(index as usize) {
+            fetch(&page.slots[(key.number() % PAGE) as usize]);
+        }
     }
 
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut T> {

@@ -49,13 +49,6 @@ pub(crate) struct Slot {
     later: Time,
 }
 
-impl Slot {
-    /// Reads it.
-    pub(crate) fn glance(&self) -> u64 {
-        self.next.as_nanos() ^ self.later.as_nanos()
-    }
-}
-
 impl Default for Slot {
     fn default() -> Self {
         Self { next: Time::MAX, later: Time::MAX }
@@ -78,6 +71,8 @@ impl Slot {
 pub(crate) struct Timers {
     /// The moment that was reached. No alarm is earlier.
     now: u64,
+    /// When the first alarm rings; [`u64::MAX`] where there is none. Asked with each event.
+    first: u64,
     /// Alarms of that moment.
     due: BinaryHeap<Reverse<Alarm>>,
     buckets: Vec<Bucket>,
@@ -95,6 +90,7 @@ impl Default for Timers {
     fn default() -> Self {
         Self {
             now: 0,
+            first: u64::MAX,
             due: BinaryHeap::new(),
             buckets: vec![Bucket { alarms: Vec::new(), first: u64::MAX }; WHEELS * SLOTS],
             filled: [0; WHEELS],
@@ -113,21 +109,38 @@ impl Timers {
             slot.later = slot.next;
         }
         slot.next = due;
+        self.first = self.first.min(due.as_nanos());
         self.insert(due.as_nanos(), alarm);
     }
 
     /// Takes out the first alarm at or before `now`.
+    #[inline]
     pub(crate) fn pop(&mut self, now: Time) -> Option<(Time, Alarm)> {
+        if self.first > now.as_nanos() {
+            return None;
+        }
+        let alarm = self.take();
+        self.first = match self.due.is_empty() {
+            true => self.lowest().map_or(u64::MAX, |index| self.buckets[index].first),
+            false => self.now,
+        };
+        alarm
+    }
+
+    /// When the first alarm rings.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<Time> {
+        (self.first < u64::MAX).then(|| Time::from_nanos(self.first))
+    }
+
+    /// Takes out the first alarm.
+    fn take(&mut self) -> Option<(Time, Alarm)> {
         loop {
             if let Some(Reverse(alarm)) = self.due.pop() {
                 return Some((Time::from_nanos(self.now), alarm));
             }
             let index = self.lowest()?;
-            let first = self.buckets[index].first;
-            if first > now.as_nanos() {
-                return None;
-            }
-            self.now = first;
+            self.now = self.buckets[index].first;
             self.filled[index / SLOTS] &= !(1 << (index % SLOTS));
             self.buckets[index].first = u64::MAX;
             let mut alarms = std::mem::take(&mut self.buckets[index].alarms);
@@ -138,14 +151,6 @@ impl Timers {
                 self.buckets[index].alarms = alarms;
             }
         }
-    }
-
-    /// When the first alarm rings.
-    pub(crate) fn first(&self) -> Option<Time> {
-        if !self.due.is_empty() {
-            return Some(Time::from_nanos(self.now));
-        }
-        self.lowest().map(|index| Time::from_nanos(self.buckets[index].first))
     }
 
     fn insert(&mut self, time: u64, alarm: Alarm) {

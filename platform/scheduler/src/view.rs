@@ -106,31 +106,25 @@ pub struct FunctionView {
 }
 
 impl Scheduler {
-    /// Looks at what invocations of these functions would touch, and at what would the ends of what these instances run;
-    /// changes nothing, and the number says nothing. A driver that knows what comes next calls it ahead of time.
+    /// Has the cache fetch what invocations of these functions will touch, and what the ends of what these instances run
+    /// will. A driver that knows what comes next calls it ahead of time.
     ///
-    /// It goes from kind to kind, not from invocation to invocation: looks of one loop do not wait for each other, so their
-    /// cache misses overlap, while an instance is only known once its function has been looked at.
-    pub fn glance(&self, comes: &[FunctionId], ends: &[InstanceId]) -> u64 {
-        let mut seen = 0;
-        let mut instances = Vec::with_capacity(comes.len() + ends.len());
-        for state in comes.iter().filter_map(|&function| self.functions.get(function)) {
-            seen ^= state.glance();
-            instances.extend(state.idle.youngest());
+    /// It goes from kind to kind, not from invocation to invocation: an instance is only known once its function is there,
+    /// which by then it is.
+    pub fn fetch(&self, comes: &[FunctionId], ends: &[InstanceId]) {
+        comes.iter().for_each(|&function| self.functions.fetch(function));
+        ends.iter().for_each(|&instance| self.instances.fetch(instance));
+        let idle =
+            comes.iter().filter_map(|&function| self.functions.get(function)?.idle.youngest());
+        let instances: Vec<InstanceId> = idle.collect();
+        instances.iter().for_each(|&instance| self.instances.fetch(instance));
+        for it in ends.iter().filter_map(|&instance| self.instances.get(instance)) {
+            self.functions.fetch(it.function);
+            self.hosts.fetch(it.host);
         }
-        instances.extend_from_slice(ends);
-        let mut found = Vec::with_capacity(instances.len());
         for it in instances.iter().filter_map(|&instance| self.instances.get(instance)) {
-            seen ^= it.glance();
-            found.push((it.host, it.function));
+            self.hosts.fetch(it.host);
         }
-        for host in found.iter().filter_map(|&(host, _)| self.hosts.get(host)) {
-            seen ^= host.glance();
-        }
-        for state in found.iter().rev().take(ends.len()).filter_map(|it| self.functions.get(it.1)) {
-            seen ^= state.glance() ^ self.concurrency.glance(state.quota);
-        }
-        seen
     }
 
     /// Every host, oldest first.
