@@ -86,14 +86,21 @@ impl World {
         Self { _data: data, runtime, gateway }
     }
 
-    /// What the gateway says to these bytes, until it closes the connection.
+    /// What the gateway says to these bytes, after which nothing more comes.
     pub fn tell(&self, bytes: &[u8]) -> Vec<u8> {
+        self.exchange(bytes, true)
+    }
+
+    /// What the gateway says until it closes the connection. A client that says that it has no more to say may get no answer.
+    fn exchange(&self, bytes: &[u8], ends: bool) -> Vec<u8> {
         self.runtime.block_on(async {
             let (mut client, server) = duplex(1 << 20);
             let served = self.gateway.serve_connection(server);
             let asked = async {
                 let _closed = client.write_all(bytes).await;
-                let _closed = client.shutdown().await;
+                if ends {
+                    let _closed = client.shutdown().await;
+                }
                 let mut said = Vec::new();
                 let _closed = client.read_to_end(&mut said).await;
                 said
@@ -108,7 +115,7 @@ impl World {
             "{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
-        let said = self.tell(&[head.as_bytes(), body].concat());
+        let said = self.exchange(&[head.as_bytes(), body].concat(), false);
         let end = said.windows(4).position(|it| it == b"\r\n\r\n").expect("a whole header");
         let status = std::str::from_utf8(&said[9..12]).ok().and_then(|it| it.parse().ok());
         (status.expect("a status"), said[end + 4..].to_vec())
