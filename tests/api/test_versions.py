@@ -164,9 +164,18 @@ def test_reserved_concurrency(client, make, python):
     assert client.get_function(FunctionName=name)["Concurrency"]["ReservedConcurrentExecutions"] == 1
     after = client.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
     assert after == before - 1
-    first = threading.Thread(target=lambda: client.invoke(FunctionName=name, Payload=b"4"))
+
+    def hold():
+        # Until it is the one that runs: what comes at the same moment may be faster.
+        while True:
+            try:
+                return client.invoke(FunctionName=name, Payload=b"4")
+            except ClientError:
+                time.sleep(0.02)
+
+    first = threading.Thread(target=hold)
     first.start()
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 30
     while True:
         try:
             client.invoke(FunctionName=name, Payload=b"0")
@@ -174,6 +183,7 @@ def test_reserved_concurrency(client, make, python):
             error = refused.response
             break
         assert time.monotonic() < deadline, "never refused"
+        time.sleep(0.1)
     first.join()
     assert error["Error"]["Code"] == "TooManyRequestsException"
     assert error["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded", error
