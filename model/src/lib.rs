@@ -1,4 +1,4 @@
-//! The nouns that every crate of Peek shares: time, sizes and names; and what both drivers in virtual time go by.
+//! The nouns that every crate of Peek shares: time, sizes and names; and how things are kept by time.
 //!
 //! Deliberately knows nothing of clocks, files, sockets or any other crate of ours.
 
@@ -9,6 +9,7 @@ mod name;
 mod size;
 mod time;
 mod variable;
+mod wheel;
 
 pub use agenda::Agenda;
 pub use fetch::fetch;
@@ -17,3 +18,4 @@ pub use name::{FunctionId, HostId, InstanceId, InvocationId, RoleId, TenantId, T
 pub use size::MemoryMib;
 pub use time::{Span, Time};
 pub use variable::RESERVED_VARIABLES;
+pub use wheel::Wheel;

@@ -1,24 +1,11 @@
 //! What is to happen when, in an order that does not depend on who asks.
 //!
-//! Deliberately knows nothing of what an alarm does. A wheel of wheels: an alarm is put into a bucket by the highest digit
-//! in which its time differs from now, and moves down as that time comes near. Nothing is searched and nothing is taken out
-//! early: an alarm that was moved to a later time rings at its old one, finds that nothing is due, and is set again.
+//! Deliberately knows nothing of what an alarm does. Nothing is taken out early: an alarm that was moved to a later time rings
+//! at its old one, finds that nothing is due, and is set again.
 
-use model::{FunctionId, HostId, InstanceId, Time};
+use model::{FunctionId, HostId, InstanceId, Time, Wheel};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-
-/// Bits of a digit.
-const BITS: u32 = 5;
-
-/// Buckets of one wheel.
-const SLOTS: usize = 1 << BITS;
-
-/// Wheels for 64 bits of time.
-const WHEELS: usize = 64_usize.div_ceil(BITS as usize);
-
-/// Alarms up to which an emptied bucket keeps its memory.
-const KEPT: usize = 1024;
 
 /// What an alarm is about. Alarms of the same moment fire in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,32 +56,16 @@ impl Slot {
 /// Alarms by time.
 #[derive(Debug)]
 pub(crate) struct Timers {
-    /// The moment that was reached. No alarm is earlier.
-    now: u64,
-    /// When the first alarm rings; [`u64::MAX`] where there is none. Asked with each event.
-    first: u64,
-    /// Alarms of that moment.
+    wheel: Wheel<Alarm>,
+    /// Alarms of the moment that was reached.
     due: BinaryHeap<Reverse<Alarm>>,
-    buckets: Vec<Bucket>,
-    /// Which buckets of each wheel have alarms.
-    filled: [u32; WHEELS],
-}
-
-#[derive(Clone, Debug)]
-struct Bucket {
-    alarms: Vec<(u64, Alarm)>,
-    first: u64,
+    /// When the first alarm rings; [`Time::MAX`] where there is none. Asked with each event.
+    first: Time,
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        Self {
-            now: 0,
-            first: u64::MAX,
-            due: BinaryHeap::new(),
-            buckets: vec![Bucket { alarms: Vec::new(), first: u64::MAX }; WHEELS * SLOTS],
-            filled: [0; WHEELS],
-        }
+        Self { wheel: Wheel::default(), due: BinaryHeap::new(), first: Time::MAX }
     }
 }
 
@@ -104,72 +75,44 @@ impl Timers {
         if slot.next <= due {
             return;
         }
-        let due = due.max(Time::from_nanos(self.now));
+        let due = due.max(self.wheel.now());
         if slot.later == Time::MAX {
             slot.later = slot.next;
         }
         slot.next = due;
-        self.first = self.first.min(due.as_nanos());
-        self.insert(due.as_nanos(), alarm);
+        self.first = self.first.min(due);
+        if let Err(alarm) = self.wheel.put(due, alarm) {
+            self.due.push(Reverse(alarm));
+        }
     }
 
     /// Takes out the first alarm at or before `now`.
     #[inline]
     pub(crate) fn pop(&mut self, now: Time) -> Option<(Time, Alarm)> {
-        if self.first > now.as_nanos() {
+        if self.first > now {
             return None;
         }
-        let alarm = self.take();
-        self.first = match self.due.is_empty() {
-            true => self.lowest().map_or(u64::MAX, |index| self.buckets[index].first),
-            false => self.now,
-        };
-        alarm
+        self.take()
     }
 
     /// When the first alarm rings.
     #[inline]
     pub(crate) fn first(&self) -> Option<Time> {
-        (self.first < u64::MAX).then(|| Time::from_nanos(self.first))
+        (self.first < Time::MAX).then_some(self.first)
     }
 
     /// Takes out the first alarm.
     fn take(&mut self) -> Option<(Time, Alarm)> {
-        loop {
-            if let Some(Reverse(alarm)) = self.due.pop() {
-                return Some((Time::from_nanos(self.now), alarm));
-            }
-            let index = self.lowest()?;
-            self.now = self.buckets[index].first;
-            self.filled[index / SLOTS] &= !(1 << (index % SLOTS));
-            self.buckets[index].first = u64::MAX;
-            let mut alarms = std::mem::take(&mut self.buckets[index].alarms);
-            for (time, alarm) in alarms.drain(..) {
-                self.insert(time, alarm);
-            }
-            if alarms.capacity() <= KEPT {
-                self.buckets[index].alarms = alarms;
-            }
+        if self.due.is_empty() {
+            self.wheel.advance(|alarm| self.due.push(Reverse(alarm)));
         }
-    }
-
-    fn insert(&mut self, time: u64, alarm: Alarm) {
-        let differs = time ^ self.now;
-        if differs == 0 {
-            return self.due.push(Reverse(alarm));
-        }
-        let wheel = (63 - differs.leading_zeros()) / BITS;
-        let slot = (time >> (wheel * BITS)) as usize % SLOTS;
-        self.filled[wheel as usize] |= 1 << slot;
-        let bucket = &mut self.buckets[wheel as usize * SLOTS + slot];
-        bucket.first = bucket.first.min(time);
-        bucket.alarms.push((time, alarm));
-    }
-
-    /// The bucket that holds the first alarm: the first one of the finest wheel that has any.
-    fn lowest(&self) -> Option<usize> {
-        let wheel = self.filled.iter().position(|&filled| filled != 0)?;
-        Some(wheel * SLOTS + self.filled[wheel].trailing_zeros() as usize)
+        let Reverse(alarm) = self.due.pop()?;
+        let now = self.wheel.now();
+        self.first = match self.due.is_empty() {
+            true => self.wheel.first().unwrap_or(Time::MAX),
+            false => now,
+        };
+        Some((now, alarm))
     }
 }
 
