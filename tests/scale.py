@@ -1,6 +1,7 @@
 """Many of everything: functions deployed, functions stored, instances that are idle, a burst."""
 
 import concurrent.futures
+import contextlib
 import json
 import pathlib
 import re
@@ -16,6 +17,17 @@ from usage import available_kib, descriptors, family, rss_kib
 NATIVE = {"Runtime": "provided.al2023", "Handler": "bootstrap", "MemorySize": 128}
 
 
+@contextlib.contextmanager
+def fresh():
+    """A platform with nothing on it, which ends with the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        platform = Platform(pathlib.Path(folder) / "data")
+        try:
+            yield platform
+        finally:
+            platform.stop()
+
+
 class Scale:
     """The measurements; the tools are the helpers of bench.py."""
 
@@ -26,8 +38,7 @@ class Scale:
         """1,000 functions deployed and each invoked once: what the last hundred cost against the first."""
         count, part = 1000, 100
         print(f"{count:,} functions, one after the other; the time of the last {part} against the first {part}")
-        with tempfile.TemporaryDirectory() as folder:
-            platform = Platform(pathlib.Path(folder) / "data")
+        with fresh() as platform:
             code = zipped({"bootstrap": self.hello})
             lambdas = platform.client
 
@@ -47,14 +58,11 @@ class Scale:
                 "published": lambda name: lambdas.publish_version(FunctionName=name),
                 "deleted": lambda name: lambdas.delete_function(FunctionName=name),
             }
-            try:
-                for what, step in steps.items():
-                    times = [timed(step, f"f{number:04}") for number in range(count)]
-                    first, last = (statistics.median(it) for it in (times[:part], times[-part:]))
-                    self.row(what, f"{first * 1e3:.2f} -> {last * 1e3:.2f} ms")
-                    self.row("  ratio", f"{last / first:.2f} x", "near 1: no step slower than linear")
-            finally:
-                platform.stop()
+            for what, step in steps.items():
+                times = [timed(step, f"f{number:04}") for number in range(count)]
+                first, last = (statistics.median(it) for it in (times[:part], times[-part:]))
+                self.row(what, f"{first * 1e3:.2f} -> {last * 1e3:.2f} ms")
+                self.row("  ratio", f"{last / first:.2f} x", "near 1: no step slower than linear")
 
     def invoked(self, lambdas, name):
         answer = lambdas.invoke(FunctionName=name, Payload=b"{}")
@@ -64,8 +72,7 @@ class Scale:
         """A start with 10,000 functions stored, after an orderly end and after a kill."""
         count = 10_000
         print(f"start with {count:,} functions stored")
-        with tempfile.TemporaryDirectory() as folder:
-            platform = Platform(pathlib.Path(folder) / "data")
+        with fresh() as platform:
             code = zipped({"bootstrap": self.hello})
             lambdas = platform.client
 
@@ -85,26 +92,21 @@ class Scale:
                 self.row(f"start {what}, until it is ready", f"{took:.2f} s", "at most 1 s")
                 self.row("  resident", f"{rss_kib(platform.process.pid) / 1024:.0f} MiB")
                 self.invoked(platform.client, f"f{count // 2:05}")
-            platform.stop()
 
     def burst500(self):
         """From nothing to 500 requests at once of a function that takes 100 ms."""
         count, hold_ms = 500, 100
         print(f"0 to {count} concurrent invocations of a native function of {hold_ms} ms")
-        with tempfile.TemporaryDirectory() as folder:
-            platform = Platform(pathlib.Path(folder) / "data")
-            try:
-                rounds = []
-                for number in range(3):
-                    name = f"burst{number}"
-                    platform.deploy(name, {"bootstrap": self.hello}, **NATIVE)
-                    rounds.append(self.at_once(platform, name, count, hold_ms))
-                    platform.client.delete_function(FunctionName=name)
-                    time.sleep(3)
-                p99 = [sorted(it)[int(len(it) * 0.99)] for it in rounds]
-                self.row("p99, median of 3 bursts; errors", f"{statistics.median(p99):.2f} s; 0", "at most 3 s; 0")
-            finally:
-                platform.stop()
+        with fresh() as platform:
+            rounds = []
+            for number in range(3):
+                name = f"burst{number}"
+                platform.deploy(name, {"bootstrap": self.hello}, **NATIVE)
+                rounds.append(self.at_once(platform, name, count, hold_ms))
+                platform.client.delete_function(FunctionName=name)
+                time.sleep(3)
+            p99 = [sorted(it)[int(len(it) * 0.99)] for it in rounds]
+            self.row("p99, median of 3 bursts; errors", f"{statistics.median(p99):.2f} s; 0", "at most 3 s; 0")
 
     def at_once(self, platform, name, count, hold_ms):
         """Seconds that each of `count` simultaneous requests took; all must succeed."""
@@ -144,31 +146,27 @@ class Scale:
         count = functions * each
         print(f"{count:,} idle native instances at once")
         was_there = left_over()
-        with tempfile.TemporaryDirectory() as folder:
-            platform = Platform(pathlib.Path(folder) / "data")
-            try:
-                pid = platform.process.pid
-                before = available_kib(), rss_kib(pid), descriptors(pid)
-                times = []
-                for number in range(functions):
-                    platform.deploy(f"many{number}", {"bootstrap": self.hello}, **NATIVE)
-                    times.append(max(self.at_once(platform, f"many{number}", each, 2500)) - 2.5)
-                alive = bootstraps(pid)
-                assert alive >= count, f"{alive} of {count} instances are there"
-                time.sleep(2)
-                after = available_kib(), rss_kib(pid), descriptors(pid)
-                self.row("instances alive", f"{alive:,}", f"at least {count:,}")
-                self.row(f"  {each} more, the first and the last", f"{times[0]:.2f} / {times[-1]:.2f} s")
-                self.row("  available memory each", f"{(before[0] - after[0]) / alive:.0f} KiB")
-                self.row("  in the server each", f"{(after[1] - before[1]) / alive:.0f} KiB", "at most 32 KiB")
-                self.row("  descriptors in the server each", f"{(after[2] - before[2]) / alive:.1f}", "at most 6")
-                warm = [timed(lambda name: self.invoked(platform.client, name), f"many{it % functions}") for it in range(200)]
-                self.row("  a warm invocation among them, median", f"{statistics.median(warm) * 1e3:.2f} ms")
-                assert bootstraps(pid) == alive, "warm invocations started instances"
-                took = timed(lambda _: platform.stop(), None)
-                self.row("  an orderly end of them all", f"{took:.2f} s")
-            finally:
-                platform.stop()
+        with fresh() as platform:
+            pid = platform.process.pid
+            before = available_kib(), rss_kib(pid), descriptors(pid)
+            times = []
+            for number in range(functions):
+                platform.deploy(f"many{number}", {"bootstrap": self.hello}, **NATIVE)
+                times.append(max(self.at_once(platform, f"many{number}", each, 2500)) - 2.5)
+            alive = bootstraps(pid)
+            assert alive >= count, f"{alive} of {count} instances are there"
+            time.sleep(2)
+            after = available_kib(), rss_kib(pid), descriptors(pid)
+            self.row("instances alive", f"{alive:,}", f"at least {count:,}")
+            self.row(f"  {each} more, the first and the last", f"{times[0]:.2f} / {times[-1]:.2f} s")
+            self.row("  available memory each", f"{(before[0] - after[0]) / alive:.0f} KiB")
+            self.row("  in the server each", f"{(after[1] - before[1]) / alive:.0f} KiB", "at most 32 KiB")
+            self.row("  descriptors in the server each", f"{(after[2] - before[2]) / alive:.1f}", "at most 6")
+            warm = [timed(lambda name: self.invoked(platform.client, name), f"many{it % functions}") for it in range(200)]
+            self.row("  a warm invocation among them, median", f"{statistics.median(warm) * 1e3:.2f} ms")
+            assert bootstraps(pid) == alive, "warm invocations started instances"
+            took = timed(lambda _: platform.stop(), None)
+            self.row("  an orderly end of them all", f"{took:.2f} s")
             assert not left_over() - was_there, left_over() - was_there
 
 

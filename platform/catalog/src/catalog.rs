@@ -7,7 +7,7 @@ mod error;
 mod layers;
 mod publish;
 
-pub use error::{CreateError, EditError, EditLayerError, OpenError, UpdateError};
+pub use error::{CreateError, EditError, EditLayerError, OpenError, SizeError, UpdateError};
 pub use layers::LayerPage;
 pub use publish::{DeleteVersionError, PublishError, PublishOf, Published};
 
@@ -209,11 +209,7 @@ impl Catalog {
         if self.get(new.tenant, &new.name).is_some() {
             return Err(CreateError::Exists { name: new.name });
         }
-        if let Some((bytes, limit)) =
-            self.too_large(&package.digest, &new.settings.layers.layers)?
-        {
-            return Err(CreateError::TooLarge { bytes, limit });
-        }
+        self.check_size(&package.digest, &new.settings.layers.layers)?;
         let attachments = Attachments { tags: new.tags.clone(), ..Attachments::default() };
         let layers = new.settings.layers.packages.clone();
         let function = Arc::new(first_state(self.new_id(), new, &package));
@@ -384,9 +380,7 @@ impl Catalog {
         let previous = self.check_update(of)?;
         let mut function = Function::clone(&previous);
         change(&mut function);
-        if let Some((bytes, limit)) = self.too_large(&function.code_digest, &function.layers)? {
-            return Err(UpdateError::TooLarge { bytes, limit });
-        }
+        self.check_size(&function.code_digest, &function.layers)?;
         function.epoch += 1;
         function.revision_id = new_revision();
         function.last_modified_unix_ms = unix_ms();

@@ -21,7 +21,7 @@ mod url;
 pub use attachments::{Alias, Attachments, Provisioned};
 pub use catalog::{
     Catalog, CreateError, DeleteVersionError, EditError, EditLayerError, Holdings, LayerPage,
-    OpenError, Page, PublishError, PublishOf, Published, UpdateError, UpdateOf, Updated,
+    OpenError, Page, PublishError, PublishOf, Published, SizeError, UpdateError, UpdateOf, Updated,
 };
 pub use entry::{Entry, Target};
 pub use event_invoke::EventInvoke;

@@ -1,48 +1,18 @@
 //! Functions as they are created, changed, deleted, and found again after a crash.
 
+mod support;
+
 use catalog::{
-    Catalog, CreateError, Function, LayerSet, NewFunction, OpenError, Settings, SettingsChange,
-    State, Tracing, UpdateError, UpdateOf,
+    Catalog, CreateError, Function, OpenError, SettingsChange, State, UpdateError, UpdateOf,
 };
-use model::{FunctionId, MemoryMib, Span, TenantId};
-use std::collections::BTreeMap;
+use model::{FunctionId, MemoryMib, TenantId};
 use std::fs;
-use std::io::{Cursor, Write};
 use std::path::Path;
 use std::sync::Arc;
-use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
-
-const TENANT: TenantId = TenantId::from_number(123_456_789_012);
+use support::{TENANT, new_function, zip};
 
 fn zip_with(content: &str) -> Vec<u8> {
-    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    writer.start_file("app.py", SimpleFileOptions::default()).expect("an entry");
-    writer.write_all(content.as_bytes()).expect("content");
-    writer.finish().expect("a zip").into_inner()
-}
-
-fn new(name: &str) -> NewFunction {
-    NewFunction {
-        tenant: TENANT,
-        name: name.to_owned(),
-        region: "us-east-1".to_owned(),
-        architecture: "x86_64".to_owned(),
-        tags: BTreeMap::new(),
-        settings: Settings {
-            runtime: "python3.11".to_owned(),
-            handler: "app.handler".to_owned(),
-            role: "arn:aws:iam::123456789012:role/r".to_owned(),
-            description: String::new(),
-            environment: BTreeMap::new(),
-            memory: MemoryMib(128),
-            ephemeral_storage: MemoryMib(512),
-            timeout: Span::from_secs(3),
-            layers: LayerSet::default(),
-            tracing: Tracing::PassThrough,
-            logging: Default::default(),
-        },
-    }
+    zip(&[("app.py", content)])
 }
 
 fn open(data: &Path) -> Catalog {
@@ -51,7 +21,7 @@ fn open(data: &Path) -> Catalog {
 
 fn create(catalog: &Catalog, name: &str, content: &str) -> Arc<Function> {
     let package = catalog.store_package(&zip_with(content)).expect("a package");
-    let function = catalog.create(new(name), package).expect("created");
+    let function = catalog.create(new_function(name), package).expect("created");
     catalog.mark(&function, State::Active).expect("still there")
 }
 
@@ -103,8 +73,8 @@ fn conflicts_are_told_apart() {
     let data = tempfile::tempdir().expect("a directory");
     let catalog = open(data.path());
     let package = catalog.store_package(&zip_with("x")).expect("a package");
-    let function = catalog.create(new("f"), package.clone()).expect("created");
-    let again = catalog.create(new("f"), package.clone());
+    let function = catalog.create(new_function("f"), package.clone()).expect("created");
+    let again = catalog.create(new_function("f"), package.clone());
     assert!(matches!(again, Err(CreateError::Exists { .. })));
     let pending = catalog.update_code(of("f"), package.clone());
     assert!(matches!(pending, Err(UpdateError::Pending { .. })));

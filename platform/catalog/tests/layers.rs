@@ -1,29 +1,15 @@
 //! Layers: published, used by functions, deleted, and gone from the disk when nobody needs them any more.
 
+mod support;
+
 use catalog::{
     Catalog, CreateError, Function, LayerSet, LayerVersion, NewFunction, NewLayerVersion,
-    PackageLimits, PublishOf, Published, Settings, SettingsChange, State, Tracing, UpdateError,
-    UpdateOf,
+    PackageLimits, PublishOf, Published, SettingsChange, SizeError, State, UpdateError, UpdateOf,
 };
-use model::{MemoryMib, Span, TenantId};
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Cursor, Write};
 use std::path::Path;
 use std::sync::Arc;
-use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
-
-const TENANT: TenantId = TenantId::from_number(123_456_789_012);
-
-fn zip(files: &[(&str, &str)]) -> Vec<u8> {
-    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, content) in files {
-        writer.start_file(*name, SimpleFileOptions::default()).expect("an entry");
-        writer.write_all(content.as_bytes()).expect("content");
-    }
-    writer.finish().expect("a zip").into_inner()
-}
+use support::{TENANT, new_function, zip};
 
 fn publish(catalog: &Catalog, name: &str, files: &[(&str, &str)]) -> Arc<LayerVersion> {
     let package = catalog.store_package(&zip(files)).expect("a package");
@@ -46,26 +32,9 @@ fn gather(catalog: &Catalog, versions: &[&Arc<LayerVersion>]) -> LayerSet {
 }
 
 fn new(layers: LayerSet) -> NewFunction {
-    NewFunction {
-        tenant: TENANT,
-        name: "f".to_owned(),
-        region: "us-east-1".to_owned(),
-        architecture: "x86_64".to_owned(),
-        tags: BTreeMap::new(),
-        settings: Settings {
-            runtime: "python3.11".to_owned(),
-            handler: "app.handler".to_owned(),
-            role: "arn:aws:iam::123456789012:role/r".to_owned(),
-            description: String::new(),
-            environment: BTreeMap::new(),
-            memory: MemoryMib(128),
-            ephemeral_storage: MemoryMib(512),
-            timeout: Span::from_secs(3),
-            tracing: Tracing::PassThrough,
-            logging: Default::default(),
-            layers,
-        },
-    }
+    let mut new = new_function("f");
+    new.settings.layers = layers;
+    new
 }
 
 fn create(catalog: &Catalog, layers: LayerSet) -> Arc<Function> {
@@ -174,11 +143,20 @@ fn code_and_layers_are_measured_together() {
     let layer = publish(&catalog, "x", &[("a", &sixty)]);
     let large = catalog.store_package(&zip(&[("app.py", &sixty)])).expect("a package");
     let refused = catalog.create(new(gather(&catalog, &[&layer])), large.clone());
-    assert!(matches!(refused, Err(CreateError::TooLarge { bytes: 120, limit: 100 })));
+    assert!(matches!(
+        refused,
+        Err(CreateError::Size(SizeError::TooLarge { bytes: 120, limit: 100 }))
+    ));
     create(&catalog, gather(&catalog, &[&layer]));
     let refused = catalog.update_code(F, large);
-    assert!(matches!(refused, Err(UpdateError::TooLarge { bytes: 120, limit: 100 })));
+    assert!(matches!(
+        refused,
+        Err(UpdateError::Size(SizeError::TooLarge { bytes: 120, limit: 100 }))
+    ));
     let other = publish(&catalog, "y", &[("b", &sixty)]);
     let refused = change_layers(&catalog, gather(&catalog, &[&layer, &other]));
-    assert!(matches!(refused, Err(UpdateError::TooLarge { bytes: 124, limit: 100 })));
+    assert!(matches!(
+        refused,
+        Err(UpdateError::Size(SizeError::TooLarge { bytes: 124, limit: 100 }))
+    ));
 }

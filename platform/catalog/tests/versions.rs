@@ -1,19 +1,18 @@
 //! Published versions and aliases: what they stand for, what outlives the process, what an update leaves alone.
 
+mod support;
+
 use catalog::{
-    Alias, Catalog, DeleteVersionError, EditError, Function, LayerSet, NewFunction, PublishError,
-    PublishOf, Published, Settings, SettingsChange, State, Tracing, UpdateOf, Version,
+    Alias, Catalog, DeleteVersionError, EditError, Function, PublishError, PublishOf, Published,
+    SettingsChange, State, UpdateOf, Version,
 };
-use model::{MemoryMib, Span, TenantId};
+use model::MemoryMib;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Cursor, Write};
 use std::path::Path;
 use std::sync::Arc;
-use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
+use support::{TENANT, new_function, zip};
 
-const TENANT: TenantId = TenantId::from_number(123_456_789_012);
 const F: PublishOf<'static> = PublishOf {
     tenant: TENANT,
     name: "f",
@@ -23,10 +22,7 @@ const F: PublishOf<'static> = PublishOf {
 };
 
 fn zip_with(content: &str) -> Vec<u8> {
-    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    writer.start_file("app.py", SimpleFileOptions::default()).expect("an entry");
-    writer.write_all(content.as_bytes()).expect("content");
-    writer.finish().expect("a zip").into_inner()
+    zip(&[("app.py", content)])
 }
 
 fn open(data: &Path) -> Catalog {
@@ -34,26 +30,8 @@ fn open(data: &Path) -> Catalog {
 }
 
 fn create(catalog: &Catalog) -> Arc<Function> {
-    let new = NewFunction {
-        tenant: TENANT,
-        name: "f".to_owned(),
-        region: "us-east-1".to_owned(),
-        architecture: "x86_64".to_owned(),
-        tags: BTreeMap::new(),
-        settings: Settings {
-            runtime: "python3.11".to_owned(),
-            handler: "app.handler".to_owned(),
-            role: "arn:aws:iam::123456789012:role/r".to_owned(),
-            description: "first".to_owned(),
-            environment: BTreeMap::new(),
-            memory: MemoryMib(128),
-            ephemeral_storage: MemoryMib(512),
-            timeout: Span::from_secs(3),
-            layers: LayerSet::default(),
-            tracing: Tracing::PassThrough,
-            logging: Default::default(),
-        },
-    };
+    let mut new = new_function("f");
+    new.settings.description = "first".to_owned();
     let package = catalog.store_package(&zip_with("one")).expect("a package");
     let function = catalog.create(new, package).expect("created");
     catalog.mark(&function, State::Active).expect("there")

@@ -3,9 +3,11 @@
 //! Source of patterns and limits: service model `lambda/2015-03-31`; Lambda developer guide, "Layers" and quotas, 2026-11.
 //! Deliberately knows nothing of whether a layer exists.
 
+use crate::code;
 use crate::error::{ApiError, ErrorKind};
 use crate::reference::{is_region, is_word};
 use crate::validation::{Constraint, Violations};
+use catalog::SizeError;
 use model::TenantId;
 
 /// Layers of one function.
@@ -27,7 +29,7 @@ const ARCHITECTURES: &str = "x86_64, arm64";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LayerReference<'a> {
     region: Option<&'a str>,
-    account: Option<&'a str>,
+    account: Option<TenantId>,
     pub name: &'a str,
 }
 
@@ -62,17 +64,14 @@ impl<'a> LayerReference<'a> {
             || partition.strip_prefix("aws").is_some_and(|rest| {
                 rest.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
             });
-        let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
-        (is_partition && is_region(region) && is_account).then_some(Self {
-            region: Some(region),
-            account: Some(account),
-            name,
-        })
+        let account = account.parse().ok();
+        let named = Self { region: Some(region), account, name };
+        (is_partition && is_region(region) && account.is_some()).then_some(named)
     }
 
     /// The account that the reference names, or the caller's where it names none.
     pub fn owner(&self, caller: TenantId) -> TenantId {
-        self.account.and_then(|account| account.parse().ok()).unwrap_or(caller)
+        self.account.unwrap_or(caller)
     }
 
     /// Refuses a region that is not this one.
@@ -189,11 +188,14 @@ fn is_listed(one: &str, known: &str) -> bool {
 }
 
 /// The error for code and layers that are too large together.
-pub(crate) fn too_large(bytes: u64, limit: u64) -> ApiError {
-    ApiError::parameter(format!(
-        "Function code combined with layers exceeds the maximum allowed size of {limit} bytes. The \
-         actual size is {bytes} bytes."
-    ))
+pub(crate) fn size_error(error: SizeError) -> ApiError {
+    match error {
+        SizeError::TooLarge { bytes, limit } => ApiError::parameter(format!(
+            "Function code combined with layers exceeds the maximum allowed size of {limit} bytes. The \
+             actual size is {bytes} bytes."
+        )),
+        SizeError::Package(error) => code::package_error(&error),
+    }
 }
 
 /// The error for a version that is not there.

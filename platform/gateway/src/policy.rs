@@ -7,6 +7,7 @@ use crate::error::{ApiError, ErrorKind};
 use crate::reference::is_word;
 use crate::validation::{Constraint, Violations};
 use catalog::{Policy, Statement};
+use model::TenantId;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -86,7 +87,7 @@ fn check_id(id: Option<&str>, violations: &mut Violations) {
 }
 
 fn is_account(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+    text.parse::<TenantId>().is_ok()
 }
 
 fn is_organization(id: &str) -> bool {

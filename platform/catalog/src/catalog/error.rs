@@ -65,6 +65,22 @@ pub enum EditLayerError {
     Store(#[from] StoreError),
 }
 
+/// Why a function may not have its code together with its layers.
+#[derive(Debug, thiserror::Error)]
+pub enum SizeError {
+    /// Code and layers are too large together.
+    #[error("code and layers are {bytes} bytes unpacked, limit is {limit} bytes")]
+    TooLarge {
+        /// Bytes of all files.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The package cannot be measured.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+}
+
 /// Why a function was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
@@ -74,17 +90,9 @@ pub enum CreateError {
         /// Its name.
         name: String,
     },
-    /// Its code and layers are too large together.
-    #[error("code and layers are {bytes} bytes unpacked, limit is {limit} bytes")]
-    TooLarge {
-        /// Bytes of all files.
-        bytes: u64,
-        /// The limit.
-        limit: u64,
-    },
-    /// Its package cannot be measured.
+    /// Its code and layers are too large together, or cannot be measured.
     #[error(transparent)]
-    Package(#[from] PackageError),
+    Size(#[from] SizeError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -115,17 +123,9 @@ pub enum UpdateError {
         /// Its state.
         function: Arc<Function>,
     },
-    /// Its code and layers would be too large together.
-    #[error("code and layers are {bytes} bytes unpacked, limit is {limit} bytes")]
-    TooLarge {
-        /// Bytes of all files.
-        bytes: u64,
-        /// The limit.
-        limit: u64,
-    },
-    /// Its package cannot be measured.
+    /// Its code and layers are too large together, or cannot be measured.
     #[error(transparent)]
-    Package(#[from] PackageError),
+    Size(#[from] SizeError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

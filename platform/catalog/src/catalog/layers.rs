@@ -1,6 +1,6 @@
 //! Layers: published, shown, deleted, and gathered for a function.
 
-use super::{Catalog, EditLayerError, decode, encode, unix_ms};
+use super::{Catalog, EditLayerError, SizeError, decode, encode, unix_ms};
 use crate::layer::{LayerSet, LayerVersion, NewLayerVersion, UsedLayer};
 use crate::package::PackageError;
 use crate::shelf::StoredPackage;
@@ -244,20 +244,23 @@ impl Catalog {
         self.shelf.zip(&version.digest)
     }
 
-    /// Bytes of code and layers, where they are more together than one function may have. A function without layers has
-    /// been measured when its package came in.
-    pub(super) fn too_large(
+    /// Refuses code and layers that are more together than one function may have. A function without layers has been
+    /// measured when its package came in.
+    pub(super) fn check_size(
         &self,
         code_digest: &str,
         layers: &[UsedLayer],
-    ) -> Result<Option<(u64, u64)>, PackageError> {
+    ) -> Result<(), SizeError> {
         if layers.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         let code = self.shelf.unpacked_bytes(code_digest)?;
         let bytes = code.saturating_add(LayerSet::unpacked_bytes(layers));
         let limit = self.shelf.limits().unpacked_bytes;
-        Ok((bytes > limit).then_some((bytes, limit)))
+        match bytes > limit {
+            true => Err(SizeError::TooLarge { bytes, limit }),
+            false => Ok(()),
+        }
     }
 }
 

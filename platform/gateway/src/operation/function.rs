@@ -389,8 +389,7 @@ impl<E: Engine> Inner<E> {
                     ),
                 },
             ),
-            UpdateError::TooLarge { bytes, limit } => layer::too_large(bytes, limit),
-            UpdateError::Package(error) => code::package_error(&error),
+            UpdateError::Size(error) => layer::size_error(error),
             UpdateError::Store(error) => store_error(error),
         }
     }
@@ -413,8 +412,7 @@ fn create_error(error: CreateError) -> ApiError {
         CreateError::Exists { name } => {
             ApiError::new(ErrorKind::ResourceConflict, format!("Function already exist: {name}"))
         }
-        CreateError::TooLarge { bytes, limit } => layer::too_large(bytes, limit),
-        CreateError::Package(error) => code::package_error(&error),
+        CreateError::Size(error) => layer::size_error(error),
         CreateError::Store(error) => store_error(error),
     }
 }

@@ -1,16 +1,16 @@
 //! External extensions beside a runtime, in their sandbox.
 
-use crate::support::{HOST, World, is_root};
+use crate::support::{HOST, World, invocation, is_root};
 use model::{InstanceId, Span};
 use sandbox::container::{Container, ContainerControl, ContainerInstance};
 use sandbox::{
-    DroppedLines, End, Extension, Identity, Instance, Invocation, Kind, Log, LogLine, LogSink,
-    Outcome, Package, Phase, Settings, ShutdownReason, StartError, Started,
+    DroppedLines, End, Extension, Identity, Instance, Kind, LogLine, LogSink, Outcome, Package,
+    Phase, Settings, ShutdownReason, StartError, Started,
 };
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// What extensions are written with: `register(*events)`, `ask()` and `fail(where, kind)`.
@@ -129,19 +129,6 @@ impl Stage {
 
     async fn close(self) {
         self.world.close().await;
-    }
-}
-
-fn invocation(payload: &'static str) -> Invocation {
-    Invocation {
-        request_id: Arc::from("8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
-        payload: payload.into(),
-        function_arn: Arc::from("arn:aws:lambda:eu-west-1:000000000000:function:f"),
-        trace_id: Arc::from("Root=1-0"),
-        client_context: None,
-        deadline: SystemTime::now() + Duration::from_secs(30),
-        log: Log::Drop,
-        stream: None,
     }
 }
 

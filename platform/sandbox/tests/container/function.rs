@@ -1,18 +1,15 @@
 //! Whole functions through the seam: prepare, start, invoke, rest, stop.
 
-use crate::support::{HOST, World, is_root, settings};
+use crate::support::{HOST, World, invocation, is_root, settings};
 use model::{InstanceId, MemoryMib};
 use sandbox::runtime::{FunctionVariables, function_environment};
 use sandbox::{
-    Identity, Instance, Invocation, Kind, Log, Outcome, Package, Phase, PrepareError, Settings,
-    ShutdownReason,
+    Identity, Instance, Kind, Outcome, Package, Phase, PrepareError, Settings, ShutdownReason,
 };
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 fn function(runtime: &str, handler: &str) -> Settings {
     let environment = function_environment(&FunctionVariables {
@@ -32,19 +29,6 @@ fn function(runtime: &str, handler: &str) -> Settings {
         handler: handler.to_owned(),
         environment: environment.expect("no reserved names"),
         ..settings()
-    }
-}
-
-fn invocation(payload: &'static str) -> Invocation {
-    Invocation {
-        request_id: Arc::from("8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
-        payload: payload.into(),
-        function_arn: Arc::from("arn:aws:lambda:eu-west-1:000000000000:function:f"),
-        trace_id: Arc::from("Root=1-0"),
-        client_context: None,
-        deadline: SystemTime::now() + Duration::from_secs(30),
-        log: Log::Drop,
-        stream: None,
     }
 }
 

@@ -7,11 +7,12 @@ use sandbox::container::{
     Reveal, Running,
 };
 use sandbox::runtime::Launch;
-use sandbox::{Grace, HostSize, Identity, Kind, Settings, StartError};
+use sandbox::{Grace, HostSize, Identity, Invocation, Kind, Log, Settings, StartError};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 /// Whether this process is root; says that a test is skipped where it is not.
@@ -336,5 +337,19 @@ pub fn identity(instance: u64) -> Identity {
         environment: BTreeMap::new(),
         log: None,
         phase: Default::default(),
+    }
+}
+
+/// An event that may take half a minute, and of which no lines are kept.
+pub fn invocation(payload: &'static str) -> Invocation {
+    Invocation {
+        request_id: Arc::from("8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
+        payload: payload.into(),
+        function_arn: Arc::from("arn:aws:lambda:eu-west-1:000000000000:function:f"),
+        trace_id: Arc::from("Root=1-0"),
+        client_context: None,
+        deadline: SystemTime::now() + Duration::from_secs(30),
+        log: Log::Drop,
+        stream: None,
     }
 }
