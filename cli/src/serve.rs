@@ -13,6 +13,9 @@ pub struct Arguments {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9470", env = "PEEK_LISTEN")]
     listen: SocketAddr,
+    /// Port to listen on instead of ADDR's; 0 takes a free one.
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
     /// Where functions, code and credentials are kept [default: /var/lib/peek as root, ~/.local/share/peek else].
     #[arg(long, value_name = "DIR", env = "PEEK_DATA")]
     data: Option<PathBuf>,
@@ -91,7 +94,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         otlp_endpoint: arguments.otlp_endpoint,
     };
     let options = server::Options {
-        listen: arguments.listen,
+        listen: SocketAddr::new(
+            arguments.listen.ip(),
+            arguments.port.unwrap_or(arguments.listen.port()),
+        ),
         data,
         tenants: arguments.tenants,
         keys: match (arguments.credentials, arguments.access_key_id, arguments.secret_access_key) {

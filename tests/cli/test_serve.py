@@ -175,3 +175,11 @@ def test_key_from_a_variable(fresh, monkeypatch):
     children = open(f"/proc/{platform.process.pid}/task/{platform.process.pid}/children").read().split()
     environments = [open(f"/proc/{pid}/environ").read() for pid in children]
     assert environments and not any(secret in it for it in environments)
+
+
+# `--port` takes the place of the address's port: a free one for 0, the one that is named, which says so where it is taken.
+def test_port(fresh):
+    port = int(fresh("--port", "0").endpoint.rsplit(":", 1)[1])
+    assert port not in (0, 9470)
+    done = run("serve", "--listen", "127.0.0.1:0", "--port", str(port))
+    assert done.returncode != 0 and f"127.0.0.1:{port}" in done.stderr
