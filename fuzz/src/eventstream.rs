@@ -11,7 +11,8 @@ use std::sync::LazyLock;
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let world = World::new(Unsigned::First);
-    let zip = "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA==";
+    // A program of one byte.
+    let zip = "UEsDBBQAAAAAAAAAIQCDFtyMAQAAAAEAAAAJAAAAYm9vdHN0cmFweFBLAQIUAxQAAAAAAAAAIQCDFtyMAQAAAAEAAAAJAAAAAAAAAAAAAADtAQAAAABib290c3RyYXBQSwUGAAAAAAEAAQA3AAAAKAAAAAAA";
     let body = format!(
         r#"{{"FunctionName":"f","Runtime":"provided.al2023","Handler":"h","Role":"arn:aws:iam::123456789012:role/r",
         "Code":{{"ZipFile":"{zip}"}}}}"#

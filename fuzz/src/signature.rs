@@ -15,7 +15,7 @@ fuzz_target!(|input: &[u8]| {
         Some((b'0', rest)) => rest.to_vec(),
         Some((_, rest)) => {
             let head = b"GET /2015-03-31/functions HTTP/1.1\r\nhost: localhost\r\n".as_slice();
-            [head, rest, b"\r\n\r\n"].concat()
+            [head, b"connection: close\r\n", rest, b"\r\n\r\n"].concat()
         }
         None => return,
     };
